@@ -1,0 +1,163 @@
+/**
+ * Where the original raises an error, which decides one header: `api-supported-versions` is on everything raised
+ * inside an action, and on nothing that the door (authentication, routing) or the reading of the body refuses.
+ */
+type RaisedBy = 'door' | 'reading' | 'action';
+
+interface ErrorShape {
+  /** HTTP status. */
+  status: number;
+  /** `error.code` on the wire. Several names may share one. */
+  code: string;
+  /** `error.message` on the wire; `{name}` takes the value given when it is thrown. */
+  message: string;
+  /** `error.target` on the wire, where it is always the same. */
+  target?: string;
+  raisedBy: RaisedBy;
+  /** Seconds for `Retry-After`. */
+  retryAfter?: number;
+}
+
+/**
+ * Every error a client can receive, declared once. Only the edge turns a name into HTTP.
+ * Statuses, codes, texts and targets follow the recorded service where a recording exists (identity-protocol, section 4).
+ */
+// biome-ignore format: a table
+export const ERRORS = {
+  // The door: framing, routing, version, authentication.
+  RequestMalformed:      { status: 400, code: 'BadRequest', message: 'The request is not a well-formed HTTP/1.1 request.', raisedBy: 'door' },
+  RequestTimeout:        { status: 408, code: 'RequestTimeout', message: 'The request did not arrive in time.', raisedBy: 'door' },
+  HeadersTooLarge:       { status: 431, code: 'RequestHeaderFieldsTooLarge', message: 'The request has too many or too long header fields.', raisedBy: 'door' },
+  ExpectationFailed:     { status: 417, code: 'ExpectationFailed', message: 'The only expectation this service meets is 100-continue.', raisedBy: 'door' },
+  HostNotAllowed:        { status: 421, code: 'MisdirectedRequest', message: 'This service does not answer for that host name.', raisedBy: 'door' },
+  OriginNotAllowed:      { status: 403, code: 'Forbidden', message: 'Pages of that origin may not call this route.', raisedBy: 'door' },
+  OperationUnknown:      { status: 404, code: 'NotFound', message: 'There is no operation at this path.', raisedBy: 'door' },
+  MethodNotAllowed:      { status: 405, code: 'MethodNotAllowed', message: 'This path does not know that method.', raisedBy: 'door' },
+  ApiVersionMissing:     { status: 400, code: 'ApiVersionUnspecified', message: 'An API version is required, but was not specified.', raisedBy: 'door' },
+  ApiVersionAmbiguous:   { status: 400, code: 'AmbiguousApiVersion', message: 'The following API versions were requested: {versions}. At most one may be specified.', raisedBy: 'door' },
+  ApiVersionUnsupported: { status: 400, code: 'UnsupportedApiVersion', message: "The HTTP resource that matches the request URI '{uri}' does not support the API version '{version}'.", raisedBy: 'action' },
+  Denied:                { status: 401, code: 'Denied', message: 'Denied by the resource provider.', raisedBy: 'door' },
+  BodyHashDiffers:       { status: 401, code: 'Denied', message: "Request 'x-ms-content-sha256' differs from generated content hash.", raisedBy: 'door' },
+  ClockSkewed:           { status: 401, code: 'Denied', message: "The time difference between the request's date and the server is greater than the allowed margin of {minutes} minutes.", raisedBy: 'door' },
+  TokenRefused:          { status: 401, code: 'Unauthorized', message: 'The access token is not valid.', raisedBy: 'door' },
+  CapabilityMissing:     { status: 403, code: 'Forbidden', message: 'The access token carries no scope that permits this operation.', raisedBy: 'action' },
+
+  // Reading the body.
+  BodyTooLarge:          { status: 413, code: 'PayloadTooLarge', message: 'The request body is larger than {limit} bytes.', raisedBy: 'door' },
+  BodyNotJson:           { status: 415, code: 'UnsupportedMediaType', message: 'The request body must be sent as application/json without a content encoding.', raisedBy: 'door' },
+  BodyUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not valid JSON.', raisedBy: 'reading' },
+  FieldMissing:          { status: 400, code: 'ValidationError', message: '{field}: The {field} field is required.', raisedBy: 'reading' },
+  FieldMalformed:        { status: 400, code: 'ValidationError', message: '{field}: The value is not valid for this field.', raisedBy: 'reading' },
+
+  // Identities and tokens.
+  ScopesMissing:         { status: 400, code: 'ValidationError', message: 'Invalid scopes - Scopes field is required.', target: 'scopes', raisedBy: 'action' },
+  ScopeUnknown:          { status: 400, code: 'ValidationError', message: "Invalid scopes - Scope '{scope}' is not supported.", target: 'scopes', raisedBy: 'action' },
+  LifetimeOutOfRange:    { status: 400, code: 'ValidationError', message: 'ExpiresInMinutes value {minutes} is invalid. Value must be within the [{shortest}, {longest}] interval.', target: 'ExpiresInMinutes', raisedBy: 'action' },
+  CustomIdOutOfRange:    { status: 400, code: 'ValidationError', message: 'CustomId must have between 1 and 256 characters and no control characters.', target: 'customId', raisedBy: 'action' },
+  IdentityIdMalformed:   { status: 400, code: 'ValidationError', message: 'Provided identity id has invalid format.', target: 'id', raisedBy: 'action' },
+  IdentityNotOwned:      { status: 401, code: 'IdentityNotOwned', message: "Provided identity doesn't belong to the resource.", raisedBy: 'action' },
+  IdentityNotFound:      { status: 404, code: 'IdentityNotFound', message: 'Provided identity does not exist.', raisedBy: 'action' },
+  TokensValidFromInvalid:{ status: 400, code: 'ValidationError', message: 'TokensValidFrom must be an RFC 3339 instant.', target: 'tokensValidFrom', raisedBy: 'action' },
+
+  // Resources.
+  ResourceNameInvalid:   { status: 400, code: 'InvalidResourceName', message: 'A resource name has 1 to 63 letters, digits, hyphens or underscores.', target: 'name', raisedBy: 'action' },
+  ResourceNameTaken:     { status: 409, code: 'ResourceNameTaken', message: 'Another resource has that name.', target: 'name', raisedBy: 'action' },
+  ResourceNotFound:      { status: 404, code: 'ResourceNotFound', message: 'The resource does not exist.', raisedBy: 'action' },
+
+  // Ours.
+  TooManyRequests:       { status: 429, code: 'TooManyRequests', message: 'Too many requests. Try again later.', raisedBy: 'door', retryAfter: 1 },
+  NotFresh:              { status: 503, code: 'ServiceUnavailable', message: 'This node cannot prove that its revocation state is current. Try again.', raisedBy: 'door', retryAfter: 1 },
+  StoreUnavailable:      { status: 503, code: 'ServiceUnavailable', message: 'The change was not confirmed by the store. Try again.', raisedBy: 'door', retryAfter: 1 },
+  Stopping:              { status: 503, code: 'ServiceUnavailable', message: 'The server is stopping. Try again.', raisedBy: 'door', retryAfter: 1 },
+  NotReady:              { status: 503, code: 'NotReady', message: 'The server is not ready: {why}', raisedBy: 'door' },
+  Internal:              { status: 500, code: 'InternalError', message: 'The server met an unexpected condition.', raisedBy: 'door' },
+} as const satisfies Record<string, ErrorShape>;
+
+export type ErrorName = keyof typeof ERRORS;
+
+/**
+ * Why something was refused, in one word for logs, metrics and (in dev mode) the `x-linarite-reason` header.
+ * An error without a finer reason is its own. Rows, not free text: people search and alert on these.
+ */
+// biome-ignore format: a table
+export const REASONS = {
+  'authorization.missing':      'There is no Authorization header.',
+  'authorization.scheme':       'The Authorization scheme is not the one this route takes.',
+  'authorization.malformed':    'The Authorization header is not of the form HMAC-SHA256 SignedHeaders=…&Signature=….',
+  'header.repeated':            'A header that decides about access is there more than once.',
+  'signedHeaders.unexpected':   'SignedHeaders does not name a date, the host and x-ms-content-sha256, once each.',
+  'date.missing':               'The signed date header is not there.',
+  'date.malformed':             'The date is not an IMF-fixdate such as Wed, 13 Apr 2022 18:09:12 GMT.',
+  'date.skewed':                'The date is further from the server clock than the signature window.',
+  'contentHash.missing':        'There is no x-ms-content-sha256 header.',
+  'contentHash.differs':        'The body that arrived does not have the hash that was signed.',
+  'signature.method':           'The signature fits another HTTP method.',
+  'signature.path':             'The signature fits another path or query; something between client and server rewrote the target.',
+  'signature.host':             'The signature fits another host; something between client and server rewrote the Host header.',
+  'signature.date':             'The signature fits another date header of this request.',
+  'signature.contentHash':      'The signature fits another content hash.',
+  'signature.key':              'The signature fits no key of this server: the key is wrong, was regenerated, or its resource is gone.',
+  'accessKey.replaced':         'The access key was regenerated while the request was on its way.',
+  'accessKey.loopbackOnly':     'The well-known development key works on loopback connections without forwarding headers only.',
+  'operatorKey.wrong':          'The operator credential is not the one of this server.',
+  'token.malformed':            'The token is not a compact JWS in canonical base64url with the header and claims this server writes.',
+  'token.algorithm':            'The algorithm of the token is not that of its key.',
+  'token.keyUnknown':           'No known signing key has the id that the token names.',
+  'token.signature':            'The signature of the token does not verify.',
+  'token.claims':               'A claim is missing, has the wrong type or contradicts another.',
+  'token.issuer':               'The token was issued by another server.',
+  'token.expired':              'The token has expired.',
+  'token.notYetValid':          'The token was issued in the future.',
+  'token.resource':             'The resource that the token names does not exist here.',
+  'token.ahead':                'The token is newer than the store: committed state was lost, see recover.',
+  'revoked.identity':           'All tokens of the identity were revoked after this one was issued.',
+  'revoked.identityDeleted':    'The identity was deleted.',
+  'revoked.key':                'The access key under which the token was issued was regenerated.',
+  'revoked.resource':           'The resource was deleted.',
+  'revoked.trust':              'The trust through which the token was issued was disabled.',
+  'revoked.signingKey':         'The key that signed the token was withdrawn.',
+  'revoked.all':                'Every token issued up to then was revoked.',
+  'revoked.validFrom':          'The token was issued before the instant from which tokens of the identity are valid.',
+  'scope.missing':              'No scope of the token permits the operation.',
+  'lease.expired':              'The last confirmed heartbeat with the store is older than the lease.',
+  'store.failed':               'The store did not confirm the change.',
+} as const;
+
+export type Reason = keyof typeof REASONS;
+
+interface Facts {
+  /** `error.target` on the wire, where it varies. */
+  target?: string;
+  /** What the `{names}` in the message stand for. Never a secret: it is sent to the caller. */
+  values?: Record<string, string | number>;
+  /** For logs and the dev-mode header. Never a secret, but not for production callers either. */
+  reason?: Reason;
+  /** A few words more on the reason: which header, which event and when. */
+  detail?: string;
+  cause?: unknown;
+}
+
+/** The one thing thrown on purpose: a row of {@link ERRORS}, with what is particular to this case. */
+export class ServiceError extends Error {
+  override readonly name = 'ServiceError';
+  readonly error: ErrorName;
+  readonly target: string | undefined;
+  readonly reason: Reason | ErrorName;
+  readonly detail: string | undefined;
+
+  constructor(error: ErrorName, { target, values = {}, reason = undefined, detail, cause }: Facts = {}) {
+    const shape: ErrorShape = ERRORS[error];
+    super(
+      shape.message.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? '')),
+      { cause },
+    );
+    this.error = error;
+    this.target = target ?? shape.target;
+    this.reason = reason ?? error;
+    this.detail = detail;
+  }
+
+  get shape(): ErrorShape {
+    return ERRORS[this.error];
+  }
+}

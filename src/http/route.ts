@@ -1,0 +1,88 @@
+import type { Static, TSchema } from 'typebox';
+import type { Caller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '../callers.ts';
+import type { Capability } from '../capabilities/tables.ts';
+import type { ApiVersion } from './versions.ts';
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/**
+ * Who may call a route. Forgetting must not compile: a route for user tokens names the capability it needs, or says
+ * `anyScope` in so many words.
+ */
+export type Access =
+  | { readonly caller: 'nobody' }
+  | { readonly caller: 'service' }
+  | { readonly caller: 'operator' }
+  | { readonly caller: 'serviceOrOperator' }
+  | { readonly caller: 'user'; readonly requires: Capability | 'anyScope' };
+
+interface CallerOf {
+  nobody: Nobody;
+  service: ServiceCaller;
+  operator: OperatorCaller;
+  serviceOrOperator: ServiceCaller | OperatorCaller;
+  user: UserCaller;
+}
+
+type PathNames<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | PathNames<Rest>
+  : never;
+
+export type BodyKind = 'json' | 'form';
+
+export interface Reply {
+  readonly status: number;
+  /** An object is sent as JSON, text as it is under `contentType`, undefined as no body at all. */
+  readonly body?: object | string | undefined;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface RouteInput<A extends Access, Path extends string, Body> {
+  readonly caller: CallerOf[A['caller']];
+  /** Captured path segments, percent-decoded. */
+  readonly path: { readonly [Name in PathNames<Path>]: string };
+  readonly query: URLSearchParams;
+  /** What the body schema describes; undefined where none was sent and none is required. */
+  readonly body: Body;
+  /** The version being served; the newest one on routes without versions. */
+  readonly version: ApiVersion;
+}
+
+/** An entry in a route list: all that is known about one operation, as data, and three lines of translation. */
+export interface Route {
+  /** The operation's name in logs, metrics and the reference. */
+  readonly operation: string;
+  /** Method and path as the protocol writes them, `POST /identities/{id}/:issueAccessToken`. */
+  readonly at: `${Method} /${string}`;
+  /** Api-versions that define the route, oldest first; undefined for routes of ours that have none. */
+  readonly versions?: readonly ApiVersion[];
+  readonly access: Access;
+  readonly body?: { readonly schema: TSchema; readonly kind: BodyKind };
+  /** The success statuses and the shape of their bodies, for the reference. */
+  readonly answers: { readonly [status: number]: TSchema | 'nothing' | 'text' };
+  readonly summary: string;
+  handle(input: {
+    caller: Caller;
+    path: Readonly<Record<string, string>>;
+    query: URLSearchParams;
+    body: unknown;
+    version: ApiVersion;
+  }): Promise<Reply> | Reply;
+}
+
+/** Makes a route entry, tying the handler's types to what the entry says about caller, path and body. */
+export function route<const At extends `${Method} /${string}`, const A extends Access, S extends TSchema>(
+  entry: Omit<Route, 'at' | 'access' | 'body' | 'handle'> & {
+    at: At;
+    access: A;
+    body?: { schema: S; kind: BodyKind };
+    handle(input: RouteInput<A, At, Static<S>>): Promise<Reply> | Reply;
+  },
+): Route {
+  return entry as unknown as Route; // the one cast that lets a list hold routes of different types
+}
+
+export const ok = (body: object): Reply => ({ status: 200, body });
+export const created = (body: object): Reply => ({ status: 201, body });
+export const noContent = (): Reply => ({ status: 204 });

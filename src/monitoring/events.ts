@@ -1,0 +1,39 @@
+import type { IdentityId, ResourceId } from '../callers.ts';
+import type { Scope } from '../capabilities/tables.ts';
+import type { ErrorName, Reason } from '../errors.ts';
+
+/** Everything about one answered request that is worth a log line. No header value that proves anything is among it. */
+export interface RequestFacts {
+  readonly operation: string;
+  readonly method: string;
+  readonly status: number;
+  readonly durationMs: number;
+  readonly clientRequestId: string | undefined;
+  /** Correlation vector, as sent back in `MS-CV`. */
+  readonly msCv: string;
+  readonly apiVersion: string | undefined;
+  readonly caller: string;
+  readonly resourceId: ResourceId | undefined;
+  readonly identityId: IdentityId | undefined;
+  readonly reason: Reason | ErrorName | undefined;
+  readonly detail: string | undefined;
+  /** The unexpected thing that was thrown, for a 500. */
+  readonly cause: unknown;
+}
+
+/**
+ * One method per fact worth knowing. Each writes what belongs to it of log line and counter together, and never throws.
+ * Counters get only attributes with few values; identifiers go to the log.
+ */
+export interface Events {
+  requestAnswered(facts: RequestFacts): void;
+  /** A request asked for an api-version newer than all known ones. */
+  newerVersionServed(asked: string, served: string, operation: string): void;
+  identityCreated(resourceId: ResourceId, identityId: IdentityId): void;
+  tokenIssued(resourceId: ResourceId, identityId: IdentityId, scopes: readonly Scope[]): void;
+  /** An event that ends tokens was committed at a position of the revocation log. */
+  tokensEnded(kind: string, position: number, resourceId: ResourceId | undefined, subject: string | undefined): void;
+  signingKeyChanged(change: 'made' | 'activated' | 'retired' | 'gone' | 'killed', keyId: string): void;
+  /** Something about the server itself: started, stopped, a warning. */
+  notice(level: 'info' | 'warn' | 'error', message: string, facts?: Record<string, unknown>): void;
+}

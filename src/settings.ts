@@ -1,0 +1,284 @@
+/** A setting that cannot be used, said so that one line is enough to mend it. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+}
+
+/** One row of the settings table. */
+interface Setting<T> {
+  /** The environment variable. */
+  readonly variable: string;
+  /** What holds when the variable is absent or empty, as it would be written; undefined: nothing. */
+  readonly standard: string | undefined;
+  /** What it is for, in a sentence or two, with its unit and its values. */
+  readonly prose: string;
+  /** True for values that no log, page or error may show. */
+  readonly secret?: boolean;
+  /** Checks and converts. Throws a sentence that goes after the variable's name. */
+  read(text: string): T;
+}
+
+function setting<T>(row: Setting<T> & { standard: string }): Setting<T>;
+function setting<T>(row: Setting<T> & { standard: undefined }): Setting<T | undefined>;
+function setting<T>(row: Setting<T>): Setting<T | undefined> {
+  return row;
+}
+
+const text = (value: string): string => value;
+const list = (value: string): readonly string[] =>
+  value
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
+
+const whole =
+  (least: number, most: number) =>
+  (value: string): number => {
+    const number = Number(value);
+    if (!/^\d+$/.test(value) || number < least || number > most) {
+      throw new SettingsError(`must be a whole number from ${least} to ${most}`);
+    }
+    return number;
+  };
+
+const oneOf =
+  <const T extends string>(...values: readonly T[]) =>
+  (value: string): T => {
+    const found = values.find((candidate) => candidate === value);
+    if (found === undefined) throw new SettingsError(`must be one of ${values.join(', ')}`);
+    return found;
+  };
+
+const httpsOrigin = (value: string): string => {
+  const url = URL.parse(value);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search || url.username) {
+    throw new SettingsError('must be an address such as https://acs.example.org, without a path');
+  }
+  return url.origin;
+};
+
+const databaseUrl = (value: string): string => {
+  if (!/^postgres(ql)?:\/\//.test(value)) throw new SettingsError('must begin with postgres://');
+  return value;
+};
+
+/** Every option of the server. `--help`, the reference page and the type {@link Settings} come from this table. */
+export const SETTINGS = {
+  mode: setting({
+    variable: 'LINARITE_MODE',
+    standard: 'dev',
+    prose:
+      '`dev` is the local emulator: loopback, a well-known resource and key, reasons in response headers. `production` is a start-up mode of its own with its own refusals.',
+    read: oneOf('dev', 'production'),
+  }),
+  hosts: setting({
+    variable: 'LINARITE_HOST',
+    standard: '127.0.0.1,::1',
+    prose: 'Addresses to listen on, separated by commas.',
+    read: list,
+  }),
+  port: setting({
+    variable: 'LINARITE_PORT',
+    standard: '7417',
+    prose: 'Port for HTTP and HTTPS alike. 0 takes any free port, which the ready block prints.',
+    read: whole(0, 65535),
+  }),
+  data: setting({
+    variable: 'LINARITE_DATA',
+    standard: './.linarite',
+    prose: 'Data folder: database, certificates, operator key. `:memory:` keeps nothing after the stop.',
+    read: text,
+  }),
+  databaseUrl: setting({
+    variable: 'LINARITE_DATABASE_URL',
+    standard: undefined,
+    prose: 'PostgreSQL 15 or newer, `postgres://user:password@host/database`. Absent: SQLite in the data folder.',
+    secret: true,
+    read: databaseUrl,
+  }),
+  publicUrl: setting({
+    variable: 'LINARITE_PUBLIC_URL',
+    standard: undefined,
+    prose:
+      'Address under which clients reach the server; it is the issuer of tokens and stands in connection strings. Absent: https://localhost:<port>. Production mode needs it.',
+    read: httpsOrigin,
+  }),
+  tlsCertificate: setting({
+    variable: 'LINARITE_TLS_CERT',
+    standard: undefined,
+    prose: 'PEM file with the server certificate and its chain. Absent in dev mode: one of our own making.',
+    read: text,
+  }),
+  tlsKey: setting({
+    variable: 'LINARITE_TLS_KEY',
+    standard: undefined,
+    prose: 'PEM file with the private key of the server certificate, readable by its owner only.',
+    read: text,
+  }),
+  trustedProxies: setting({
+    variable: 'LINARITE_TRUSTED_PROXIES',
+    standard: '',
+    prose:
+      'Addresses of proxies that end TLS in front of the server, separated by commas. Only these may reach a plain-HTTP listener that is not loopback in production mode.',
+    read: list,
+  }),
+  allowedHosts: setting({
+    variable: 'LINARITE_ALLOWED_HOSTS',
+    standard: '',
+    prose:
+      'Further host names to answer for, separated by commas, beside loopback names (dev mode) and the public URL. Guards against DNS rebinding.',
+    read: list,
+  }),
+  allowedOrigins: setting({
+    variable: 'LINARITE_ALLOWED_ORIGINS',
+    standard: '',
+    prose:
+      'Web origins whose pages may call routes for user tokens, separated by commas. Loopback origins may in dev mode. Routes for access keys never answer a foreign page.',
+    read: list,
+  }),
+  wellKnownKey: setting({
+    variable: 'LINARITE_WELL_KNOWN_KEY',
+    standard: 'loopback',
+    prose:
+      '`loopback`: the published development key works on loopback connections only, and dev mode refuses to listen elsewhere. `off`: the resource gets random keys. `everywhere`: anybody who reaches the port controls everything; a warning says so every minute.',
+    read: oneOf('loopback', 'off', 'everywhere'),
+  }),
+  kek: setting({
+    variable: 'LINARITE_KEK',
+    standard: undefined,
+    prose: 'Key-encryption key, 32 bytes in base64. Production mode needs it or LINARITE_KEK_FILE.',
+    secret: true,
+    read: text,
+  }),
+  kekFile: setting({
+    variable: 'LINARITE_KEK_FILE',
+    standard: undefined,
+    prose: 'File that holds the key-encryption key in base64, readable by its owner only.',
+    read: text,
+  }),
+  operatorKey: setting({
+    variable: 'LINARITE_OPERATOR_KEY',
+    standard: undefined,
+    prose:
+      'Operator credential, at least 32 characters. Absent: made at first start, in `operator.key` of the data folder.',
+    secret: true,
+    read: (value) => {
+      if (!/^[\x21-\x7e]{32,512}$/.test(value))
+        throw new SettingsError('must have 32 to 512 printable ASCII characters');
+      return value;
+    },
+  }),
+  signatureWindowMinutes: setting({
+    variable: 'LINARITE_SIGNATURE_WINDOW_MINUTES',
+    standard: '5',
+    prose: 'How far the date of a signed request may be from the server clock, either way. 1 to 15 minutes.',
+    read: whole(1, 15),
+  }),
+  tokenMinutesShortest: setting({
+    variable: 'LINARITE_TOKEN_MINUTES_SHORTEST',
+    standard: '60',
+    prose: 'Shortest token life a caller may ask for, in minutes.',
+    read: whole(1, 10080),
+  }),
+  tokenMinutesLongest: setting({
+    variable: 'LINARITE_TOKEN_MINUTES_LONGEST',
+    standard: '1440',
+    prose: 'Longest token life a caller may ask for, in minutes.',
+    read: whole(1, 10080),
+  }),
+  tokenMinutesUsual: setting({
+    variable: 'LINARITE_TOKEN_MINUTES',
+    standard: '1440',
+    prose: 'Token life when the caller asks for none, in minutes.',
+    read: whole(1, 10080),
+  }),
+  signingAlgorithm: setting({
+    variable: 'LINARITE_SIGNING_ALGORITHM',
+    standard: 'RS256',
+    prose:
+      '`RS256` is what the original signs with. `ES256` signs about ten times faster. Takes effect at the next rotation.',
+    read: oneOf('RS256', 'ES256'),
+  }),
+  signingRsaBits: setting({
+    variable: 'LINARITE_SIGNING_RSA_BITS',
+    standard: '2048',
+    prose: 'Size of RSA signing keys. `3072` for 128-bit strength, at more than twice the cost.',
+    read: (value) => Number(oneOf('2048', '3072', '4096')(value)),
+  }),
+  signingKeyDays: setting({
+    variable: 'LINARITE_SIGNING_KEY_DAYS',
+    standard: '30',
+    prose: 'Days for which a signing key signs before the next one takes over.',
+    read: whole(2, 365),
+  }),
+  leaseMs: setting({
+    variable: 'LINARITE_LEASE_MS',
+    standard: '2000',
+    prose:
+      'Longest age of the last confirmed heartbeat with which a node still accepts tokens, in milliseconds. A revocation waits this long for a node that does not answer.',
+    read: whole(500, 60000),
+  }),
+  stopSeconds: setting({
+    variable: 'LINARITE_STOP_SECONDS',
+    standard: '30',
+    prose: 'Time that requests under way have to finish after a stop signal, in seconds.',
+    read: whole(1, 600),
+  }),
+  logLevel: setting({
+    variable: 'LINARITE_LOG_LEVEL',
+    standard: 'info',
+    prose: 'Least level of the JSON log lines on standard error.',
+    read: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+  }),
+};
+
+type Table = typeof SETTINGS;
+export type SettingName = keyof Table;
+
+/** Frozen, complete, typed. */
+export type Settings = { readonly [Name in SettingName]: Table[Name] extends Setting<infer T> ? T : never };
+
+/**
+ * Reads the environment; nothing else in the program does.
+ * @throws SettingsError naming the variable and what it must be
+ */
+export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
+  const known = new Set<string>(Object.values(SETTINGS).map((row) => row.variable));
+  const unknown = Object.keys(environment).find((name) => name.startsWith('LINARITE_') && !known.has(name));
+  if (unknown) throw new SettingsError(`${unknown} is not a setting of this version; --help lists them`);
+
+  const values = Object.entries(SETTINGS).map(([name, row]: [string, Setting<unknown>]) => {
+    const given = environment[row.variable] || row.standard;
+    try {
+      return [name, given === undefined ? undefined : row.read(given)];
+    } catch (cause) {
+      if (!(cause instanceof SettingsError)) throw cause;
+      throw new SettingsError(`${row.variable} ${cause.message}${row.secret ? '' : `, not '${given}'`}`);
+    }
+  });
+  const settings = Object.freeze(Object.fromEntries(values)) as Settings;
+
+  const { tokenMinutesShortest: least, tokenMinutesUsual: usual, tokenMinutesLongest: most } = settings;
+  if (least > usual || usual > most) {
+    throw new SettingsError('LINARITE_TOKEN_MINUTES must lie between LINARITE_TOKEN_MINUTES_SHORTEST and …_LONGEST');
+  }
+  if ((settings.tlsCertificate === undefined) !== (settings.tlsKey === undefined)) {
+    throw new SettingsError('LINARITE_TLS_CERT and LINARITE_TLS_KEY belong together: set both or none');
+  }
+  if (settings.kek !== undefined && settings.kekFile !== undefined) {
+    throw new SettingsError('LINARITE_KEK and LINARITE_KEK_FILE exclude each other');
+  }
+  return settings;
+}
+
+/** What `--help` prints about the settings. */
+export function settingsHelp(width = 96): string {
+  return Object.values(SETTINGS)
+    .map((row: Setting<unknown>) => {
+      const standard = row.standard === undefined ? 'none' : row.standard === '' ? 'empty' : row.standard;
+      return `  ${row.variable} (default: ${standard})\n${wrap(row.prose.replaceAll('`', ''), width - 6)}`;
+    })
+    .join('\n');
+}
+
+const wrap = (prose: string, width: number): string =>
+  prose.replace(new RegExp(`(.{1,${width}})(?: +|$)`, 'g'), '      $1\n').trimEnd();
