@@ -30,6 +30,7 @@ export const ERRORS = {
   HeadersTooLarge:       { status: 431, code: 'RequestHeaderFieldsTooLarge', message: 'The request has too many or too long header fields.', raisedBy: 'door' },
   ExpectationFailed:     { status: 417, code: 'ExpectationFailed', message: 'The only expectation this service meets is 100-continue.', raisedBy: 'door' },
   HostNotAllowed:        { status: 421, code: 'MisdirectedRequest', message: 'This service does not answer for that host name.', raisedBy: 'door' },
+  HttpsRequired:         { status: 403, code: 'HttpsRequired', message: 'Plain HTTP is taken from trusted proxies only. Use HTTPS.', raisedBy: 'door' },
   OriginNotAllowed:      { status: 403, code: 'Forbidden', message: 'Pages of that origin may not call this route.', raisedBy: 'door' },
   OperationUnknown:      { status: 404, code: 'NotFound', message: 'There is no operation at this path.', raisedBy: 'door' },
   MethodNotAllowed:      { status: 405, code: 'MethodNotAllowed', message: 'This path does not know that method.', raisedBy: 'door' },

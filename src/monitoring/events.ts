@@ -34,6 +34,8 @@ export interface Events {
   /** An event that ends tokens was committed at a position of the revocation log. */
   tokensEnded(kind: string, position: number, resourceId: ResourceId | undefined, subject: string | undefined): void;
   signingKeyChanged(change: 'made' | 'activated' | 'retired' | 'gone' | 'killed', keyId: string): void;
+  /** A token named a signing key that this node does not know, even after it looked again. */
+  signingKeyUnknown(keyId: string): void;
   /** Something about the server itself: started, stopped, a warning. */
-  notice(level: 'info' | 'warn' | 'error', message: string, facts?: Record<string, unknown>): void;
+  notice(level: 'info' | 'warn' | 'error' | 'fatal', message: string, facts?: Record<string, unknown>): void;
 }

@@ -1,0 +1,194 @@
+// npm run docs: writes docs/reference from the tables of the sources. With --check it only compares.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { TSchema } from 'typebox';
+import { grantOf } from '../src/capabilities/capabilities.ts';
+import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
+import { ERRORS, REASONS } from '../src/errors.ts';
+import type { Access, Route } from '../src/http/route.ts';
+import type { MetricRow } from '../src/monitoring/metrics.ts';
+import { METRICS } from '../src/monitoring/server-metrics.ts';
+import { SETTINGS } from '../src/settings.ts';
+
+const ROOT = dirname(import.meta.dirname);
+
+/** Every route of the server, for the page of operations; the page is left out while this is empty. */
+const ROUTES: readonly Route[] = [];
+
+/** The generated pages: path from the root of the repository → text. */
+export const referencePages = (): ReadonlyMap<string, string> =>
+  new Map([
+    ['docs/reference/settings.md', settingsPage()],
+    ['docs/reference/errors.md', errorsPage()],
+    ['docs/reference/capabilities.md', capabilitiesPage()],
+    ['docs/reference/metrics.md', metricsPage()],
+    ...(ROUTES.length > 0 ? ([['docs/reference/operations.md', operationsPage(ROUTES)]] as const) : []),
+  ]);
+
+/** The pages on disk that differ from what the tables say. */
+export const outdatedPages = (): string[] =>
+  [...referencePages()].filter(([path, text]) => textOf(path) !== text).map(([path]) => path);
+
+function settingsPage(): string {
+  const rows = Object.values(SETTINGS).map(({ variable, standard, prose, ...row }) => [
+    `\`${variable}\``,
+    standard === undefined ? 'none' : standard === '' ? 'empty' : `\`${standard}\``,
+    'secret' in row && row.secret ? `${prose} Secret: never shown.` : prose,
+  ]);
+  return page(
+    'Settings',
+    'src/settings.ts',
+    'Everything is set by environment variables, read once at the start. A value that cannot be used ends the start with exit code 2 and one line that says what it must be; so does an unknown name that begins with `LINARITE_`.',
+    table(['Variable', 'Default', 'What it is for'], rows),
+  );
+}
+
+function errorsPage(): string {
+  const errors = Object.entries(ERRORS).map(([name, error]) => [
+    `\`${name}\``,
+    String(error.status),
+    `\`${error.code}\``,
+    error.message,
+    'target' in error ? `\`${error.target}\`` : '',
+  ]);
+  const reasons = Object.entries(REASONS).map(([reason, prose]) => [`\`${reason}\``, prose]);
+  return page(
+    'Errors',
+    'src/errors.ts',
+    'What a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
+    table(['Name', 'Status', 'Code', 'Message', 'Target'], errors),
+    '## Reasons',
+    'Why, more finely: in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a finer reason is its own.',
+    table(['Reason', 'Meaning'], reasons),
+  );
+}
+
+const GRANT_WORDS: Readonly<Record<Grant, string>> = { granted: 'yes', denied: 'no', byRole: 'by room role' };
+
+function capabilitiesPage(): string {
+  const grid = ({ scopes, grants }: typeof CHAT | typeof VOIP) =>
+    table(
+      ['Capability', ...scopes.map((scope) => `\`${scope}\``)],
+      (Object.keys(grants) as (keyof typeof CHAT.grants | keyof typeof VOIP.grants)[]).map((capability) => [
+        `\`${capability}\``,
+        ...scopes.map((scope) => GRANT_WORDS[grantOf(scope, capability)]),
+      ]),
+    );
+  return page(
+    'Capabilities',
+    'src/capabilities/tables.ts',
+    'What each scope of an access token permits. A token with several scopes may do what any of them permits.',
+    '## Chat',
+    grid(CHAT),
+    '## Calling',
+    grid(VOIP),
+  );
+}
+
+function metricsPage(): string {
+  const rows = Object.values(METRICS).map((row: MetricRow) => [
+    `\`${row.name}\``,
+    row.kind,
+    (row.labels ?? []).map((label) => `\`${label}\``).join(', '),
+    row.help,
+    row.alarm ?? '',
+  ]);
+  return page(
+    'Metrics',
+    'src/monitoring/server-metrics.ts',
+    '`GET /-/metrics` answers in the OpenMetrics format. No label names a resource, an identity or a key.',
+    table(['Metric', 'Kind', 'Labels', 'Meaning', 'Suggested alarm'], rows),
+  );
+}
+
+/** The page of operations, in the order of the routes. */
+export function operationsPage(routes: readonly Route[]): string {
+  return page(
+    'Operations',
+    'the route lists',
+    'Every operation of the server. Paths stand as the protocol writes them.',
+    ...routes.flatMap((route) => [
+      `## ${route.operation}`,
+      `\`${route.at}\``,
+      route.summary,
+      [
+        `- Caller: ${callerWords(route.access)}`,
+        `- Api-versions: ${route.versions ? `\`${route.versions.join('`, `')}\`` : 'none'}`,
+        ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema)}`] : []),
+        ...Object.entries(route.answers).map(([status, answer]) => `- ${status}: ${answerWords(answer)}`),
+      ].join('\n'),
+    ]),
+  );
+}
+
+function callerWords(access: Access): string {
+  switch (access.caller) {
+    case 'nobody':
+      return 'anybody';
+    case 'service':
+      return 'a service, by access key';
+    case 'operator':
+      return 'the operator';
+    case 'serviceOrOperator':
+      return 'a service, by access key, or the operator';
+    case 'user':
+      return `a user, by access token that grants ${access.requires === 'anyScope' ? 'anything' : `\`${access.requires}\``}`;
+  }
+}
+
+const answerWords = (answer: Route['answers'][number]): string =>
+  answer === 'nothing' ? 'no body' : answer === 'text' ? 'text' : fields(answer);
+
+/** The first level of an object schema in words: `scopes` (array), `customId` (string or null, optional). */
+function fields(schema: TSchema): string {
+  const { properties = {}, required = [] } = schema as {
+    properties?: Record<string, TSchema>;
+    required?: readonly string[];
+  };
+  const words = Object.entries(properties).map(
+    ([name, property]) => `\`${name}\` (${typeWords(property)}${required.includes(name) ? '' : ', optional'})`,
+  );
+  return words.join(', ') || typeWords(schema);
+}
+
+function typeWords(schema: TSchema): string {
+  const { type, anyOf } = schema as { type?: string; anyOf?: readonly TSchema[] };
+  return type ?? anyOf?.map(typeWords).join(' or ') ?? 'any';
+}
+
+function page(title: string, source: string, ...parts: readonly string[]): string {
+  const notice = `<!-- Written by \`npm run docs\` from ${source}. Changes go there. -->`;
+  return `${[notice, `# ${title}`, ...parts].join('\n\n')}\n`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), `|${' --- |'.repeat(head.length)}`, ...rows.map(line)].join('\n');
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(join(ROOT, path), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function check(): void {
+  const outdated = outdatedPages();
+  for (const path of outdated) console.error(`${path} is out of date: npm run docs`);
+  process.exitCode = outdated.length === 0 ? 0 : 1;
+}
+
+function writePages(): void {
+  for (const path of outdatedPages()) {
+    mkdirSync(dirname(join(ROOT, path)), { recursive: true });
+    writeFileSync(join(ROOT, path), referencePages().get(path) ?? '');
+    console.log(`wrote ${path}`);
+  }
+}
+
+if (import.meta.main) {
+  if (process.argv.includes('--check')) check();
+  else writePages();
+}

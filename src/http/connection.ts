@@ -1,0 +1,259 @@
+import {
+  type IncomingMessage,
+  type ServerResponse,
+  STATUS_CODES,
+  validateHeaderName,
+  validateHeaderValue,
+} from 'node:http';
+import type { Socket } from 'node:net';
+import { ServiceError } from '../errors.ts';
+import { Exchange, type Expectation, malformed } from './exchange.ts';
+import type { Road, WireReply } from './wire.ts';
+
+/** How much of everything one listener puts up with. */
+export interface WireLimits {
+  /** From the opening of a connection to the first request on it, and from the first byte of a request to its body. */
+  readonly headersTimeoutMs: number;
+  /** From the first byte of a request to its last; and as long again for an answer that the client does not take. */
+  readonly requestTimeoutMs: number;
+  /** Between two requests. */
+  readonly keepAliveTimeoutMs: number;
+  /** How often the first two are looked at. */
+  readonly checkIntervalMs: number;
+  /** Open connections on all addresses together. */
+  readonly maxConnections: number;
+  /** Bytes of request line and header lines. */
+  readonly maxHeaderBytes: number;
+  readonly maxHeaderLines: number;
+  /** Requests that may wait on one connection for the answer to an earlier one. */
+  readonly maxPipelined: number;
+  /** A body of at most this announced size that nobody wanted is thrown away to keep the connection. */
+  readonly discardBytes: number;
+  /** After the last answer: how long and how much is still taken from a client that is busy sending. */
+  readonly lingerMs: number;
+  readonly lingerBytes: number;
+}
+
+/** What the listener tells about itself; requests are the road's to tell about. */
+export type OnProblem = (level: 'debug' | 'warn' | 'error', message: string, facts?: Record<string, unknown>) => void;
+
+/** What all connections of a listener share. */
+export interface Hall {
+  readonly road: Road;
+  readonly limits: WireLimits;
+  readonly onProblem: OnProblem;
+  /** True from the moment the listener was asked to stop. */
+  stopping: boolean;
+}
+
+/**
+ * One connection that has begun to speak HTTP. Its requests go down the road one after another, so that there is
+ * never a doubt which of them an answer, or a fault in the bytes, belongs to.
+ */
+export class Connection {
+  readonly secure: boolean;
+  readonly peer: string;
+
+  readonly #hall: Hall;
+  readonly #socket: Socket;
+  readonly #waiting: Exchange[] = [];
+  #current: Exchange | undefined;
+  #newest: Exchange | undefined;
+  /** What was wrong with the bytes after the newest request: the last thing to be answered. */
+  #refusal: ServiceError | undefined;
+  /** The last answer has been written. */
+  #over = false;
+  /** What still arrives is thrown away. */
+  #deaf = false;
+  /** Bytes received when the last request was done with: more since then are the beginning of another. */
+  #bytesBefore = 0;
+  #deadline: NodeJS.Timeout | undefined;
+
+  constructor(hall: Hall, socket: Socket, secure: boolean) {
+    this.#hall = hall;
+    this.#socket = socket;
+    this.secure = secure;
+    // IPv4 clients of an IPv6 socket appear as ::ffff:127.0.0.1, which nobody downstream should have to know.
+    this.peer = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
+    socket.on('close', () => clearTimeout(this.#deadline));
+  }
+
+  /** A request whose headers are there. */
+  take(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
+    if (this.#over || this.#refusal !== undefined) return;
+    const { limits } = this.#hall;
+    const exchange = new Exchange(request, response, this, expectation, limits.maxHeaderLines);
+    if (this.#current === undefined) {
+      this.#newest = exchange;
+      this.#start(exchange);
+    } else if (this.#waiting.length < limits.maxPipelined) {
+      this.#newest = exchange;
+      this.#waiting.push(exchange);
+    } else {
+      this.#refusal = new ServiceError('TooManyRequests', { detail: 'too many pipelined requests' });
+      this.#deafen();
+    }
+  }
+
+  /** Bytes, or their absence, that cannot be turned into a request or into the rest of one. */
+  spoil(error: ServiceError): void {
+    const newest = this.#newest;
+    if (this.#over || this.#refusal !== undefined) return;
+    this.#deafen(); // the parser would go on to complain about every further byte
+    if (newest !== undefined && !newest.complete) {
+      // They belong to the body of a request, which gets one answer like any other, and may have got it already.
+      if (newest.answered) this.#hangUp();
+      else newest.fail(error);
+      return;
+    }
+    this.#refusal = error;
+    if (this.#current === undefined) this.#refuse(error);
+  }
+
+  /** The listener is about to stop: nothing is lost with a connection that is between two requests. */
+  stop(): void {
+    const idle = this.#current === undefined && this.#socket.bytesRead === this.#bytesBefore;
+    if (idle && !this.#over) this.#socket.destroySoon();
+  }
+
+  #start(exchange: Exchange): void {
+    this.#current = exchange;
+    if (exchange.fault === undefined) void this.#answer(exchange);
+    else this.#refuse(exchange.fault, exchange);
+  }
+
+  async #answer(exchange: Exchange): Promise<void> {
+    try {
+      this.#send(await this.#hall.road.answer(exchange), exchange);
+    } catch (cause) {
+      // The road promises not to get here; a client must have its answer all the same.
+      this.#hall.onProblem('error', 'the road failed to answer', { cause });
+      this.#refuse(cause, exchange);
+    }
+  }
+
+  #send(reply: WireReply, exchange: Exchange): void {
+    if (this.#over || this.#socket.destroyed) return;
+    if (this.#isLast(exchange)) {
+      this.#sendLast(reply, exchange.method);
+      return;
+    }
+    exchange.response.writeHead(reply.status, headerFields(reply));
+    exchange.answered = true;
+    exchange.response.end(reply.body, () => this.#next());
+    if (this.#socket.writableLength > 0) this.#destroyAfter(this.#hall.limits.requestTimeoutMs);
+  }
+
+  #isLast(exchange: Exchange): boolean {
+    if (!exchange.response.shouldKeepAlive || exchange.failed) return true;
+    if (!exchange.complete && !exchange.mayDiscardRest(this.#hall.limits.discardBytes)) return true;
+    return (this.#hall.stopping || this.#socket.readableEnded) && this.#waiting.length === 0;
+  }
+
+  /** The answer has left for the client: on to the next request. */
+  #next(): void {
+    if (this.#over) return;
+    clearTimeout(this.#deadline);
+    this.#current = undefined;
+    this.#bytesBefore = this.#socket.bytesRead;
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#start(next);
+    else if (this.#refusal !== undefined) this.#refuse(this.#refusal);
+    else if (this.#hall.stopping) this.#hangUp();
+  }
+
+  #refuse(error: unknown, exchange?: Exchange): void {
+    if (this.#over) return;
+    try {
+      this.#sendLast(this.#hall.road.refuse(error), exchange?.method);
+    } catch (cause) {
+      this.#hall.onProblem('error', 'a refusal could not be written', { cause });
+      this.#socket.destroy();
+    }
+  }
+
+  /**
+   * Writes the answer after which nothing more is read. Not through `ServerResponse`: that ends by destroying the
+   * socket, and a client in the middle of an upload would lose the answer to the reset this causes.
+   */
+  #sendLast(reply: WireReply, method: string | undefined): void {
+    const socket = this.#socket;
+    const bytes = lastAnswer(reply, method !== 'HEAD');
+    if (this.#current) this.#current.answered = true;
+    if (!socket.writable) socket.destroy();
+    else socket.write(bytes);
+    this.#hangUp();
+  }
+
+  /** Ends our half of the connection and gives the client a moment to notice. */
+  #hangUp(): void {
+    const socket = this.#socket;
+    const { lingerMs, requestTimeoutMs } = this.#hall.limits;
+    this.#over = true;
+    if (socket.destroyed) return;
+
+    this.#deafen();
+    socket.on('end', () => socket.destroySoon());
+    this.#destroyAfter(requestTimeoutMs);
+    socket.end(() => (socket.readableEnded ? socket.destroy() : this.#destroyAfter(lingerMs)));
+  }
+
+  /** Takes the bytes away from the parser and throws them away, up to a limit. */
+  #deafen(): void {
+    if (this.#deaf) return;
+    this.#deaf = true;
+    const socket = this.#socket;
+    let leftBytes = this.#hall.limits.lingerBytes;
+    socket.removeAllListeners('data'); // the parser's
+    socket.on('data', (chunk: Buffer) => {
+      leftBytes -= chunk.length;
+      // What is not read fills the window of the client, which holds it without a reset.
+      if (leftBytes < 0) socket.pause();
+    });
+    socket.resume();
+  }
+
+  #destroyAfter(ms: number): void {
+    clearTimeout(this.#deadline);
+    if (!this.#socket.destroyed) this.#deadline = setTimeout(() => this.#socket.destroy(), ms);
+  }
+}
+
+/**
+ * What a fault of the parser means in the protocol; undefined when it is the connection that failed, and nobody is
+ * left to answer.
+ */
+export function parserFault(error: NodeJS.ErrnoException): ServiceError | undefined {
+  const code = error.code ?? '';
+  if (code === 'HPE_HEADER_OVERFLOW') return new ServiceError('HeadersTooLarge', { cause: error });
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new ServiceError('RequestTimeout', { cause: error });
+  return code.startsWith('HPE_') ? malformed(code, error) : undefined;
+}
+
+/** The headers of a reply, with its length unless it goes out in chunks or has no body by its status. */
+function headerFields(reply: WireReply): Record<string, string | number> {
+  const fields: Record<string, string | number> = { ...reply.headers };
+  if (reply.status === 204) return fields;
+  if (reply.chunked) fields['Transfer-Encoding'] = 'chunked';
+  else fields['Content-Length'] = reply.body === undefined ? 0 : Buffer.byteLength(reply.body);
+  return fields;
+}
+
+function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
+  const fields = { ...headerFields(reply), Date: new Date().toUTCString(), Connection: 'close' };
+  let head = `HTTP/1.1 ${reply.status} ${STATUS_CODES[reply.status] ?? 'unknown'}\r\n`;
+  for (const [name, value] of Object.entries(fields)) {
+    validateHeaderName(name);
+    validateHeaderValue(name, String(value));
+    head += `${name}: ${value}\r\n`;
+  }
+  const body = withBody && reply.status !== 204 ? (reply.body ?? '') : '';
+  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), framed(body, withBody && reply.chunked)]);
+}
+
+function framed(body: string, chunked: boolean): Buffer {
+  const bytes = Buffer.from(body);
+  if (!chunked) return bytes;
+  const size = bytes.length === 0 ? '' : `${bytes.length.toString(16)}\r\n`;
+  return Buffer.concat([Buffer.from(size), bytes, Buffer.from(`${size && '\r\n'}0\r\n\r\n`)]);
+}

@@ -1,0 +1,97 @@
+import { ServiceError } from '../errors.ts';
+import { isLoopback } from './loopback.ts';
+import type { Access, Reply, Route } from './route.ts';
+import type { WireRequest } from './wire.ts';
+
+interface Options {
+  mode: 'dev' | 'production';
+  /** Names to answer for, lower case, without port. Empty in production mode: then any. */
+  allowedHosts: readonly string[];
+  /** Origins whose pages may call routes for user tokens. */
+  allowedOrigins: readonly string[];
+  /** Addresses from which plain HTTP is taken in production mode, beside loopback ones. */
+  trustedProxies: readonly string[];
+}
+
+const LOOPBACK_NAME = /^(?:localhost|(?:[a-z0-9-]+\.)+localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])\.?$/;
+/** What containers call the machine they run on. */
+const CONTAINER_HOSTS = ['host.docker.internal', 'host.containers.internal'];
+const LOOPBACK_ORIGIN =
+  /^https?:\/\/(?:localhost|(?:[a-z0-9-]+\.)+localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(?::\d{1,5})?$/;
+
+/**
+ * Keeps other people's web pages out (security-and-reliability, section 1.4). A page that rebinds its name to this machine
+ * shows itself by its Host; a page that sends a request of its own must ask first, and is told no.
+ */
+export class Doorkeeper {
+  readonly #options: Options;
+  readonly #hosts: ReadonlySet<string>;
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#hosts = new Set([...options.allowedHosts.map((host) => host.toLowerCase()), ...CONTAINER_HOSTS]);
+  }
+
+  /** In production mode a secret never crosses a network in plain text. @throws ServiceError `HttpsRequired` */
+  requireTransport(request: WireRequest): void {
+    if (this.#options.mode === 'dev' || request.secure || isLoopback(request.peer)) return;
+    const peer = request.peer.replace(/^::ffff:(?=\d)/i, '');
+    if (!this.#options.trustedProxies.includes(peer))
+      throw new ServiceError('HttpsRequired', { detail: 'see LINARITE_TRUSTED_PROXIES' });
+  }
+
+  /** @throws ServiceError `HostNotAllowed` */
+  requireHost(request: WireRequest): void {
+    const { mode, allowedHosts } = this.#options;
+    if (mode === 'production' && allowedHosts.length === 0) return;
+    // Only the name counts, and early JavaScript clients send the port twice; the signature covers the value as it came.
+    const name = (request.header('host')[0] ?? '').replace(/(?::\d+)+$/, '').toLowerCase();
+    const loopback = mode === 'dev' && LOOPBACK_NAME.test(name);
+    if (!loopback && !this.#hosts.has(name))
+      throw new ServiceError('HostNotAllowed', { detail: 'see LINARITE_ALLOWED_HOSTS' });
+  }
+
+  /**
+   * Answers the question that a browser asks before it sends a page's request.
+   * @throws ServiceError `OperationUnknown`, `OriginNotAllowed`
+   */
+  preflight(request: WireRequest, routeFor: (method: string) => Route | undefined): Reply {
+    const method = request.header('access-control-request-method')[0];
+    const route = method === undefined ? undefined : routeFor(method);
+    if (!route || method === undefined) throw new ServiceError('OperationUnknown');
+    const origin = this.#grantedOrigin(request, route.access);
+    if (origin === undefined) throw new ServiceError('OriginNotAllowed');
+    const asked = request.header('access-control-request-headers')[0] ?? '';
+    return {
+      status: 204,
+      headers: {
+        'Access-Control-Allow-Origin': origin,
+        'Access-Control-Allow-Methods': method,
+        ...(/^[\w, -]{1,1024}$/.test(asked) && { 'Access-Control-Allow-Headers': asked }),
+        'Access-Control-Max-Age': '600',
+        Vary: 'Origin',
+      },
+    };
+  }
+
+  /** Headers that let the page of a granted origin read the answer. */
+  originHeaders(request: WireRequest, route: Route): Record<string, string> {
+    const origin = this.#grantedOrigin(request, route.access);
+    if (origin === undefined) return {};
+    return {
+      'Access-Control-Allow-Origin': origin,
+      'Access-Control-Expose-Headers':
+        'MS-CV, x-ms-client-request-id, api-supported-versions, Retry-After, x-linarite-reason',
+      Vary: 'Origin',
+    };
+  }
+
+  /** Pages on this machine may call everything in dev mode; other pages only what needs a token that they do not have. */
+  #grantedOrigin(request: WireRequest, access: Access): string | undefined {
+    const [origin, ...more] = request.header('origin');
+    if (origin === undefined || more.length > 0) return undefined;
+    const { mode, allowedOrigins } = this.#options;
+    if (mode === 'dev' && LOOPBACK_ORIGIN.test(origin)) return origin;
+    return access.caller === 'user' && allowedOrigins.includes(origin) ? origin : undefined;
+  }
+}

@@ -1,0 +1,214 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ServiceError } from '../errors.ts';
+import type { WireRequest } from './wire.ts';
+
+const NONE: readonly string[] = Object.freeze([]);
+const EMPTY = Buffer.alloc(0);
+
+/** Origin-form (RFC 9112, 3.2.1) in visible ASCII. A fragment never belongs on the wire, so `#` is left out. */
+const ORIGIN_FORM = /^\/[!"$-~]*$/;
+
+/** What the client asks for before it sends the body (RFC 9110, 10.1.1), as far as the parser tells. */
+export type Expectation = 'nothing' | 'continue' | 'something else';
+
+/** The error for bytes that are no acceptable HTTP/1.1 request. */
+export const malformed = (detail: string, cause?: unknown): ServiceError =>
+  new ServiceError('RequestMalformed', { detail, cause });
+
+/** One request and its one answer, on a connection that may carry many. */
+export class Exchange implements WireRequest {
+  readonly response: ServerResponse;
+  readonly secure: boolean;
+  readonly peer: string;
+  /** Why the road must not see this request. */
+  readonly fault: ServiceError | undefined;
+  /** Announced length of the body; infinite when it comes in chunks. */
+  readonly bodyBytes: number;
+  /** Set as soon as the answer has been handed to the socket. */
+  answered = false;
+
+  readonly #request: IncomingMessage;
+  readonly #expectation: Expectation;
+  #failure: unknown;
+  #abandonBody: ((error: unknown) => void) | undefined;
+  #bodyAsked = false;
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    connection: { secure: boolean; peer: string },
+    expectation: Expectation,
+    maxHeaderLines: number,
+  ) {
+    const framing = examine(request, maxHeaderLines);
+    this.#request = request;
+    this.#expectation = expectation;
+    this.response = response;
+    this.secure = connection.secure;
+    this.peer = connection.peer;
+    this.bodyBytes = framing.bodyBytes;
+    this.fault = framing.fault ?? this.#expectationFault();
+  }
+
+  get method(): string {
+    return this.#request.method ?? '';
+  }
+
+  get target(): string {
+    return this.#request.url ?? '';
+  }
+
+  get hasBody(): boolean {
+    return this.bodyBytes > 0;
+  }
+
+  /** Whether the last byte of the request has arrived, read or not. */
+  get complete(): boolean {
+    return this.#request.complete;
+  }
+
+  /** Whether the bytes of this request went wrong after its headers. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /**
+   * Whether what is missing of the body may simply be thrown away, to keep the connection. Not after an unanswered
+   * `Expect`: then nobody can tell whether the next bytes are a body or a request.
+   */
+  mayDiscardRest(limitBytes: number): boolean {
+    return this.#expectation === 'nothing' && !this.#bodyAsked && this.bodyBytes <= limitBytes;
+  }
+
+  // A scan, no map: the road asks for about a dozen of some twenty headers, and comparing lengths first makes each
+  // question cheaper than building a map for all.
+  header(name: string): readonly string[] {
+    const raw = this.#request.rawHeaders;
+    let found: string[] | undefined;
+    for (let i = 0; i < raw.length; i += 2) {
+      const candidate = raw[i];
+      if (candidate === undefined || candidate.length !== name.length) continue;
+      if (candidate !== name && candidate.toLowerCase() !== name) continue;
+      found ??= [];
+      found.push(raw[i + 1] ?? '');
+    }
+    return found ?? NONE;
+  }
+
+  async readBody(limitBytes: number): Promise<Buffer> {
+    if (this.#bodyAsked) throw new Error('the body of a request can be read only once');
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.hasBody) return EMPTY;
+    if (this.bodyBytes !== Number.POSITIVE_INFINITY && this.bodyBytes > limitBytes) throw tooLarge(limitBytes);
+    // A client that left takes what it sent with it: the stream would stay silent for ever.
+    if (this.#request.destroyed) throw malformed('the connection was lost');
+
+    this.#bodyAsked = true;
+    if (this.#expectation === 'continue') this.response.writeContinue();
+    return this.#collect(limitBytes);
+  }
+
+  /** The bytes of this request cannot be read to their end: whoever reads, or will read, the body learns it. */
+  fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#abandonBody?.(this.#failure);
+  }
+
+  #expectationFault(): ServiceError | undefined {
+    if (this.#expectation === 'nothing') return undefined;
+    // The parser is content when 100-continue is among several.
+    const [only, ...more] = this.header('expect');
+    const met = only?.toLowerCase() === '100-continue' && more.length === 0;
+    return met ? undefined : new ServiceError('ExpectationFailed');
+  }
+
+  #collect(limitBytes: number): Promise<Buffer> {
+    const request = this.#request;
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    const chunks: Buffer[] = [];
+    let size = 0;
+
+    const take = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > limitBytes) abandon(tooLarge(limitBytes));
+    };
+    const finish = (): void => {
+      release();
+      const [only] = chunks;
+      resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size));
+    };
+    const abandon = (error: unknown): void => {
+      release();
+      request.pause();
+      reject(error);
+    };
+    const lost = (): void => abandon(malformed('the connection was lost in the middle of the body'));
+    const release = (): void => {
+      this.#abandonBody = undefined;
+      request.off('data', take).off('end', finish).off('close', lost);
+    };
+
+    this.#abandonBody = abandon;
+    request.on('data', take).on('end', finish).on('close', lost);
+    return promise;
+  }
+}
+
+const tooLarge = (limitBytes: number): ServiceError =>
+  new ServiceError('BodyTooLarge', { values: { limit: limitBytes } });
+
+interface Framing {
+  readonly bodyBytes: number;
+  readonly fault: ServiceError | undefined;
+}
+
+/**
+ * Looks at what the parser lets through although it is ambiguous or not for us, in one pass over the header lines.
+ * Lengths and codings are the parser's business too; here they are checked before the road sees the request, because
+ * the parser notices some of them only in the body.
+ */
+function examine(request: IncomingMessage, maxHeaderLines: number): Framing {
+  const raw = request.rawHeaders;
+  let hosts = 0;
+  let upgrade = false;
+  let length: string | undefined;
+  let coding: string | undefined;
+  let repeated = false;
+
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    switch (name.length) {
+      case 4:
+        if (name.toLowerCase() === 'host') hosts += 1;
+        break;
+      case 7:
+        if (name.toLowerCase() === 'upgrade') upgrade = true;
+        break;
+      case 14:
+        if (name.toLowerCase() !== 'content-length') break;
+        repeated ||= length !== undefined;
+        length = raw[i + 1];
+        break;
+      case 17:
+        if (name.toLowerCase() !== 'transfer-encoding') break;
+        repeated ||= coding !== undefined;
+        coding = raw[i + 1];
+        break;
+    }
+  }
+
+  const fault = (): ServiceError | undefined => {
+    if (raw.length > 2 * maxHeaderLines) return new ServiceError('HeadersTooLarge');
+    if (request.httpVersion !== '1.1') return malformed('the version is not HTTP/1.1');
+    if (!ORIGIN_FORM.test(request.url ?? '')) return malformed('the target is not in origin-form');
+    if (hosts !== 1) return malformed(hosts === 0 ? 'there is no Host header' : 'there is more than one Host header');
+    if (upgrade) return malformed('there is an Upgrade header');
+    if (repeated || (length !== undefined && coding !== undefined)) return malformed('the length is given twice');
+    if (length !== undefined && !/^\d+$/.test(length)) return malformed('the Content-Length is not a number');
+    if (coding !== undefined && coding.toLowerCase() !== 'chunked') return malformed('the only coding is chunked');
+    return undefined;
+  };
+
+  return { bodyBytes: coding === undefined ? Number(length ?? 0) : Number.POSITIVE_INFINITY, fault: fault() };
+}

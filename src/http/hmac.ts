@@ -1,0 +1,267 @@
+import { createHmac, type KeyObject } from 'node:crypto';
+import type { KeySlot, ResourceId, ServiceCaller } from '../callers.ts';
+import { type Reason, ServiceError } from '../errors.ts';
+import { fromBase64, sameBytes } from '../lib/bytes.ts';
+import type { Clock } from '../lib/clock.ts';
+import { parseHttpDate } from './http-date.ts';
+import { isLoopback } from './loopback.ts';
+import type { WireRequest } from './wire.ts';
+
+/** Who may have signed: a resource with its keys. */
+export interface Signatory {
+  readonly resource: { readonly id: ResourceId };
+  readonly keys: readonly SignatoryKey[];
+}
+
+interface SignatoryKey {
+  readonly slot: KeySlot;
+  readonly version: number;
+  readonly secret: KeyObject;
+  /** True for the published development key. */
+  readonly wellKnown: boolean;
+}
+
+interface Match {
+  readonly signatory: Signatory;
+  readonly key: SignatoryKey;
+}
+
+interface Uses {
+  /** The resources whose keys may have signed a request to a host name. */
+  candidatesFor: (host: string) => Iterable<Signatory>;
+  clock: Clock;
+}
+
+interface Options {
+  windowMinutes: number;
+  /** `loopback`: the published development key is taken from loopback peers only. */
+  wellKnownKey: 'loopback' | 'everywhere';
+}
+
+/** A request whose headers were signed with one of our keys. Its body has yet to be compared with what was signed. */
+export interface SignedRequest {
+  readonly caller: ServiceCaller;
+  /** SHA-256 of the body that the caller signed. */
+  readonly bodyHash: Buffer;
+  /** True when the published key was taken from somewhere else than loopback, by explicit setting. */
+  readonly exposed: boolean;
+}
+
+/** The string to sign, in its parts. */
+interface Signed {
+  method: string;
+  target: string;
+  date: string;
+  host: string;
+  hash: string;
+}
+
+const AUTHORIZATION = /^HMAC-SHA256 SignedHeaders=([A-Za-z0-9;-]{1,128})&Signature=([A-Za-z0-9+/]{43}=)$/;
+const FORWARDING = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
+
+/**
+ * Verifies requests signed with an access key (identity-protocol, section 3.1). Everything is taken raw, as it came over
+ * the wire: target, host and date. Nothing is decoded, normalised or rebuilt.
+ */
+export class SignatureVerifier {
+  readonly #uses: Uses;
+  readonly #options: Options;
+
+  constructor(uses: Uses, options: Options) {
+    this.#uses = uses;
+    this.#options = options;
+  }
+
+  /** @throws ServiceError `Denied` or `ClockSkewed`, the same to the caller for every cause but the clock */
+  verify(request: WireRequest): SignedRequest {
+    const { names, signature } = readAuthorization(only(request, 'authorization', 'authorization.missing'));
+    const dateName = names.includes('x-ms-date') ? 'x-ms-date' : 'date';
+    const parts: Signed = {
+      method: request.method,
+      target: request.target,
+      date: only(request, dateName, 'date.missing'),
+      host: only(request, 'host', 'signedHeaders.unexpected'),
+      hash: only(request, 'x-ms-content-sha256', 'contentHash.missing'),
+    };
+    const bodyHash = fromBase64(parts.hash);
+    if (bodyHash?.length !== 32) throw denied('contentHash.missing', 'not a SHA-256 in base64');
+
+    const candidates = [...this.#uses.candidatesFor(hostName(parts.host))];
+    const match = find(candidates, spellings(parts), names, signature);
+    if (!match) throw denied(...differenceOf(candidates, parts, names, signature, request));
+    // Only now: who holds no key learns nothing about our clock.
+    this.#requireRecent(parts.date, dateName);
+    const exposed = match.key.wellKnown && this.#requireLoopback(request);
+    return {
+      caller: {
+        kind: 'service',
+        resourceId: match.signatory.resource.id,
+        accessKey: { slot: match.key.slot, version: match.key.version },
+      },
+      bodyHash,
+      exposed,
+    };
+  }
+
+  #requireRecent(date: string, name: string): void {
+    const { windowMinutes } = this.#options;
+    const at = parseHttpDate(date);
+    if (at === undefined) throw denied('date.malformed', `${name} is not an IMF-fixdate`);
+    const offMs = at - this.#uses.clock.now();
+    // The date has whole seconds: compare in those, so that the window is the same on both sides.
+    if (Math.abs(Math.trunc(offMs / 1000)) > windowMinutes * 60) {
+      throw new ServiceError('ClockSkewed', {
+        reason: 'date.skewed',
+        detail: `${name} is ${Math.round(offMs / 1000)} s from the server clock`,
+        values: { minutes: windowMinutes },
+      });
+    }
+  }
+
+  /** @returns true when the published key was taken although the peer is not on this machine */
+  #requireLoopback(request: WireRequest): boolean {
+    const near = isLoopback(request.peer) && FORWARDING.every((name) => request.header(name).length === 0);
+    if (!near && this.#options.wellKnownKey === 'loopback') throw denied('accessKey.loopbackOnly');
+    return !near;
+  }
+}
+
+const denied = (reason: Reason, detail?: string): ServiceError =>
+  new ServiceError('Denied', { reason, ...(detail !== undefined && { detail }) });
+
+/** The value of a header that must be there once: with two, one side of a proxy might believe the other one. */
+function only(request: WireRequest, name: string, missing: Reason): string {
+  const [value, ...more] = request.header(name);
+  if (value === undefined || value === '') throw denied(missing, name);
+  if (more.length > 0) throw denied('header.repeated', name);
+  return value;
+}
+
+function readAuthorization(header: string): { names: readonly string[]; signature: Buffer } {
+  if (!header.startsWith('HMAC-SHA256 ')) throw denied('authorization.scheme');
+  const match = AUTHORIZATION.exec(header);
+  const signature = match?.[2] === undefined ? undefined : fromBase64(match[2]);
+  if (!match?.[1] || !signature) throw denied('authorization.malformed');
+  const names = match[1].toLowerCase().split(';');
+  const expected = [names.includes('x-ms-date') ? 'x-ms-date' : 'date', 'host', 'x-ms-content-sha256'];
+  if (names.length !== 3 || !expected.every((name) => names.includes(name))) throw denied('signedHeaders.unexpected');
+  return { names, signature };
+}
+
+const hostName = (host: string): string => host.replace(/(:\d+)+$/, '');
+
+/**
+ * The closed list of what released SDKs sign: the request as it is (which covers the JavaScript clients that send and sign
+ * a doubled port), the host without its port (Java), and the path without its leading slash (Python over plain http).
+ * Exact strings all; a new one needs a security review.
+ */
+function* spellings(parts: Signed): Generator<Signed> {
+  yield parts;
+  const bare = hostName(parts.host);
+  if (bare !== parts.host) yield { ...parts, host: bare };
+  yield { ...parts, target: parts.target.slice(1) };
+}
+
+const stringToSign = ({ method, target, date, host, hash }: Signed, names: readonly string[]): string => {
+  const values = names.map((name) => (name === 'host' ? host : name === 'x-ms-content-sha256' ? hash : date));
+  return `${method}\n${target}\n${values.join(';')}`;
+};
+
+/** Tries every key of every candidate against each spelling; always all keys of a spelling, whichever fits. */
+function find(
+  candidates: readonly Signatory[],
+  variants: Iterable<Signed>,
+  names: readonly string[],
+  signature: Buffer,
+): Match | undefined {
+  for (const variant of variants) {
+    const text = stringToSign(variant, names);
+    let found: Match | undefined;
+    for (const signatory of candidates) {
+      for (const key of signatory.keys) if (fits(key.secret, text, signature)) found = { signatory, key };
+    }
+    if (found) return found;
+  }
+  return undefined;
+}
+
+const fits = (secret: KeyObject, text: string, signature: Buffer): boolean =>
+  sameBytes(createHmac('sha256', secret).update(text, 'utf8').digest(), signature);
+
+const MOST_DIAGNOSED = 8;
+
+/**
+ * Finds out which part of a signature differed, for the person who will read the log: by what the client says it signed
+ * (the Java SDK does), else by trying what proxies and frameworks commonly change. Nothing found here opens anything.
+ */
+function differenceOf(
+  candidates: readonly Signatory[],
+  parts: Signed,
+  names: readonly string[],
+  signature: Buffer,
+  request: WireRequest,
+): [Reason, string?] {
+  const some = candidates.slice(0, MOST_DIAGNOSED);
+  const signedText = request.header('x-ms-hmac-string-to-sign-base64')[0];
+  const claimed = signedText === undefined ? undefined : fromBase64(signedText)?.toString('utf8');
+  if (claimed !== undefined && claimed.length < 8192) {
+    const ours = some.some(({ keys }) => keys.some((key) => fits(key.secret, claimed, signature)));
+    if (!ours) return ['signature.key'];
+    return compare(claimed, stringToSign(parts, names), names);
+  }
+  for (const [reason, variants] of suspects(parts, request)) {
+    if (find(some, variants, names, signature)) return [reason];
+  }
+  return ['signature.key'];
+}
+
+function compare(claimed: string, expected: string, names: readonly string[]): [Reason, string?] {
+  const [method, target, values = ''] = claimed.split('\n');
+  const [ourMethod, ourTarget, ourValues = ''] = expected.split('\n');
+  if (method !== ourMethod) return ['signature.method'];
+  if (target !== ourTarget) return ['signature.path'];
+  const ours = ourValues.split(';');
+  const index = values.split(';').findIndex((value, position) => value !== ours[position]);
+  const name = names[index];
+  if (name === 'host') return ['signature.host'];
+  return [name === 'x-ms-content-sha256' ? 'signature.contentHash' : 'signature.date'];
+}
+
+const EMPTY_HASH = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=';
+
+function suspects(parts: Signed, request: WireRequest): [Reason, Signed[]][] {
+  const path = parts.target.split('?')[0] ?? '';
+  const targets = [
+    path,
+    decoded(parts.target),
+    parts.target.replace(/^\/+/, '/'),
+    parts.target.replace(/\/+(\?|$)/, '$1'),
+  ];
+  const name = hostName(parts.host);
+  const hosts = [
+    `${name}:7417`,
+    `${name}:443`,
+    `${name}:80`,
+    `${name}/`,
+    'localhost',
+    'localhost:7417',
+    '127.0.0.1:7417',
+  ];
+  const forwarded = request.header('x-forwarded-host')[0];
+  const dates = [...request.header('date'), ...request.header('x-ms-date')];
+  return [
+    ['signature.path', targets.filter((target) => target !== parts.target).map((target) => ({ ...parts, target }))],
+    ['signature.host', [...hosts, ...(forwarded ? [forwarded] : [])].map((host) => ({ ...parts, host }))],
+    ['signature.method', ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].map((method) => ({ ...parts, method }))],
+    ['signature.date', dates.slice(0, 4).map((date) => ({ ...parts, date }))],
+    ['signature.contentHash', [{ ...parts, hash: EMPTY_HASH }]],
+  ];
+}
+
+function decoded(target: string): string {
+  try {
+    return decodeURIComponent(target);
+  } catch {
+    return target;
+  }
+}

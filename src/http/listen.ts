@@ -1,0 +1,280 @@
+import http from 'node:http';
+import net from 'node:net';
+import tls from 'node:tls';
+import { Connection, type Hall, type OnProblem, parserFault, type WireLimits } from './connection.ts';
+import { type Expectation, malformed } from './exchange.ts';
+import type { Road } from './wire.ts';
+
+/** What holds unless the caller says otherwise. The security page, 1.6, gives the reasons. */
+export const WIRE_LIMITS: WireLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  keepAliveTimeoutMs: 65_000,
+  checkIntervalMs: 1_000,
+  maxConnections: 10_000,
+  maxHeaderBytes: 16 * 1024,
+  maxHeaderLines: 100,
+  maxPipelined: 32,
+  discardBytes: 64 * 1024,
+  lingerMs: 1_000,
+  lingerBytes: 1024 * 1024,
+};
+
+/** Key and certificate chain, both in PEM. */
+export interface TlsIdentity {
+  readonly key: string | Buffer;
+  readonly cert: string | Buffer;
+}
+
+export interface ListenOptions {
+  /** Addresses to listen on, all on the same port. */
+  readonly hosts: readonly string[];
+  /** 0 takes any port that is free on all of them. */
+  readonly port: number;
+  /** Undefined: plain HTTP only, until {@link Listener.setTls}. */
+  readonly tls: TlsIdentity | undefined;
+  readonly road: Road;
+  readonly limits?: Partial<WireLimits>;
+  readonly onProblem: OnProblem;
+}
+
+export interface Listener {
+  readonly port: number;
+  /** The addresses in use; one of the asked for may be missing on this machine. */
+  readonly addresses: readonly string[];
+  /** Replaces the certificate for connections opened from now on. Throws, and changes nothing, if it is unusable. */
+  setTls(identity: TlsIdentity): void;
+  /**
+   * Stops accepting, closes idle connections, lets requests under way finish for at most that long and then destroys
+   * what is left. Resolves when no socket remains.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+/**
+ * Opens the port for HTTP and HTTPS alike and sends every request down the road.
+ * @throws the system's error, with its `code` such as EADDRINUSE and a message that names the address
+ */
+export async function listen({ hosts, port, tls, road, limits, onProblem }: ListenOptions): Promise<Listener> {
+  const hall: Hall = { road, limits: { ...WIRE_LIMITS, ...limits }, onProblem, stopping: false };
+  const door = new Door(hall, tls);
+  const servers = await bindAll(hosts, port, () => door.server(), onProblem);
+  const addresses = servers.map((server) => server.address() as net.AddressInfo);
+  let closed: Promise<void> | undefined;
+
+  return {
+    port: addresses[0]?.port ?? 0,
+    addresses: addresses.map(({ address }) => address),
+    setTls: (identity) => door.setTls(identity),
+    close: (graceMs) => {
+      closed ??= door.close(servers, graceMs);
+      return closed;
+    },
+  };
+}
+
+/** Where sockets arrive and are told apart, up to the point where they speak HTTP. */
+class Door {
+  readonly #hall: Hall;
+  readonly #http: http.Server;
+  readonly #sockets = new Set<net.Socket>();
+  /** Sockets that do not speak HTTP yet, and when they must. */
+  readonly #young = new Map<net.Socket, NodeJS.Timeout>();
+  /** Sockets that do, plain or decrypted. */
+  readonly #connections = new Map<object, Connection>();
+  #secureContext: tls.SecureContext | undefined;
+  #fullSaidAt = Number.NEGATIVE_INFINITY;
+
+  constructor(hall: Hall, identity: TlsIdentity | undefined) {
+    this.#hall = hall;
+    this.#http = httpServer(hall.limits, this.#connections);
+    if (identity !== undefined) this.setTls(identity);
+  }
+
+  setTls({ key, cert }: TlsIdentity): void {
+    this.#secureContext = tls.createSecureContext({ key, cert, minVersion: 'TLSv1.2' });
+  }
+
+  /** A server for one address, not listening yet. */
+  server(): net.Server {
+    // allowHalfOpen: a client may end its half after the request and still wants the answer.
+    return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+  }
+
+  async close(servers: readonly net.Server[], graceMs: number): Promise<void> {
+    this.#hall.stopping = true;
+    const drained = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    for (const socket of this.#young.keys()) socket.destroy();
+    for (const connection of this.#connections.values()) connection.stop();
+    const end = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, graceMs);
+    await drained;
+    clearTimeout(end);
+    this.#http.close(); // it never listened, but it has the interval that looks for timeouts
+  }
+
+  #accept(socket: net.Socket): void {
+    const { limits } = this.#hall;
+    if (this.#sockets.size >= limits.maxConnections) {
+      socket.destroy();
+      this.#sayFull();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.on('error', ignore); // ECONNRESET and the like: 'close' follows and is all that matters
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      this.#grown(socket);
+    });
+    // One deadline up to the end of the TLS handshake, so that a slow client cannot have it twice.
+    this.#young.set(
+      socket,
+      setTimeout(() => socket.destroy(), limits.headersTimeoutMs),
+    );
+    this.#sniff(socket);
+  }
+
+  /** Looks at the first byte, puts it back and passes the socket on. */
+  #sniff(socket: net.Socket): void {
+    const leave = (): unknown => socket.destroy();
+    socket.once('end', leave);
+    socket.once('data', (first: Buffer) => {
+      socket.off('end', leave);
+      socket.pause();
+      socket.unshift(first);
+      if (first[0] === 0x16 && this.#secureContext !== undefined) this.#handshake(socket, this.#secureContext);
+      else this.#serve(socket, socket, false);
+    });
+  }
+
+  // A TLSSocket rather than a tls.Server, which would not say to which socket a finished handshake belongs.
+  #handshake(socket: net.Socket, secureContext: tls.SecureContext): void {
+    const secured = new tls.TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
+    const fail = (cause: unknown): void => {
+      this.#hall.onProblem('debug', 'a TLS connection failed', { cause });
+      secured.destroy();
+    };
+    secured.on('error', ignore);
+    secured.on('_tlsError', fail); // the only place where errors after the handshake appear on such a socket
+    secured.once('secure', () => this.#serve(socket, secured, true));
+  }
+
+  #serve(socket: net.Socket, stream: net.Socket, secure: boolean): void {
+    this.#grown(socket);
+    this.#connections.set(stream, new Connection(this.#hall, stream, secure));
+    stream.on('close', () => this.#connections.delete(stream));
+    this.#http.emit('connection', stream);
+    stream.resume();
+  }
+
+  #grown(socket: net.Socket): void {
+    clearTimeout(this.#young.get(socket));
+    this.#young.delete(socket);
+  }
+
+  #sayFull(): void {
+    const now = performance.now();
+    if (now - this.#fullSaidAt < 1_000) return; // a flood of connections must not become a flood of log lines
+    this.#fullSaidAt = now;
+    this.#hall.onProblem('warn', 'connections are refused: there are too many', {
+      maxConnections: this.#hall.limits.maxConnections,
+    });
+  }
+}
+
+const ignore = (): void => {};
+
+/** The parser and keeper of keep-alive connections. It gets its sockets from the door and listens nowhere itself. */
+function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connection>): http.Server {
+  const server = http.createServer({
+    insecureHTTPParser: false, // said aloud, so that no command-line flag can switch it on
+    requireHostHeader: false, // we look ourselves: this one would answer without our envelope
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionsCheckingInterval: limits.checkIntervalMs,
+  });
+  // It drops what is above without a word; one more than we take is enough to see that there were too many.
+  server.maxHeadersCount = limits.maxHeaderLines + 1;
+  // Not in the documentation: without it Node closes as soon as the client has ended its half, answered or not.
+  Object.assign(server, { httpAllowHalfOpen: true });
+
+  const take = (expectation: Expectation) => (request: http.IncomingMessage, response: http.ServerResponse) =>
+    connections.get(request.socket)?.take(request, response, expectation);
+  server.on('request', take('nothing'));
+  server.on('checkContinue', take('continue'));
+  server.on('checkExpectation', take('something else'));
+  server.on('connect', (request) => connections.get(request.socket)?.spoil(malformed('CONNECT is for proxies')));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    const fault = parserFault(error);
+    if (fault === undefined) socket.destroy();
+    else connections.get(socket)?.spoil(fault);
+  });
+  // There is no 'upgrade' listener, so upgrades arrive as requests, where the Upgrade header is refused.
+
+  // Timeouts are looked after only by a server that listens; as far as this one knows, it does.
+  server.emit('listening');
+  return server;
+}
+
+const TRIES = 10;
+
+/** Listens on every address, on one port. */
+async function bindAll(
+  hosts: readonly string[],
+  port: number,
+  newServer: () => net.Server,
+  onProblem: OnProblem,
+): Promise<net.Server[]> {
+  if (hosts.length === 0) throw new Error('there is no address to listen on');
+  for (let attempt = 1; ; attempt += 1) {
+    const servers: net.Server[] = [];
+    try {
+      for (const host of hosts) {
+        const server = newServer();
+        const [first] = servers;
+        const wanted = port || (first?.address() as net.AddressInfo | undefined)?.port || 0;
+        if (await bind(server, host, wanted, hosts, onProblem)) servers.push(server);
+      }
+      return servers;
+    } catch (cause) {
+      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+      // A port that was free on the first address and not on the next: there are others.
+      const another = port === 0 && servers.length > 0 && codeOf(cause) === 'EADDRINUSE' && attempt < TRIES;
+      if (!another) throw cause;
+    }
+  }
+}
+
+/** @returns false when the machine has no such address and can do without it */
+async function bind(
+  server: net.Server,
+  host: string,
+  port: number,
+  hosts: readonly string[],
+  onProblem: OnProblem,
+): Promise<boolean> {
+  // Beside an IPv4 address, `::` must not claim the IPv4 port as well.
+  const ipv6Only = hosts.some((other) => net.isIPv4(other));
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  try {
+    server.once('error', reject).listen({ host, port, ipv6Only }, resolve);
+    await promise;
+    server.off('error', reject);
+    server.on('error', (problem) => onProblem('error', `accepting on ${host} failed`, { cause: problem }));
+    return true;
+  } catch (cause) {
+    const code = codeOf(cause);
+    const absent = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
+    if (host === '::1' && absent && hosts.length > 1) {
+      onProblem('warn', 'this machine has no ::1; going on without it', { cause });
+      return false;
+    }
+    const why = code === 'EADDRINUSE' ? 'the port is in use' : String(cause);
+    throw Object.assign(new Error(`cannot listen on ${host} port ${port}: ${why}`, { cause }), { code });
+  }
+}
+
+const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;

@@ -1,0 +1,288 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Caller, IdentityId, OperatorCaller, ResourceId, UserCaller } from '../callers.ts';
+import { requireCapability } from '../capabilities/capabilities.ts';
+import { ServiceError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Events } from '../monitoring/events.ts';
+import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
+import type { Doorkeeper } from './doorkeeper.ts';
+import type { SignatureVerifier } from './hmac.ts';
+import type { Access, Reply, Route } from './route.ts';
+import { pathOf, type RouteTable } from './routes.ts';
+import { NEWEST, settleVersion } from './versions.ts';
+import type { Road, WireReply, WireRequest } from './wire.ts';
+
+interface Uses {
+  routes: RouteTable;
+  doorkeeper: Doorkeeper;
+  signatures: SignatureVerifier;
+  /** Verifies a user's token. @throws ServiceError `TokenRefused` */
+  userOf: (jwt: string) => Promise<UserCaller>;
+  isOperator: (secret: string) => boolean;
+  /** Insists that what this node knows of keys is current. @throws ServiceError `NotFresh` */
+  requireFresh: () => Promise<void>;
+  /** Tells a failing store from a mistake of ours. */
+  isStoreFailure: (cause: unknown) => boolean;
+  clock: Clock;
+  events: Events;
+}
+
+interface Options {
+  /** In dev mode answers say why. Production answers stay as bare as the original's. */
+  mode: 'dev' | 'production';
+  bodyBytesMost: number;
+}
+
+/** What is learnt about a request on its way, for the log and the reply's headers. */
+interface Trace {
+  route: Route | undefined;
+  caller: Caller;
+  apiVersion: string | undefined;
+  identityId: IdentityId | undefined;
+  headers: Record<string, string>;
+}
+
+const NOBODY = { kind: 'nobody' } as const;
+
+/**
+ * The one road that every request takes: host → route → caller → capability → version → body → operation → reply.
+ * A body is read only for callers who proved who they are, and nothing happens before all of it has arrived.
+ */
+export class Pipeline implements Road {
+  readonly #uses: Uses;
+  readonly #options: Options;
+  readonly #readers: ReadonlyMap<Route, BodyReader>;
+
+  constructor(uses: Uses, options: Options) {
+    this.#uses = uses;
+    this.#options = options;
+    this.#readers = new Map(
+      uses.routes.routes.flatMap((route) => (route.body ? [[route, bodyReader(route.body)]] : [])),
+    );
+  }
+
+  async answer(request: WireRequest): Promise<WireReply> {
+    const started = this.#uses.clock.elapsed();
+    const trace: Trace = {
+      route: undefined,
+      caller: NOBODY,
+      apiVersion: undefined,
+      identityId: undefined,
+      headers: {},
+    };
+    let reply: Reply;
+    let error: ServiceError | undefined;
+    try {
+      reply = await this.#walk(request, trace);
+    } catch (cause) {
+      error = this.#asServiceError(cause);
+      reply = errorReply(error);
+    }
+    return this.#finish(request, trace, reply, error, started);
+  }
+
+  refuse(cause: unknown): WireReply {
+    const error = this.#asServiceError(cause);
+    const trace: Trace = {
+      route: undefined,
+      caller: NOBODY,
+      apiVersion: undefined,
+      identityId: undefined,
+      headers: {},
+    };
+    return this.#finish(undefined, trace, errorReply(error), error, this.#uses.clock.elapsed());
+  }
+
+  async #walk(request: WireRequest, trace: Trace): Promise<Reply> {
+    const { routes, doorkeeper, clock } = this.#uses;
+    doorkeeper.requireTransport(request);
+    doorkeeper.requireHost(request);
+    if (request.method === 'OPTIONS')
+      return doorkeeper.preflight(request, (method) => routes.match(method, request.target)?.route);
+
+    const match = routes.match(request.method, request.target);
+    if (!match) throw this.#noRoute(request);
+    const { route, path } = match;
+    trace.route = route;
+    Object.assign(trace.headers, doorkeeper.originHeaders(request, route));
+
+    const bodyHash = await this.#identify(request, route.access, trace);
+    const { caller } = trace;
+    if (route.access.caller === 'user' && caller.kind === 'user') {
+      trace.identityId = caller.identityId;
+      if (route.access.requires !== 'anyScope') requireCapability(caller.scopes, route.access.requires);
+    } else if (path.id !== undefined) {
+      trace.identityId = path.id.slice(0, 256) as IdentityId;
+    }
+
+    const bytes = await this.#bodyOf(request, bodyHash);
+    const query = new URLSearchParams(request.target.slice(pathOf(request.target).length));
+    const version = this.#settleVersion(request, route, query, trace);
+    const body = this.#readers.get(route)?.(request, bytes);
+    const reply = await route.handle({ caller, path, query, body, version });
+    if (caller.kind === 'user' && caller.expiresOnMs <= clock.now()) {
+      throw new ServiceError('TokenRefused', {
+        reason: 'token.expired',
+        detail: 'expired while the request was served',
+      });
+    }
+    return reply;
+  }
+
+  /** Finds out who is asking. @returns the hash that the body must have, when the caller signed one */
+  async #identify(request: WireRequest, access: Access, trace: Trace): Promise<Buffer | undefined> {
+    const { signatures, userOf, requireFresh } = this.#uses;
+    if (access.caller === 'nobody') return undefined;
+    if (access.caller === 'user') {
+      trace.caller = await userOf(bearer(request, 'TokenRefused'));
+      return undefined;
+    }
+    const signed = request.header('authorization')[0]?.startsWith('HMAC-SHA256') ?? true;
+    if (access.caller === 'operator' || (access.caller === 'serviceOrOperator' && !signed)) {
+      trace.caller = this.#operator(request);
+      return undefined;
+    }
+    const { caller, bodyHash, exposed } = signatures.verify(request);
+    await requireFresh();
+    trace.caller = caller;
+    if (exposed) trace.headers['x-linarite-warning'] = 'the published development key is accepted from everywhere';
+    return bodyHash;
+  }
+
+  #operator(request: WireRequest): OperatorCaller {
+    if (!this.#uses.isOperator(bearer(request, 'Denied')))
+      throw new ServiceError('Denied', { reason: 'operatorKey.wrong' });
+    return { kind: 'operator' };
+  }
+
+  async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined): Promise<Buffer> {
+    if (request.hasBody) requireNoEncoding(request);
+    const bytes = request.hasBody ? await request.readBody(this.#options.bodyBytesMost) : Buffer.alloc(0);
+    if (bodyHash && !timingSafeEqual(hash('sha256', bytes, 'buffer'), bodyHash)) {
+      throw new ServiceError('BodyHashDiffers', { reason: 'contentHash.differs' });
+    }
+    return bytes;
+  }
+
+  #settleVersion(request: WireRequest, route: Route, query: URLSearchParams, trace: Trace) {
+    if (!route.versions) return NEWEST;
+    const host = request.header('host')[0] ?? '';
+    const uri = `${request.secure ? 'https' : 'http'}://${host}${pathOf(request.target)}`.slice(0, 512);
+    const { version, standsInFor } = settleVersion(query.getAll('api-version'), route.versions, uri);
+    trace.apiVersion = version;
+    if (standsInFor !== undefined) {
+      trace.headers['x-linarite-api-version'] = version;
+      this.#uses.events.newerVersionServed(standsInFor, version, route.operation);
+    }
+    return version;
+  }
+
+  #noRoute(request: WireRequest): ServiceError {
+    const allowed = this.#uses.routes.methodsAt(request.target);
+    if (allowed.length === 0) return new ServiceError('OperationUnknown');
+    return new ServiceError('MethodNotAllowed', { detail: `allowed: ${allowed.join(', ')}` });
+  }
+
+  #asServiceError(cause: unknown): ServiceError {
+    if (cause instanceof ServiceError) return cause;
+    if (this.#uses.isStoreFailure(cause))
+      return new ServiceError('StoreUnavailable', { reason: 'store.failed', cause });
+    return new ServiceError('Internal', { cause });
+  }
+
+  #finish(
+    request: WireRequest | undefined,
+    { route, caller, apiVersion, identityId, headers }: Trace,
+    reply: Reply,
+    error: ServiceError | undefined,
+    started: number,
+  ): WireReply {
+    const { clock, events } = this.#uses;
+    const durationMs = clock.elapsed() - started;
+    const msCv = correlationVector();
+    const clientRequestId = printable(request?.header('x-ms-client-request-id')[0]);
+    const text = typeof reply.body === 'object' ? JSON.stringify(reply.body) : reply.body;
+    const dev = this.#options.mode === 'dev';
+
+    const all: Record<string, string> = { ...headers };
+    if (text !== undefined)
+      all['Content-Type'] = reply.contentType ?? (error ? 'application/json' : 'application/json; charset=utf-8');
+    if (route?.versions && (!error || error.shape.raisedBy === 'action'))
+      all['api-supported-versions'] = supported(route);
+    if (clientRequestId !== undefined) all['x-ms-client-request-id'] = clientRequestId;
+    all['MS-CV'] = msCv;
+    all['Request-Context'] = 'appId=';
+    all['X-Processing-Time'] = `${Math.round(durationMs)}ms`;
+    all['X-Content-Type-Options'] = 'nosniff';
+    all['Cache-Control'] = 'no-store';
+    if (!dev && request?.secure) all['Strict-Transport-Security'] = 'max-age=31536000';
+    if (error?.error === 'MethodNotAllowed' && request)
+      all.Allow = this.#uses.routes.methodsAt(request.target).join(', ');
+    if (error?.shape.retryAfter !== undefined) all['Retry-After'] = String(error.shape.retryAfter);
+    if (dev && error) all['x-linarite-reason'] = reasonHeader(error);
+    Object.assign(all, reply.headers);
+
+    events.requestAnswered({
+      operation: route?.operation ?? 'none',
+      method: request?.method ?? 'none',
+      status: reply.status,
+      durationMs,
+      clientRequestId,
+      msCv,
+      apiVersion,
+      caller: caller.kind,
+      resourceId: 'resourceId' in caller ? (caller.resourceId as ResourceId) : undefined,
+      identityId,
+      reason: error?.reason,
+      detail: error?.detail,
+      cause: error && (error.shape.status >= 500 ? (error.cause ?? error) : undefined),
+    });
+    return { status: reply.status, headers: all, body: text, chunked: error !== undefined };
+  }
+}
+
+/** The secret of a Bearer header. */
+function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied'): string {
+  const [value, ...more] = request.header('authorization');
+  if (value === undefined || value === '') throw new ServiceError(refusal, { reason: 'authorization.missing' });
+  if (more.length > 0) throw new ServiceError(refusal, { reason: 'header.repeated', detail: 'authorization' });
+  const match = /^Bearer ([\x21-\x7e]+)$/i.exec(value);
+  if (!match?.[1]) throw new ServiceError(refusal, { reason: 'authorization.scheme' });
+  return match[1];
+}
+
+function errorReply(error: ServiceError): Reply {
+  const { status, code } = error.shape;
+  return {
+    status,
+    body: { error: { code, message: error.message, ...(error.target !== undefined && { target: error.target }) } },
+  };
+}
+
+const supportedTexts = new WeakMap<Route, string>();
+
+function supported(route: Route): string {
+  let text = supportedTexts.get(route);
+  if (text === undefined) {
+    text = (route.versions ?? []).join(', ');
+    supportedTexts.set(route, text);
+  }
+  return text;
+}
+
+/** A header value that a caller chose, if it may be sent back and logged: visible ASCII, not long. */
+const printable = (text: string | undefined): string | undefined =>
+  text !== undefined && /^[\x20-\x7e]{1,128}$/.test(text) ? text : undefined;
+
+const reasonHeader = ({ reason, detail }: ServiceError): string =>
+  (detail === undefined ? reason : `${reason}; ${detail}`).replace(/[^\x20-\x7e]/g, '?').slice(0, 512);
+
+let randomPool = randomBytes(0);
+
+/** A correlation vector of the original's shape: 22 base64 characters and a first element. */
+function correlationVector(): string {
+  if (randomPool.length === 0) randomPool = randomBytes(4096);
+  const id = randomPool.toString('base64', 0, 16).slice(0, 22);
+  randomPool = randomPool.subarray(16);
+  return `${id}.0`;
+}

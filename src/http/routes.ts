@@ -1,0 +1,61 @@
+import FindMyWay from 'find-my-way';
+import type { Route } from './route.ts';
+
+interface Match {
+  readonly route: Route;
+  readonly path: Readonly<Record<string, string>>;
+}
+
+type Handler = { (): void; route: Route };
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+const LONGEST_SEGMENT = 1024;
+
+/**
+ * Finds the route of a request target. Paths are matched as sent, with captured segments decoded; the case of fixed
+ * segments does not count and doubled slashes are one, as in the original.
+ */
+export class RouteTable {
+  readonly routes: readonly Route[];
+  readonly #router = FindMyWay({
+    caseSensitive: false,
+    ignoreDuplicateSlashes: true,
+    maxParamLength: LONGEST_SEGMENT,
+    querystringParser: () => ({}),
+  });
+
+  /** @throws Error for a route that lets a user in without naming a capability, or two routes at one place */
+  constructor(routes: readonly Route[]) {
+    this.routes = routes;
+    for (const route of routes) {
+      if (route.access.caller === 'user' && !route.access.requires) {
+        throw new Error(`${route.operation} takes user tokens but names no capability`);
+      }
+      const [method = '', path = ''] = route.at.split(' ');
+      const handler = (() => undefined) as unknown as Handler;
+      handler.route = route;
+      this.#router.on(method as (typeof METHODS)[number], routerPath(path), handler);
+    }
+  }
+
+  match(method: string, target: string): Match | undefined {
+    if (!(METHODS as readonly string[]).includes(method)) return undefined;
+    const found = this.#router.find(method as (typeof METHODS)[number], pathOf(target));
+    if (!found) return undefined;
+    return { route: (found.handler as unknown as Handler).route, path: found.params as Record<string, string> };
+  }
+
+  /** The methods that a target knows, for `Allow`. Empty when there is nothing at that path. */
+  methodsAt(target: string): string[] {
+    return METHODS.filter((method) => this.match(method, target) !== undefined);
+  }
+}
+
+/** The path of a request target, undecoded. */
+export const pathOf = (target: string): string => {
+  const end = target.indexOf('?');
+  return end < 0 ? target : target.slice(0, end);
+};
+
+/** `/identities/{id}/:issueAccessToken` as the router writes it: captures with a colon, literal colons doubled. */
+const routerPath = (path: string): string => path.replaceAll(':', '::').replace(/\{(\w+)\}/g, ':$1');

@@ -1,0 +1,116 @@
+import type { IdentityId, ResourceId, ServiceCaller } from '../callers.ts';
+import { ServiceError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Events } from '../monitoring/events.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { Database, Rows } from '../storage/database.ts';
+import { type Identity, identityIdMaker, namesNoResource } from './identity.ts';
+import type { IdentityStore } from './identity-store.ts';
+
+interface Uses {
+  db: Database;
+  store: IdentityStore;
+  revocations: Revocations;
+  clock: Clock;
+  events: Events;
+}
+
+const MOST_PER_SWEEP = 1000;
+/** A bound this close to now is meant as now: the tokens of this very second are decided by the log, exactly. */
+const NOW_MS = 1000;
+
+/** The directory of a resource's users. */
+export class Identities {
+  readonly #uses: Uses;
+  readonly #newId = identityIdMaker();
+
+  constructor(uses: Uses) {
+    this.#uses = uses;
+  }
+
+  /** Makes an identity; with a custom id that exists already, gives the one that has it. */
+  async create(caller: ServiceCaller, customId?: string): Promise<Identity> {
+    const identity = await this.#uses.db.writer.write((tx) => this.createIn(tx, caller.resourceId, customId));
+    this.#uses.events.identityCreated(caller.resourceId, identity.id);
+    return identity;
+  }
+
+  /** As {@link create}, within a transaction that does more. */
+  async createIn(tx: Rows, resourceId: ResourceId, customId?: string): Promise<Identity> {
+    const { store, clock } = this.#uses;
+    const createdAtMs = clock.now();
+    for (;;) {
+      const existing = customId === undefined ? undefined : await store.findByCustomId(tx, resourceId, customId);
+      if (existing) return existing;
+      const id = this.#newId(resourceId, createdAtMs);
+      const fresh = await store.insert(tx, {
+        resource_id: resourceId,
+        id,
+        custom_id: customId ?? null,
+        created_at: createdAtMs,
+        last_token_issued_at: null,
+        revoked_seq: 0,
+        tokens_valid_from: null,
+      });
+      if (fresh) return { id, resourceId, customId, createdAtMs, lastTokenIssuedAtMs: undefined };
+      // Somebody else was faster with the custom id, or (once in a great while) with the id: look again.
+    }
+  }
+
+  /** @throws ServiceError `IdentityNotFound` */
+  async get(caller: ServiceCaller, id: IdentityId): Promise<Identity> {
+    const identity = await this.#uses.store.find(this.#uses.db.rows, caller.resourceId, id);
+    if (!identity) throw absent(id);
+    return identity;
+  }
+
+  /** Makes every token issued so far for the identity worthless. @throws ServiceError `IdentityNotFound` */
+  async revokeTokens({ resourceId }: ServiceCaller, id: IdentityId): Promise<void> {
+    const { store, revocations } = this.#uses;
+    await revocations.end(async (tx, record) => {
+      const seq = await record({ kind: 'identity', resourceId, identityId: id });
+      if (!(await store.setRevoked(tx, resourceId, id, seq))) throw absent(id);
+    });
+  }
+
+  /**
+   * The preview's way to revoke: tokens issued before an instant are worthless. Everything issued so far is, when the
+   * instant is now or later; until a later instant comes, so is everything issued from now on.
+   * @throws ServiceError `IdentityNotFound`
+   */
+  async setTokensValidFrom(caller: ServiceCaller, id: IdentityId, validFromMs: number): Promise<void> {
+    const { store, revocations, clock } = this.#uses;
+    const { resourceId } = caller;
+    const ahead = validFromMs - clock.now();
+    if (Math.abs(ahead) <= NOW_MS) return this.revokeTokens(caller, id);
+    await revocations.end(async (tx, record) => {
+      if (ahead > 0)
+        await store.setRevoked(tx, resourceId, id, await record({ kind: 'identity', resourceId, identityId: id }));
+      await record({ kind: 'validFrom', resourceId, identityId: id, validFromMs });
+      if (!(await store.setValidFrom(tx, resourceId, id, validFromMs))) throw absent(id);
+    });
+  }
+
+  /** Deletes the identity and ends its tokens. Deleting what is not there is not an error: the caller may be repeating itself. */
+  async delete({ resourceId }: ServiceCaller, id: IdentityId): Promise<void> {
+    const { store, revocations, db } = this.#uses;
+    if (!(await store.find(db.rows, resourceId, id))) {
+      if (namesNoResource(id)) throw absent(id);
+      return; // no event: repeating a delete must not fill the log
+    }
+    await revocations.end(async (tx, record) => {
+      await record({ kind: 'identityDeleted', resourceId, identityId: id });
+      await store.delete(tx, resourceId, id);
+    });
+  }
+
+  /** Removes every identity of a deleted resource, in steps that let others write in between. */
+  async removeAllOf(resourceId: ResourceId): Promise<void> {
+    const { db, store } = this.#uses;
+    while ((await db.writer.write((tx) => store.deleteSome(tx, resourceId, MOST_PER_SWEEP))) === MOST_PER_SWEEP);
+  }
+}
+
+/** An id that names its resource is ours and missing; one that names none may as well be somebody else's. */
+const absent = (id: IdentityId): ServiceError =>
+  new ServiceError(namesNoResource(id) ? 'IdentityNotOwned' : 'IdentityNotFound');

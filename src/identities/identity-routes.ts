@@ -1,0 +1,123 @@
+import Type from 'typebox';
+import { ServiceError } from '../errors.ts';
+import { created, noContent, ok, type Route, route } from '../http/route.ts';
+import { isBefore, versions } from '../http/versions.ts';
+import { parseInstant, sevenDigits, wholeSeconds } from '../lib/instants.ts';
+import type { AccessTokens } from '../tokens/access-tokens.ts';
+import { type Lifetimes, lifetime, scopeList } from '../tokens/token.ts';
+import { knownScopes } from '../tokens/token-routes.ts';
+import type { Identities } from './identities.ts';
+import { customId, type Identity, identityId } from './identity.ts';
+
+const ALL = versions('2020-07-20-preview1');
+/** The first shape, before `:issueAccessToken` and nested answers. */
+const FIRST = versions('2020-07-20-preview1', '2020-07-20-preview2');
+const SINCE_SECOND = versions('2021-02-22-preview1');
+
+// Clients that were given nothing send null, [] or no member at all.
+const CreateBody = Type.Object({
+  createTokenWithScopes: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])),
+  expiresInMinutes: Type.Optional(
+    Type.Union([Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }), Type.Null()]),
+  ),
+  customId: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+});
+
+const ValidFromBody = Type.Object({ tokensValidFrom: Type.String() });
+
+const IdentityShape = Type.Object({
+  customId: Type.Optional(Type.String()),
+  lastTokenIssuedAt: Type.Optional(Type.String({ format: 'date-time' })),
+  id: Type.String(),
+});
+
+const CreatedShape = Type.Object({
+  identity: IdentityShape,
+  accessToken: Type.Optional(Type.Object({ token: Type.String(), expiresOn: Type.String({ format: 'date-time' }) })),
+});
+
+/** Only identities with a custom id show more than their id. */
+const shown = ({ id, customId, lastTokenIssuedAtMs }: Identity) => ({
+  ...(customId !== undefined && { customId }),
+  ...(customId !== undefined &&
+    lastTokenIssuedAtMs !== undefined && { lastTokenIssuedAt: wholeSeconds(lastTokenIssuedAtMs) }),
+  id,
+});
+
+/** The directory on the wire: identity-protocol, sections 2.1, 2.2, 2.5 and 2.7. */
+export const identityRoutes = (identities: Identities, tokens: AccessTokens, lifetimes: Lifetimes): Route[] => [
+  route({
+    operation: 'createIdentity',
+    summary: 'Creates an identity, and a token for it when scopes are named.',
+    at: 'POST /identities',
+    versions: ALL,
+    access: { caller: 'service' },
+    body: { schema: CreateBody, kind: 'json' },
+    answers: { 201: CreatedShape, 200: Type.Object({ id: Type.String() }) },
+    async handle({ caller, body, version }) {
+      if (FIRST.includes(version)) return ok({ id: (await identities.create(caller)).id });
+
+      const minutes = lifetime(isBefore(version, '2022-10-01') ? undefined : body.expiresInMinutes, lifetimes);
+      const name = typeof body.customId === 'string' ? customId(body.customId) : undefined;
+      const scopes = body.createTokenWithScopes ?? [];
+      if (scopes.length === 0) return created({ identity: shown(await identities.create(caller, name)) });
+
+      const wish = { scopes: scopeList(scopes, knownScopes(version)), minutes };
+      const { identity, token } = await tokens.createWithToken(caller, name, wish);
+      return created({
+        identity: shown(identity),
+        accessToken: { token: token.jwt, expiresOn: sevenDigits(token.expiresOnMs) },
+      });
+    },
+  }),
+  route({
+    operation: 'getIdentity',
+    summary: 'Gives an identity.',
+    at: 'GET /identities/{id}',
+    versions: ALL,
+    access: { caller: 'service' },
+    answers: { 200: IdentityShape },
+    async handle({ caller, path }) {
+      return ok(shown(await identities.get(caller, identityId(path.id, caller.resourceId))));
+    },
+  }),
+  route({
+    operation: 'deleteIdentity',
+    summary: 'Deletes an identity with all that belongs to it, and ends its tokens.',
+    at: 'DELETE /identities/{id}',
+    versions: ALL,
+    access: { caller: 'service' },
+    answers: { 204: 'nothing' },
+    async handle({ caller, path }) {
+      await identities.delete(caller, identityId(path.id, caller.resourceId));
+      return noContent();
+    },
+  }),
+  route({
+    operation: 'revokeAccessTokens',
+    summary: 'Ends every token issued so far for an identity.',
+    at: 'POST /identities/{id}/:revokeAccessTokens',
+    versions: SINCE_SECOND,
+    access: { caller: 'service' },
+    answers: { 204: 'nothing' },
+    async handle({ caller, path }) {
+      await identities.revokeTokens(caller, identityId(path.id, caller.resourceId));
+      return noContent();
+    },
+  }),
+  route({
+    operation: 'updateIdentity',
+    summary: 'The first preview’s way to end tokens: those issued before an instant.',
+    at: 'PATCH /identities/{id}',
+    versions: FIRST,
+    access: { caller: 'service' },
+    body: { schema: ValidFromBody, kind: 'json' },
+    answers: { 204: 'nothing' },
+    async handle({ caller, path, body }) {
+      const validFromMs = parseInstant(body.tokensValidFrom);
+      if (validFromMs === undefined) throw new ServiceError('TokensValidFromInvalid');
+      await identities.setTokensValidFrom(caller, identityId(path.id, caller.resourceId), validFromMs);
+      return noContent();
+    },
+  }),
+];

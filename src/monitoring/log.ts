@@ -1,0 +1,49 @@
+import { pino, stdTimeFunctions } from 'pino';
+import type { Settings } from '../settings.ts';
+import { LineBuffer } from './line-buffer.ts';
+import { escapeUnprintable, safeFacts, safeText } from './safe-text.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+
+/** Where lines go: one JSON object each, whatever their facts contain. */
+export interface Log {
+  /** Writes a line some time soon. May throw when a fact cannot be turned into text; {@link Monitor} never does. */
+  write(level: LogLevel, message: string, facts?: Readonly<Record<string, unknown>>): void;
+  /** Whether lines of that level are kept at all. */
+  keeps(level: LogLevel): boolean;
+  /** Writes what waits at once. Call it in the `exit` event of the process. */
+  flushSync(): void;
+  /** Resolves once everything is written. Part of an orderly stop. */
+  drain(): Promise<void>;
+  /** Lines that never reached their reader. */
+  readonly dropped: number;
+}
+
+/** Standard error. */
+const STDERR = 2;
+
+/** Opens the log. @param fd a file descriptor other than that of standard error, for tests */
+export function openLog({ logLevel, mode }: Pick<Settings, 'logLevel' | 'mode'>, fd = STDERR): Log {
+  const lines = new LineBuffer(fd);
+  const logger = pino(
+    {
+      level: logLevel,
+      base: mode === 'dev' ? { mode } : null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+      hooks: { streamWrite: escapeUnprintable },
+    },
+    lines,
+  );
+  return {
+    write(level, message, facts = {}) {
+      if (logger.isLevelEnabled(level)) logger[level](safeFacts(facts), safeText(message));
+    },
+    keeps: (level) => logger.isLevelEnabled(level),
+    flushSync: () => lines.flushSync(),
+    drain: () => lines.drain(),
+    get dropped() {
+      return lines.dropped;
+    },
+  };
+}

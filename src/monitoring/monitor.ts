@@ -1,0 +1,105 @@
+import type { IdentityId, ResourceId } from '../callers.ts';
+import type { Scope } from '../capabilities/tables.ts';
+import type { Events, RequestFacts } from './events.ts';
+import type { Log } from './log.ts';
+import { callerText } from './safe-text.ts';
+import type { ServerMetrics } from './server-metrics.ts';
+
+/** A caller may invent versions; the log names each of this many once. */
+const MOST_NEWER_VERSIONS = 32;
+
+/** Writes the events of the server to its log and its counters. A failing log never fails a request. */
+export class Monitor implements Events {
+  readonly #log: Log;
+  readonly #metrics: ServerMetrics;
+  readonly #newerVersions = new Set<string>();
+
+  constructor(log: Log, metrics: ServerMetrics) {
+    this.#log = log;
+    this.#metrics = metrics;
+    metrics.watch({ logLinesDropped: () => log.dropped });
+  }
+
+  requestAnswered(facts: RequestFacts): void {
+    this.#safely(() => {
+      const { operation, status, durationMs, caller, reason } = facts;
+      this.#metrics.requests.add(operation, String(status), caller);
+      this.#metrics.durations.observe(durationMs / 1000, operation);
+      if (reason !== undefined) this.#metrics.refusals.add(reason);
+      this.#log.write(status >= 500 ? 'error' : 'info', 'request', requestLine(facts));
+    });
+  }
+
+  newerVersionServed(asked: string, served: string, operation: string): void {
+    this.#safely(() => {
+      this.#metrics.newerVersions.add();
+      const version = callerText(asked);
+      if (this.#newerVersions.has(version) || this.#newerVersions.size >= MOST_NEWER_VERSIONS) return;
+      this.#newerVersions.add(version);
+      this.#log.write('warn', 'newer api-version served as the newest known', { asked: version, served, operation });
+    });
+  }
+
+  identityCreated(resourceId: ResourceId, identityId: IdentityId): void {
+    this.#safely(() => {
+      this.#metrics.identities.add();
+      if (this.#log.keeps('debug')) this.#log.write('debug', 'identity created', { resourceId, identityId });
+    });
+  }
+
+  tokenIssued(resourceId: ResourceId, identityId: IdentityId, scopes: readonly Scope[]): void {
+    this.#safely(() => {
+      for (const scope of scopes) this.#metrics.tokens.add(scope);
+      if (this.#log.keeps('debug')) this.#log.write('debug', 'token issued', { resourceId, identityId, scopes });
+    });
+  }
+
+  tokensEnded(kind: string, position: number, resourceId: ResourceId | undefined, subject: string | undefined): void {
+    this.#safely(() => {
+      this.#metrics.revocations.add(kind);
+      this.#log.write('info', 'tokens ended', { kind, position, resourceId, subject });
+    });
+  }
+
+  signingKeyChanged(change: 'made' | 'activated' | 'retired' | 'gone' | 'killed', keyId: string): void {
+    this.#safely(() => {
+      this.#log.write(change === 'killed' ? 'warn' : 'info', `signing key ${change}`, { keyId });
+    });
+  }
+
+  signingKeyUnknown(keyId: string): void {
+    this.#safely(() => {
+      this.#metrics.unknownKeys.add();
+      this.#log.write('debug', 'signing key unknown', { keyId: callerText(keyId) });
+    });
+  }
+
+  notice(level: 'info' | 'warn' | 'error' | 'fatal', message: string, facts?: Record<string, unknown>): void {
+    this.#safely(() => this.#log.write(level, message, facts));
+  }
+
+  #safely(write: () => void): void {
+    try {
+      write();
+    } catch {
+      this.#metrics.monitoringFailures.add();
+    }
+  }
+}
+
+/** Field by field, so that a field added to the facts is not logged before somebody thought about it. */
+const requestLine = (facts: RequestFacts): Record<string, unknown> => ({
+  operation: callerText(facts.operation),
+  method: callerText(facts.method),
+  status: facts.status,
+  durationMs: Math.round(facts.durationMs * 1000) / 1000,
+  clientRequestId: facts.clientRequestId && callerText(facts.clientRequestId),
+  msCv: callerText(facts.msCv),
+  apiVersion: facts.apiVersion && callerText(facts.apiVersion),
+  caller: facts.caller,
+  resourceId: facts.resourceId,
+  identityId: facts.identityId && callerText(facts.identityId),
+  reason: facts.reason,
+  detail: facts.detail && callerText(facts.detail),
+  cause: facts.status >= 500 ? facts.cause : undefined,
+});

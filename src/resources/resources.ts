@@ -1,0 +1,181 @@
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { KEY_SLOTS, type KeySlot, type ResourceId } from '../callers.ts';
+import { ServiceError } from '../errors.ts';
+import { sameBytes } from '../lib/bytes.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { RevocationStore } from '../revocation/revocation-store.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { KeyRing, Place } from '../secrets/key-ring.ts';
+import type { Database } from '../storage/database.ts';
+import { type AccessKey, DEV_RESOURCE, newResourceId, REGIONS, type Resource, resourceName } from './resource.ts';
+import type { ResourceStore } from './resource-store.ts';
+
+interface Uses {
+  db: Database;
+  store: ResourceStore;
+  log: RevocationStore;
+  revocations: Revocations;
+  keyRing: KeyRing;
+  clock: Clock;
+}
+
+/** A resource as the door needs it: with its keys. */
+export interface KeyedResource {
+  readonly resource: Resource;
+  readonly keys: readonly AccessKey[];
+}
+
+interface Wish {
+  name: string;
+  /** One of {@link REGIONS}; `unitedstates` when not said. */
+  location?: string;
+  /** For the development resource and for imports, which keep the GUID and the keys clients already have. */
+  id?: ResourceId;
+  keys?: Partial<Record<KeySlot, Buffer>>;
+}
+
+const KEY_BYTES = 64;
+
+/** The resources this process serves. All of them are kept in memory; a change on any node makes every node read them again. */
+export class Resources {
+  readonly #uses: Uses;
+  #byId: ReadonlyMap<ResourceId, KeyedResource> = new Map();
+  #byName: ReadonlyMap<string, KeyedResource> = new Map();
+
+  constructor(uses: Uses) {
+    this.#uses = uses;
+    uses.revocations.onConfigChanged(() => this.reload());
+  }
+
+  /** Reads all resources and opens their keys. */
+  async reload(): Promise<void> {
+    const { db, store, keyRing } = this.#uses;
+    const [rows, keys] = [await store.living(db.rows), await store.keys(db.rows)];
+    const keyed = rows.map(
+      (row): KeyedResource => ({
+        resource: {
+          id: row.id,
+          name: row.name,
+          location: row.location,
+          region: row.region,
+          createdAtMs: row.created_at,
+        },
+        keys: keys
+          .filter((key) => key.resource_id === row.id)
+          .map((key) =>
+            accessKey(key.slot, key.version, keyRing.unseal(key.sealed, keyPlace(row.id, key.slot, key.version))),
+          ),
+      }),
+    );
+    this.#byId = new Map(keyed.map((entry) => [entry.resource.id, entry]));
+    this.#byName = new Map(keyed.map((entry) => [entry.resource.name.toLowerCase(), entry]));
+  }
+
+  list(): Resource[] {
+    return [...this.#byId.values()].map((entry) => entry.resource);
+  }
+
+  has(id: ResourceId): boolean {
+    return this.#byId.has(id);
+  }
+
+  /** @throws ServiceError `ResourceNotFound` */
+  get(id: ResourceId): KeyedResource {
+    const entry = this.#byId.get(id);
+    if (!entry) throw new ServiceError('ResourceNotFound');
+    return entry;
+  }
+
+  /**
+   * The resources whose keys may have signed a request to a host: the one whose name the host begins with, or else all.
+   * @param host host name without port
+   */
+  candidatesFor(host: string): Iterable<KeyedResource> {
+    const named = this.#byName.get(host.split('.', 1)[0]?.toLowerCase() ?? '');
+    return named && host.includes('.') ? [named] : this.#byId.values();
+  }
+
+  /** Makes a resource with two fresh access keys. @throws ServiceError `ResourceNameInvalid`, `ResourceNameTaken` */
+  async create({ name, location = 'unitedstates', id = newResourceId(), keys = {} }: Wish): Promise<Resource> {
+    const { db, store, log, keyRing, clock } = this.#uses;
+    const createdAtMs = clock.now();
+    const resource = { id, name: resourceName(name), location, region: REGIONS[location] ?? 'amer', createdAtMs };
+    await db.writer.write(async (tx) => {
+      const { region } = resource;
+      const fresh = await store.insert(tx, { id, name, location, region, created_at: createdAtMs, deleted_seq: null });
+      if (!fresh) throw new ServiceError('ResourceNameTaken');
+      const { seq } = await log.head(tx);
+      for (const slot of KEY_SLOTS) {
+        const sealed = keyRing.seal(keys[slot] ?? randomBytes(KEY_BYTES), keyPlace(id, slot, 1));
+        await store.insertKey(tx, {
+          resource_id: id,
+          slot,
+          version: 1,
+          sealed,
+          changed_seq: seq,
+          created_at: createdAtMs,
+        });
+      }
+      await log.configChanged(tx);
+    });
+    await this.reload();
+    return resource;
+  }
+
+  /**
+   * Replaces one access key. The former value, and every token issued under it, is worthless when this returns; the other
+   * key and its tokens are untouched.
+   * @throws ServiceError `ResourceNotFound`
+   */
+  async regenerateKey(id: ResourceId, slot: KeySlot): Promise<AccessKey> {
+    const { store, log, keyRing, clock, revocations } = this.#uses;
+    const bytes = randomBytes(KEY_BYTES);
+    const version = await revocations.end(async (tx, record) => {
+      const seq = await record({ kind: 'key', resourceId: id, slot });
+      const former = await store.keyVersion(tx, id, slot);
+      if (former === undefined) throw new ServiceError('ResourceNotFound');
+      const version = former + 1;
+      const sealed = keyRing.seal(bytes, keyPlace(id, slot, version));
+      await store.replaceKey(tx, { resource_id: id, slot, version, sealed, changed_seq: seq, created_at: clock.now() });
+      await log.configChanged(tx);
+      return version;
+    });
+    await this.reload();
+    return accessKey(slot, version, bytes);
+  }
+
+  /**
+   * Deletes a resource for good: keys, tokens, and in the background its identities.
+   * @throws ServiceError `ResourceNotFound`
+   */
+  async delete(id: ResourceId): Promise<void> {
+    const { store, log, revocations } = this.#uses;
+    await revocations.end(async (tx, record) => {
+      const seq = await record({ kind: 'resource', resourceId: id });
+      if (!(await store.delete(tx, id, seq))) throw new ServiceError('ResourceNotFound');
+      await log.configChanged(tx);
+    });
+    await this.reload();
+  }
+
+  /** Deleted resources whose identities are still being removed. */
+  unfinishedDeletions(): Promise<ResourceId[]> {
+    return this.#uses.store.unfinishedDeletions(this.#uses.db.rows);
+  }
+}
+
+const WELL_KNOWN = Buffer.from(DEV_RESOURCE.primaryKey, 'base64');
+
+const accessKey = (slot: KeySlot, version: number, bytes: Buffer): AccessKey => ({
+  slot,
+  version,
+  secret: createSecretKey(bytes),
+  wellKnown: sameBytes(bytes, WELL_KNOWN),
+});
+
+const keyPlace = (id: ResourceId, slot: KeySlot, version: number): Place => ({
+  table: 'access_keys',
+  column: 'sealed',
+  row: `${id} ${slot}`,
+  version,
+});

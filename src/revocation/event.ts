@@ -1,0 +1,62 @@
+import { hash } from 'node:crypto';
+import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
+import type { Reason } from '../errors.ts';
+
+/** Something that ends tokens. Each takes one number of the revocation log. */
+export type RevocationEvent =
+  | { readonly kind: 'identity'; readonly resourceId: ResourceId; readonly identityId: IdentityId }
+  | { readonly kind: 'identityDeleted'; readonly resourceId: ResourceId; readonly identityId: IdentityId }
+  /** The preview's `tokensValidFrom`: tokens issued before an instant. Coarse by nature, it is the one that looks at `iat`. */
+  | {
+      readonly kind: 'validFrom';
+      readonly resourceId: ResourceId;
+      readonly identityId: IdentityId;
+      readonly validFromMs: number;
+    }
+  /** An access key was regenerated: tokens issued under the former value of that slot. */
+  | { readonly kind: 'key'; readonly resourceId: ResourceId; readonly slot: KeySlot }
+  | { readonly kind: 'resource'; readonly resourceId: ResourceId }
+  | { readonly kind: 'signingKey'; readonly kid: string }
+  | { readonly kind: 'all' };
+
+export type RevocationKind = RevocationEvent['kind'];
+
+/** An event with its place in the log. */
+export type LoggedEvent = RevocationEvent & { readonly seq: number };
+
+/** What has to be known of a token to tell whether an event ended it. All of it comes from verified claims. */
+export interface RevocableToken {
+  readonly resourceId: ResourceId;
+  readonly identityId: IdentityId;
+  /** {@link fingerprint} of the identity, computed once per token. */
+  readonly fingerprint: Uint32Array;
+  /** The access key under which it was issued; undefined when none was involved. */
+  readonly keySlot: KeySlot | undefined;
+  readonly kid: string;
+  /** Position of the log at which it was issued: claim `rv`. */
+  readonly position: number;
+  readonly issuedAtSeconds: number;
+}
+
+/** An event that ended a token. */
+export interface Verdict {
+  readonly kind: RevocationKind;
+  /** Undefined when only the absence of a row tells of the event. */
+  readonly seq: number | undefined;
+}
+
+export const REASON_OF = {
+  identity: 'revoked.identity',
+  identityDeleted: 'revoked.identityDeleted',
+  validFrom: 'revoked.validFrom',
+  key: 'revoked.key',
+  resource: 'revoked.resource',
+  signingKey: 'revoked.signingKey',
+  all: 'revoked.all',
+} as const satisfies Record<RevocationKind, Reason>;
+
+/** 128 bits that stand for an identity in memory. Ids are unique across resources: they carry the resource's GUID. */
+export function fingerprint(id: IdentityId): Uint32Array {
+  const bytes = hash('sha256', id, 'buffer');
+  return new Uint32Array([bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readUInt32LE(8), bytes.readUInt32LE(12)]);
+}

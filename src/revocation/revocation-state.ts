@@ -1,0 +1,114 @@
+import type { LoggedEvent, RevocableToken, RevocationKind, Verdict } from './event.ts';
+import { fingerprint } from './event.ts';
+import { PositionTable } from './position-table.ts';
+
+interface Generation {
+  readonly table: PositionTable;
+  /** Every event from this position on is in this generation or a younger one. */
+  readonly firstSeq: number;
+  readonly sinceMs: number;
+}
+
+/**
+ * What a node remembers of the revocation log: the newest event per identity, key slot, resource, signing key, and of
+ * everything. Pure memory; {@link Revocations} feeds it.
+ *
+ * Identities are kept in two generations. When the older one holds nothing that a living token could still meet, it is
+ * dropped whole, and {@link floor} rises: tokens from below it are decided by the rows of the store.
+ */
+export class RevocationState {
+  readonly #windowMs: number;
+  readonly #mostBytes: number;
+  #young: Generation;
+  #old: Generation | undefined;
+  readonly #keys = new Map<string, number>();
+  readonly #resources = new Map<string, number>();
+  readonly #signingKeys = new Map<string, number>();
+  readonly #validFrom = new Map<string, { seconds: number; seq: number }>();
+  #all = 0;
+  #applied: number;
+
+  /**
+   * @param applied position up to which nothing needs to be remembered, because rows decide below it
+   * @param windowMs longest life of a token, with a margin
+   * @param mostBytes memory for identities, after which the floor rises early
+   */
+  constructor(applied: number, nowMs: number, windowMs: number, mostBytes: number) {
+    this.#applied = applied;
+    this.#windowMs = windowMs;
+    this.#mostBytes = mostBytes;
+    this.#young = { table: new PositionTable(), firstSeq: applied + 1, sinceMs: nowMs };
+  }
+
+  /** Position of the last event applied. */
+  get applied(): number {
+    return this.#applied;
+  }
+
+  /** Tokens issued at a position below this one may have been ended by an event that is no longer in memory. */
+  get floor(): number {
+    return (this.#old ?? this.#young).firstSeq - 1;
+  }
+
+  get size(): number {
+    return this.#young.table.size + (this.#old?.table.size ?? 0);
+  }
+
+  /** @throws Error when a number is missing: the log is dense, so a hole means that something is broken */
+  apply(event: LoggedEvent, nowMs: number): void {
+    if (event.seq !== this.#applied + 1) throw new Error(`revocation log: ${event.seq} follows ${this.#applied}`);
+    this.#turnGenerations(event.seq, nowMs);
+    switch (event.kind) {
+      case 'identity':
+      case 'identityDeleted':
+        // The position doubled, with the last bit for what happened, so that one number holds both.
+        this.#young.table.raise(
+          fingerprint(event.identityId),
+          event.seq * 2 + Number(event.kind === 'identityDeleted'),
+        );
+        break;
+      case 'validFrom':
+        this.#validFrom.set(event.identityId, { seconds: event.validFromMs / 1000, seq: event.seq });
+        break;
+      case 'key':
+        this.#keys.set(`${event.resourceId} ${event.slot}`, event.seq);
+        break;
+      case 'resource':
+        this.#resources.set(event.resourceId, event.seq);
+        break;
+      case 'signingKey':
+        this.#signingKeys.set(event.kid, event.seq);
+        break;
+      case 'all':
+        this.#all = event.seq;
+        break;
+    }
+    this.#applied = event.seq;
+  }
+
+  /** The newest event that ended the token, or undefined when it is good. One maximum over all levels, nothing else. */
+  verdict(token: RevocableToken): Verdict | undefined {
+    const identity = Math.max(this.#young.table.get(token.fingerprint), this.#old?.table.get(token.fingerprint) ?? 0);
+    let kind: RevocationKind = identity % 2 === 1 ? 'identityDeleted' : 'identity';
+    let seq = Math.floor(identity / 2);
+    const consider = (other: RevocationKind, last = 0): void => {
+      if (last > seq) [kind, seq] = [other, last];
+    };
+    consider('all', this.#all);
+    if (token.keySlot && this.#keys.size > 0) consider('key', this.#keys.get(`${token.resourceId} ${token.keySlot}`));
+    if (this.#resources.size > 0) consider('resource', this.#resources.get(token.resourceId));
+    if (this.#signingKeys.size > 0) consider('signingKey', this.#signingKeys.get(token.kid));
+    if (token.position < seq) return { kind, seq };
+
+    const bound = this.#validFrom.size > 0 ? this.#validFrom.get(token.identityId) : undefined;
+    return bound && token.issuedAtSeconds < bound.seconds ? { kind: 'validFrom', seq: bound.seq } : undefined;
+  }
+
+  #turnGenerations(nextSeq: number, nowMs: number): void {
+    const outlived = nowMs - this.#young.sinceMs > this.#windowMs;
+    const tooLarge = this.#young.table.bytes > this.#mostBytes / 2;
+    if (!outlived && !tooLarge) return;
+    this.#old = this.#young;
+    this.#young = { table: new PositionTable(), firstSeq: nextSeq, sinceMs: nowMs };
+  }
+}

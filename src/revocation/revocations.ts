@@ -1,0 +1,277 @@
+import { randomInt } from 'node:crypto';
+import { ServiceError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Events } from '../monitoring/events.ts';
+import type { Rows } from '../storage/database.ts';
+import type { GroupWriter } from '../storage/writer.ts';
+import { type LoggedEvent, REASON_OF, type RevocableToken, type RevocationEvent, type Verdict } from './event.ts';
+import { RevocationState } from './revocation-state.ts';
+import type { Head, RevocationStore } from './revocation-store.ts';
+
+interface Uses {
+  /** Replaced as a whole, with the writer, by the randomised model in the tests. */
+  store: Pick<RevocationStore, keyof RevocationStore>;
+  writer: Pick<GroupWriter, 'write'>;
+  clock: Clock;
+  events: Pick<Events, 'notice' | 'tokensEnded'>;
+  sleep: (ms: number) => Promise<void>;
+}
+
+interface Options {
+  nodeId: string;
+  /** True when this process alone changes the store: then nothing can be stale and nobody has to be waited for. */
+  exclusive: boolean;
+  /** Longest age of the last heartbeat with which tokens are still accepted; T of the security page. */
+  leaseMs: number;
+  /** Longest life of a token plus a margin. */
+  windowMs: number;
+  mostBytes?: number;
+}
+
+const HEARTBEAT_MS = 250;
+const PAGE = 10_000;
+/** How much faster one node's clock may run than another's: rates, not settings. */
+const DRIFT = 1.01;
+const FORGET_AFTER_MS = 60_000;
+const MOST_BYTES = 256 * 1024 * 1024;
+const FIRST_POSITIONS = 2 ** 45;
+/** Farther than any position handed out before a loss can be from the head that is left. */
+const RECOVERY_JUMP = 2 ** 40;
+
+/**
+ * Ends tokens and tells which are ended, by one logical clock (security-and-reliability, section 3). A token is refused
+ * if and only if an event that concerns it was committed after it was issued, on every node, from the moment the event
+ * is acknowledged. No wall clock decides.
+ */
+export class Revocations {
+  readonly #uses: Uses;
+  readonly #options: Options;
+  #state: RevocationState;
+  /** Start of the last heartbeat that completed, by both clocks: a suspended machine may stop one of them. */
+  #beat: { elapsed: number; now: number } | undefined;
+  #beating: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #config = 0;
+  #configListeners: (() => Promise<void>)[] = [];
+  #lastForgotten = 0;
+  /** Set once the store is seen to have lost committed state; only {@link recover} ends it. */
+  #rolledBack: string | undefined;
+
+  constructor(uses: Uses, options: Options) {
+    this.#uses = uses;
+    this.#options = options;
+    this.#state = this.#emptyState(0);
+  }
+
+  /** Loads the log, joins the nodes and begins to beat. Nothing may be accepted before this has returned. */
+  async start(): Promise<void> {
+    const { store, writer } = this.#uses;
+    await writer.write((tx) => store.ensureHead(tx, randomInt(1, FIRST_POSITIONS)));
+    this.#state = this.#emptyState(await store.startOfWindow(this.#options.windowMs));
+    await this.heartbeat();
+    if (this.#options.exclusive) return;
+    this.#timer = setInterval(() => void this.heartbeat().catch(() => undefined), HEARTBEAT_MS);
+    this.#timer.unref();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#beating?.catch(() => undefined);
+    if (!this.#options.exclusive)
+      await this.#uses.store.forgetNodes({ id: this.#options.nodeId }).catch(() => undefined);
+  }
+
+  /** Calls back when another node, or this one, has changed resources, access keys or signing keys. */
+  onConfigChanged(listener: () => Promise<void>): void {
+    this.#configListeners.push(listener);
+  }
+
+  /** Position of the last event this node knows. */
+  get position(): number {
+    return this.#state.applied;
+  }
+
+  /** Events about identities held in memory. */
+  get size(): number {
+    return this.#state.size;
+  }
+
+  /** Age of the lease in milliseconds; 0 where nothing can be stale. */
+  get leaseAgeMs(): number {
+    if (this.#options.exclusive) return 0;
+    if (!this.#beat) return Number.POSITIVE_INFINITY;
+    const { clock } = this.#uses;
+    return Math.max(clock.elapsed() - this.#beat.elapsed, clock.now() - this.#beat.now);
+  }
+
+  /** Why this node accepts no tokens now, or undefined when it does. */
+  get problem(): string | undefined {
+    if (this.#rolledBack) return this.#rolledBack;
+    return this.leaseAgeMs > this.#options.leaseMs
+      ? 'the last heartbeat with the store is older than the lease'
+      : undefined;
+  }
+
+  /**
+   * Does something that ends tokens, and returns when no node accepts them any more: when every other node has applied
+   * the event, or has been silent for longer than the lease.
+   * @param work does it in one transaction; `record` writes the event and gives its position. Recording comes first, so
+   * that all such transactions take their locks in the same order
+   */
+  async end<T>(work: (tx: Rows, record: (event: RevocationEvent) => Promise<number>) => Promise<T>): Promise<T> {
+    const { store, writer, clock, events } = this.#uses;
+    const { result, logged } = await writer.write(async (tx) => {
+      const logged: LoggedEvent[] = [];
+      const result = await work(tx, async (event) => {
+        const entry = await store.append(tx, event);
+        logged.push(entry);
+        return entry.seq;
+      });
+      return { result, logged };
+    });
+    const committedAt = clock.elapsed();
+    const last = logged.at(-1);
+    if (!last) return result;
+    await this.#applyOwn(logged);
+    for (const event of logged) {
+      const subject = 'identityId' in event ? event.identityId : 'slot' in event ? event.slot : undefined;
+      events.tokensEnded(event.kind, event.seq, 'resourceId' in event ? event.resourceId : undefined, subject);
+    }
+    await this.#untilAllNodesKnow(last.seq, committedAt);
+    return result;
+  }
+
+  /** As {@link end}, for an event that changes nothing but the log. */
+  async record(event: RevocationEvent): Promise<number> {
+    return this.end((_, record) => record(event));
+  }
+
+  /**
+   * Insists that nothing has ended a token.
+   * @throws ServiceError `TokenRefused` with the event as reason; `NotFresh` when this node cannot tell
+   */
+  async check(token: RevocableToken): Promise<void> {
+    await this.requireFresh();
+    if (token.position > this.#state.applied) {
+      await this.heartbeat().catch(notFresh); // may be one that had read the head before the token was issued,
+      if (token.position > this.#state.applied) await this.heartbeat().catch(notFresh); // the next one cannot
+      if (token.position > this.#state.applied) {
+        this.#noticeRollback(`a token was issued at ${token.position}, the store is at ${this.#state.applied}`);
+        throw new ServiceError('NotFresh', { reason: 'token.ahead' });
+      }
+    }
+    const verdict =
+      this.#state.verdict(token) ??
+      (token.position < this.#state.floor ? await this.#uses.store.verdictFromRows(token).catch(notFresh) : undefined);
+    if (verdict) throw await this.#refusal(verdict, token);
+  }
+
+  /**
+   * Insists that what this node knows is current, by asking the store where the lease has run out.
+   * @throws ServiceError `NotFresh`
+   */
+  async requireFresh(): Promise<void> {
+    if (this.problem === undefined) return;
+    if (!this.#rolledBack) await this.heartbeat().catch(notFresh);
+    if (this.problem !== undefined)
+      throw new ServiceError('NotFresh', { reason: 'lease.expired', detail: this.problem });
+  }
+
+  /**
+   * Confirms with the store that this node is current: reads where the head is, applies what is missing. The lease counts
+   * from the start of this call. Several callers share one.
+   */
+  heartbeat(): Promise<void> {
+    this.#beating ??= this.#beatOnce().finally(() => {
+      this.#beating = undefined;
+    });
+    return this.#beating;
+  }
+
+  /**
+   * Accepts that the store has lost committed state, after a restore or a failover: ends every token issued so far and
+   * moves the log beyond any position that may have been given out.
+   */
+  async recover(): Promise<void> {
+    const { store, writer } = this.#uses;
+    await writer.write((tx) => store.jump(tx, RECOVERY_JUMP));
+    this.#state = this.#emptyState((await store.head()).seq);
+    this.#rolledBack = undefined;
+    await this.record({ kind: 'all' });
+  }
+
+  async #beatOnce(): Promise<void> {
+    const { store, clock } = this.#uses;
+    const { exclusive, nodeId } = this.#options;
+    const started = { elapsed: clock.elapsed(), now: clock.now() };
+    const head = exclusive ? await store.head() : await store.beat(nodeId, this.#state.applied);
+    const before = this.#state.applied;
+    await this.#follow(head);
+    this.#beat = started;
+    // Tell the one who waits for it right away that the events arrived.
+    if (!exclusive && this.#state.applied > before) await store.beat(nodeId, this.#state.applied);
+    if (!exclusive && clock.elapsed() - this.#lastForgotten > FORGET_AFTER_MS) {
+      this.#lastForgotten = clock.elapsed();
+      await store.forgetNodes({ silentForMs: FORGET_AFTER_MS });
+    }
+  }
+
+  async #follow({ seq, config }: Head): Promise<void> {
+    if (seq < this.#state.applied) {
+      this.#noticeRollback(`the store is at ${seq}, this node has seen ${this.#state.applied}`);
+      return;
+    }
+    while (this.#state.applied < seq) {
+      const events = await this.#uses.store.after(this.#state.applied, Math.min(PAGE, seq - this.#state.applied));
+      if (events.length === 0)
+        throw new Error(`revocation log: nothing after ${this.#state.applied}, the head is ${seq}`);
+      for (const event of events) this.#state.apply(event, this.#uses.clock.now());
+    }
+    if (config !== this.#config) {
+      for (const listener of this.#configListeners) await listener();
+      this.#config = config;
+    }
+  }
+
+  /** Events of our own need no reading, unless another node's came in between. */
+  async #applyOwn(logged: LoggedEvent[]): Promise<void> {
+    for (const event of logged) {
+      if (event.seq === this.#state.applied + 1) this.#state.apply(event, this.#uses.clock.now());
+    }
+    const last = logged.at(-1)?.seq ?? 0;
+    while (this.#state.applied < last && !this.#rolledBack) await this.heartbeat();
+  }
+
+  async #untilAllNodesKnow(seq: number, committedAt: number): Promise<void> {
+    const { store, clock, sleep } = this.#uses;
+    const { exclusive, leaseMs, nodeId } = this.#options;
+    if (exclusive) return;
+    for (let pauseMs = 2; clock.elapsed() - committedAt < leaseMs * DRIFT; pauseMs = Math.min(pauseMs * 2, 50)) {
+      const behind = await store.nodesBehind(seq, nodeId).catch(() => Number.POSITIVE_INFINITY);
+      if (behind === 0) return;
+      await sleep(Math.min(pauseMs, Math.max(1, committedAt + leaseMs * DRIFT - clock.elapsed())));
+    }
+  }
+
+  async #refusal(verdict: Verdict, token: RevocableToken): Promise<ServiceError> {
+    const at = verdict.seq && (await this.#uses.store.recordedAt(verdict.seq).catch(() => undefined));
+    const when = at ? ` at ${new Date(at).toISOString()}` : '';
+    const where = verdict.seq === undefined ? '' : `event ${verdict.seq}${when}, token issued at ${token.position}`;
+    return new ServiceError('TokenRefused', { reason: REASON_OF[verdict.kind], detail: where });
+  }
+
+  #noticeRollback(what: string): void {
+    if (this.#rolledBack) return;
+    this.#rolledBack = `the store has lost committed state (${what}): no token is accepted until the operator recovers it`;
+    this.#uses.events.notice('error', this.#rolledBack);
+  }
+
+  #emptyState(applied: number): RevocationState {
+    const { windowMs, mostBytes = MOST_BYTES } = this.#options;
+    return new RevocationState(applied, this.#uses.clock.now(), windowMs, mostBytes);
+  }
+}
+
+function notFresh(cause: unknown): never {
+  throw new ServiceError('NotFresh', { reason: 'lease.expired', cause });
+}

@@ -1,0 +1,356 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { certificatesFromFiles } from './certificates/certificate-files.ts';
+import { certificatesIn } from './certificates/own-certificates.ts';
+import { Doorkeeper } from './http/doorkeeper.ts';
+import { SignatureVerifier } from './http/hmac.ts';
+import { listen, type TlsIdentity } from './http/listen.ts';
+import { Pipeline } from './http/pipeline.ts';
+import { RouteTable } from './http/routes.ts';
+import { Identities } from './identities/identities.ts';
+import { IdentityStore } from './identities/identity-store.ts';
+import { type Clock, systemClock } from './lib/clock.ts';
+import { type Log, openLog } from './monitoring/log.ts';
+import { OPEN_METRICS } from './monitoring/metrics.ts';
+import { Monitor } from './monitoring/monitor.ts';
+import { ServerMetrics } from './monitoring/server-metrics.ts';
+import { operatorKey } from './operators/operator-key.ts';
+import { DEV_RESOURCE } from './resources/resource.ts';
+import { ResourceStore } from './resources/resource-store.ts';
+import { Resources } from './resources/resources.ts';
+import { RevocationStore } from './revocation/revocation-store.ts';
+import { Revocations } from './revocation/revocations.ts';
+import { routeList } from './routes.ts';
+import { keyEncryptionKey } from './secrets/kek.ts';
+import { KeyRing } from './secrets/key-ring.ts';
+import { type Settings, SettingsError } from './settings.ts';
+import { checkClock, checkMark, checkNoWellKnownKey, checkSettings, noteClock } from './start-checks.ts';
+import { Health } from './status/health.ts';
+import type { Database } from './storage/database.ts';
+import { migrate } from './storage/migrate.ts';
+import { openSqlite } from './storage/sqlite.ts';
+import { AccessTokens } from './tokens/access-tokens.ts';
+import { SigningKeyStore } from './tokens/signing-key-store.ts';
+import { SigningKeys } from './tokens/signing-keys.ts';
+import { TokenStore } from './tokens/token-store.ts';
+import { VERSION } from './version.ts';
+
+/** A running server. */
+export interface Server {
+  readonly port: number;
+  /** Address for clients, with the trailing slash that connection strings have. */
+  readonly endpoint: string;
+  /** For the development resource; undefined in production mode, where keys are shown to the operator only. */
+  readonly connectionString: string | undefined;
+  /** File with the certificate authority of our own making. */
+  readonly caPath: string | undefined;
+  /** The domain, for embedding and for tests. Everything else speaks HTTP. */
+  readonly resources: Resources;
+  readonly keys: SigningKeys;
+  readonly revocations: Revocations;
+  close(): Promise<void>;
+}
+
+/** What tests hand in. */
+export interface Parts {
+  clock?: Clock;
+  log?: Log;
+}
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+const BODY_BYTES_MOST = 1024 * 1024;
+
+/**
+ * Builds every part once and opens the door last: what can be reached is ready.
+ * @throws SettingsError, StoreError, or the system's error when the port cannot be had
+ */
+export async function startServer(
+  settings: Settings,
+  { clock = systemClock, log = openLog(settings) }: Parts = {},
+): Promise<Server> {
+  checkSettings(settings);
+  const { mode } = settings;
+  const kek = keyEncryptionKey(settings);
+  const folder = dataFolder(settings);
+  const metrics = new ServerMetrics(VERSION);
+  const events = new Monitor(log, metrics);
+  const undo: (() => Promise<void> | void)[] = [() => log.drain()];
+
+  try {
+    const identity = tlsIdentity(settings, folder, clock); // takes its time at the first start, so it runs beside the rest
+    identity.catch(() => undefined);
+    const operator = operatorKey(settings, folder);
+    operator.catch(() => undefined);
+
+    const db = await openDatabase(settings, folder);
+    undo.push(() => db.close());
+    await migrate(db, clock.now());
+    await checkMark(db, mode);
+    if (mode === 'production') await checkClock(db, clock);
+    const keyRing = await KeyRing.open(db, kek, clock.now());
+
+    const log_ = new RevocationStore(db);
+    const lifetimes = {
+      shortest: settings.tokenMinutesShortest,
+      longest: settings.tokenMinutesLongest,
+      usual: settings.tokenMinutesUsual,
+    };
+    const tokenMs = lifetimes.longest * MINUTE_MS;
+    const revocations = new Revocations(
+      { store: log_, writer: db.writer, clock, events, sleep },
+      { nodeId: randomUUID(), exclusive: db.exclusive, leaseMs: settings.leaseMs, windowMs: tokenMs + 60 * MINUTE_MS },
+    );
+    const resources = new Resources({ db, store: new ResourceStore(), log: log_, revocations, keyRing, clock });
+    const keys = new SigningKeys(
+      { db, store: new SigningKeyStore(), log: log_, revocations, keyRing, clock, events },
+      {
+        algorithm: settings.signingAlgorithm,
+        rsaBits: settings.signingRsaBits,
+        activeMs: settings.signingKeyDays * DAY_MS,
+        tokenMs,
+      },
+    );
+    await revocations.start();
+    undo.push(() => revocations.stop());
+    await keys.start();
+    if (mode === 'dev') await seedDevResource(resources, settings);
+    else checkNoWellKnownKey(resources);
+
+    const address = { issuer: settings.publicUrl ?? '' }; // with port 0 the port is known only once it is open
+    const identityStore = new IdentityStore();
+    const identities = new Identities({ db, store: identityStore, revocations, clock, events });
+    const tokens = new AccessTokens(
+      { db, store: new TokenStore(), identities, identityStore, resources, keys, revocations, clock, events },
+      { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
+    );
+    const health = new Health({ db, revocations, keys, clock });
+    const { tls, caPem, caPath, dispose } = await identity;
+    undo.push(dispose);
+    const operatorSecret = await operator;
+    metrics.watch({
+      logPosition: () => revocations.position,
+      leaseAge: () => revocations.leaseAgeMs / 1000,
+      signingKeys: () => keys.countByState(),
+      storeTransactions: () => db.writer.counts.groups,
+      storeJobs: () => db.writer.counts.jobs,
+    });
+
+    const pipeline = new Pipeline(
+      {
+        routes: new RouteTable(
+          routeList({
+            identities,
+            tokens,
+            keys,
+            lifetimes,
+            issuer: () => address.issuer,
+            health,
+            metrics: () => ({ text: metrics.render(), contentType: OPEN_METRICS }),
+            caPem: () => caPem,
+            mode,
+          }),
+        ),
+        doorkeeper: new Doorkeeper({
+          mode,
+          allowedHosts: settings.allowedHosts,
+          allowedOrigins: settings.allowedOrigins,
+          trustedProxies: settings.trustedProxies,
+        }),
+        signatures: new SignatureVerifier(
+          { candidatesFor: (host) => resources.candidatesFor(host), clock },
+          {
+            windowMinutes: settings.signatureWindowMinutes,
+            wellKnownKey: settings.wellKnownKey === 'everywhere' ? 'everywhere' : 'loopback',
+          },
+        ),
+        userOf: async (jwt) => (await tokens.verify(jwt)).caller,
+        isOperator: (secret) => operatorSecret.matches(secret),
+        requireFresh: () => revocations.requireFresh(),
+        isStoreFailure: (cause) => db.isStoreFailure(cause),
+        clock,
+        events,
+      },
+      { mode, bodyBytesMost: BODY_BYTES_MOST },
+    );
+    const door = await listen({
+      hosts: settings.hosts,
+      port: settings.port,
+      tls,
+      road: pipeline,
+      onProblem: (level, message, facts) => level !== 'debug' && events.notice(level, message, facts),
+    });
+    address.issuer ||= `https://localhost:${door.port}`;
+    undo.push(() => door.close(settings.stopSeconds * 1000));
+
+    const chores = startChores({
+      settings,
+      folder,
+      db,
+      clock,
+      events,
+      keys,
+      identities,
+      resources,
+      setTls: (next) => door.setTls(next),
+    });
+    undo.push(chores.stop, () => health.stop());
+    events.notice('info', 'started', { version: VERSION, port: door.port, mode, store: db.dialect });
+
+    const endpoint = `${address.issuer}/`;
+    return {
+      port: door.port,
+      endpoint,
+      connectionString: mode === 'dev' ? connectionString(endpoint, resources) : undefined,
+      caPath,
+      resources,
+      keys,
+      revocations,
+      async close() {
+        events.notice('info', 'stopping');
+        await unwind(undo);
+      },
+    };
+  } catch (cause) {
+    await unwind(undo).catch(() => undefined);
+    throw cause;
+  }
+}
+
+/** Undoes what was done, last things first. */
+async function unwind(undo: (() => Promise<void> | void)[]): Promise<void> {
+  for (const step of undo.splice(0).reverse()) await step();
+}
+
+/** Makes the data folder. @returns undefined when nothing is to be kept */
+function dataFolder({ data, databaseUrl, mode }: Settings): string | undefined {
+  if (data === ':memory:') {
+    if (mode === 'production' && databaseUrl === undefined)
+      throw new SettingsError('LINARITE_DATA must be a folder in production mode, not :memory:');
+    return undefined;
+  }
+  const folder = resolve(data);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SettingsError(
+      `LINARITE_DATA names a folder that cannot be made: ${folder} (${(cause as NodeJS.ErrnoException).code})`,
+    );
+  }
+  return folder;
+}
+
+async function openDatabase({ databaseUrl }: Settings, folder: string | undefined): Promise<Database> {
+  if (databaseUrl === undefined) return openSqlite(folder === undefined ? ':memory:' : join(folder, 'linarite.db'));
+  const { openPostgres } = await import('./storage/postgres.ts'); // its driver is loaded where it is needed only
+  return openPostgres(databaseUrl);
+}
+
+interface Certificates {
+  tls: TlsIdentity | undefined;
+  caPem: string | undefined;
+  caPath: string | undefined;
+  dispose: () => void;
+}
+
+async function tlsIdentity(settings: Settings, folder: string | undefined, clock: Clock): Promise<Certificates> {
+  const { tlsCertificate, tlsKey, mode, allowedHosts } = settings;
+  const none = { caPem: undefined, caPath: undefined, dispose: () => undefined };
+  if (tlsCertificate !== undefined && tlsKey !== undefined) {
+    const given = certificatesFromFiles(tlsCertificate, tlsKey, clock, {
+      insistOnPrivateKeyFile: mode === 'production',
+    });
+    return { ...none, tls: { cert: given.certPem, key: given.keyPem } };
+  }
+  if (mode === 'production') return { ...none, tls: undefined };
+  const own = await certificatesIn(folder, clock, allowedHosts);
+  return {
+    tls: { cert: own.certPem, key: own.keyPem },
+    caPem: own.caPem,
+    caPath: own.caPath,
+    dispose: () => own.dispose(),
+  };
+}
+
+/** Which issuers a token of ours may name. In dev mode the port changes from start to start; the keys tell who made it. */
+function issuerTest({ mode, publicUrl }: Settings): (issuer: string) => boolean {
+  if (mode === 'production') return (issuer) => issuer === publicUrl;
+  return (issuer) => issuer === publicUrl || /^https:\/\/localhost:\d{1,5}$/.test(issuer);
+}
+
+/** The resource that is there from the first start on, with the published key unless the settings say otherwise. */
+async function seedDevResource(resources: Resources, { wellKnownKey }: Settings): Promise<void> {
+  if (resources.has(DEV_RESOURCE.id)) return;
+  const { id, name, location, primaryKey } = DEV_RESOURCE;
+  const keys = wellKnownKey === 'off' ? {} : { primary: Buffer.from(primaryKey, 'base64') };
+  await resources.create({ id, name, location, keys });
+}
+
+function connectionString(endpoint: string, resources: Resources): string | undefined {
+  if (!resources.has(DEV_RESOURCE.id)) return undefined;
+  const key = resources.get(DEV_RESOURCE.id).keys.find(({ slot }) => slot === 'primary');
+  return key && `endpoint=${endpoint};accesskey=${key.secret.export().toString('base64')}`;
+}
+
+interface ChoreParts {
+  settings: Settings;
+  folder: string | undefined;
+  db: Database;
+  clock: Clock;
+  events: Monitor;
+  keys: SigningKeys;
+  identities: Identities;
+  resources: Resources;
+  setTls: (identity: TlsIdentity) => void;
+}
+
+/** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
+function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
+  const { settings, folder, db, clock, events, keys, identities, resources, setTls } = parts;
+  const chores: [string, () => Promise<void>][] = [
+    ['rotating signing keys', () => keys.rotate()],
+    [
+      'removing identities of deleted resources',
+      async () => {
+        for (const id of await resources.unfinishedDeletions()) await identities.removeAllOf(id);
+      },
+    ],
+    [
+      'renewing the certificate',
+      async () => {
+        if (settings.mode === 'production') return;
+        const { tls } = await tlsIdentity(settings, folder, clock);
+        if (tls && folder !== undefined) setTls(tls);
+      },
+    ],
+  ];
+  if (settings.mode === 'production') chores.push(['noting the time', () => noteClock(db, clock)]);
+  if (settings.wellKnownKey === 'everywhere') {
+    chores.push([
+      'warning',
+      async () =>
+        events.notice(
+          'warn',
+          'the published development key is accepted from everywhere: anybody who reaches the port controls everything',
+        ),
+    ]);
+  }
+
+  let running: Promise<void> = Promise.resolve();
+  const runAll = async (): Promise<void> => {
+    for (const [name, chore] of chores) {
+      await chore().catch((cause: unknown) => events.notice('error', `${name} failed`, { cause }));
+    }
+  };
+  const first = setTimeout(() => (running = runAll()), 1000).unref();
+  const timer = setInterval(() => (running = running.then(runAll)), MINUTE_MS).unref();
+  return {
+    async stop() {
+      clearTimeout(first);
+      clearInterval(timer);
+      await running;
+    },
+  };
+}

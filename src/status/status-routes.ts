@@ -1,0 +1,63 @@
+import Type from 'typebox';
+import { ServiceError } from '../errors.ts';
+import { ok, type Route, route } from '../http/route.ts';
+import type { Health } from './health.ts';
+
+export interface StatusParts {
+  health: Health;
+  /** The metrics as text, and their content type. */
+  metrics: () => { text: string; contentType: string };
+  /** The certificate authority of our own making, in PEM. */
+  caPem: () => string | undefined;
+  /** Metrics tell what a stranger need not know: open in dev mode, for the operator in production. */
+  mode: 'dev' | 'production';
+}
+
+const State = Type.Object({ status: Type.String() });
+
+/** What operators and their tools ask. */
+export const statusRoutes = ({ health, metrics, caPem, mode }: StatusParts): Route[] => [
+  route({
+    operation: 'isLive',
+    summary: 'Whether the process answers at all.',
+    at: 'GET /-/health/live',
+    access: { caller: 'nobody' },
+    answers: { 200: State },
+    handle: () => ok({ status: 'live' }),
+  }),
+  route({
+    operation: 'isReady',
+    summary: 'Whether the server can do its work: 503 says why not.',
+    at: 'GET /-/health/ready',
+    access: { caller: 'nobody' },
+    answers: { 200: State },
+    async handle() {
+      await health.requireReady();
+      return ok({ status: 'ready' });
+    },
+  }),
+  route({
+    operation: 'getMetrics',
+    summary: 'Counters and gauges as OpenMetrics text.',
+    at: 'GET /-/metrics',
+    access: { caller: mode === 'dev' ? 'nobody' : 'operator' },
+    answers: { 200: 'text' },
+    handle() {
+      const { text, contentType } = metrics();
+      return { status: 200, body: text, contentType };
+    },
+  }),
+  route({
+    operation: 'getCertificateAuthority',
+    summary: 'The certificate authority that dev mode made for itself.',
+    at: 'GET /-/ca.pem',
+    access: { caller: 'nobody' },
+    answers: { 200: 'text' },
+    handle() {
+      const pem = caPem();
+      if (pem === undefined)
+        throw new ServiceError('OperationUnknown', { detail: 'the certificate is not of our making' });
+      return { status: 200, body: pem, contentType: 'application/x-pem-file' };
+    },
+  }),
+];

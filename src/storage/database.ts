@@ -1,0 +1,132 @@
+import type { Kysely, RawBuilder } from 'kysely';
+import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
+import type { GroupWriter } from './writer.ts';
+
+/** Facts about the store that are decided once: which mode made it, who issued from it. */
+interface MetaTable {
+  name: string;
+  value: string;
+}
+
+interface ResourcesTable {
+  id: ResourceId;
+  /** Unique among the living; a deleted resource gives its name back. */
+  name: string;
+  /** `resourceLocation` in tokens, such as `unitedstates`. */
+  location: string;
+  /** `rgn` in tokens, such as `amer`. */
+  region: string;
+  created_at: number;
+  /** Position of the event that deleted it. The row stays: its GUID is never given again. */
+  deleted_seq: number | null;
+}
+
+interface AccessKeysTable {
+  resource_id: ResourceId;
+  slot: KeySlot;
+  version: number;
+  /** The 64 key bytes under a data key, see secrets/key-ring.ts. */
+  sealed: string;
+  /** Position of the event that made this version; tokens of the slot from before it are void. */
+  changed_seq: number;
+  created_at: number;
+}
+
+interface HeadTable {
+  /** Always 1: there is one row. */
+  only: number;
+  /** Position of the newest event that ended tokens. */
+  seq: number;
+  /** Counts changes to resources, access keys and signing keys, so that other nodes know to read them again. */
+  config: number;
+}
+
+interface RevocationLogTable {
+  seq: number;
+  kind: string;
+  resource_id: ResourceId | null;
+  /** What the event is about within the resource: an identity, a key slot; or a signing key's id. */
+  subject: string | null;
+  /** Only for the preview's `tokensValidFrom`: tokens issued before this instant are void. */
+  valid_from: number | null;
+  at: number;
+}
+
+interface NodesTable {
+  id: string;
+  applied_seq: number;
+  /** Time of the last heartbeat by the store's clock. */
+  beat: number;
+}
+
+interface IdentitiesTable {
+  resource_id: ResourceId;
+  id: IdentityId;
+  custom_id: string | null;
+  created_at: number;
+  /** Kept for identities with a custom id only, whose replies show it. */
+  last_token_issued_at: number | null;
+  /** Position of the last event that revoked the identity's tokens. */
+  revoked_seq: number;
+  tokens_valid_from: number | null;
+}
+
+interface DataKeysTable {
+  id: string;
+  /** The data key under the key-encryption key. */
+  sealed: string;
+  created_at: number;
+}
+
+export type SigningKeyState = 'next' | 'active' | 'retiring' | 'gone' | 'killed';
+
+interface SigningKeysTable {
+  kid: string;
+  alg: 'RS256' | 'ES256';
+  state: SigningKeyState;
+  /** SubjectPublicKeyInfo in base64. */
+  public_key: string;
+  /** PKCS #8 under a data key; null once the key has stopped signing. */
+  sealed: string | null;
+  created_at: number;
+  /** When it became, or is to become, the one that signs. */
+  active_at: number | null;
+  /** When it stops verifying. */
+  gone_at: number | null;
+  killed_seq: number | null;
+}
+
+/** Every table's row type. Instants are milliseconds since 1970, positions are numbers of the revocation log. */
+export interface Tables {
+  meta: MetaTable;
+  resources: ResourcesTable;
+  access_keys: AccessKeysTable;
+  head: HeadTable;
+  revocation_log: RevocationLogTable;
+  nodes: NodesTable;
+  identities: IdentitiesTable;
+  data_keys: DataKeysTable;
+  signing_keys: SigningKeysTable;
+}
+
+/** A connection for reading, or the transaction that a write happens in. Stores take either. */
+export type Rows = Kysely<Tables>;
+
+/** An open store. */
+export interface Database {
+  readonly dialect: 'sqlite' | 'postgres';
+  /** True when no other process can change the store while this one has it open. */
+  readonly exclusive: boolean;
+  /** The store's own clock, milliseconds since 1970, as an expression. */
+  readonly clock: RawBuilder<number>;
+  readonly rows: Rows;
+  readonly writer: GroupWriter;
+  /** Tells a failing store from a failing statement. */
+  isStoreFailure(cause: unknown): boolean;
+  close(): Promise<void>;
+}
+
+/** The store cannot be opened, and what to do about it; one sentence for the person who starts the server. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+}

@@ -1,0 +1,5 @@
+import type { Migration } from '../migrate.ts';
+import { core } from './0001-core.ts';
+
+/** Every step, in order. */
+export const MIGRATIONS: readonly Migration[] = [core];

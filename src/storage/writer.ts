@@ -1,0 +1,137 @@
+import { CompiledQuery } from 'kysely';
+import { ServiceError } from '../errors.ts';
+import type { Rows } from './database.ts';
+
+interface Job {
+  run(tx: Rows): Promise<unknown>;
+  resolve(value: unknown): void;
+  reject(cause: unknown): void;
+}
+
+interface Uses {
+  rows: Rows;
+  /** How a transaction begins: SQLite takes the write lock at once, so that no upgrade can fail later. */
+  begin: string;
+  /** Transactions under way at a time: one where the store has one writer. */
+  lanes: number;
+  /** Tells a transaction that lost a race with another one, and would succeed if it were run again. */
+  isLostRace?(cause: unknown): boolean;
+  /** Tells a failing store from a failing statement. After the former nothing of the transaction can be trusted. */
+  isStoreFailure(cause: unknown): boolean;
+  /** Called after a store failure, once the transaction is over and before the next begins. */
+  afterStoreFailure?(cause: unknown): void;
+}
+
+const MOST_PER_GROUP = 256;
+const MOST_ATTEMPTS = 5;
+
+/**
+ * Durable writes, gathered: whatever arrives during one turn of the event loop, or while a commit is under way, shares
+ * the next transaction and its one sync to disk. Each job runs behind a savepoint, so one that fails leaves no trace
+ * and harms no other; a job's promise settles only after the commit returned.
+ */
+export class GroupWriter {
+  readonly #uses: Uses;
+  readonly #waiting: Job[] = [];
+  #running = 0;
+  #scheduled = false;
+  #idle: (() => void)[] = [];
+  /** Transactions and jobs committed so far, for the metrics. */
+  readonly counts = { groups: 0, jobs: 0, failures: 0 };
+
+  constructor(uses: Uses) {
+    this.#uses = uses;
+  }
+
+  /**
+   * Runs the work in a transaction; more than once when that lost a race, so the work has no effect but on the rows.
+   * @returns what the work returned, after it is durable
+   * @throws what the work threw; ServiceError `StoreUnavailable` when the store failed, and then the outcome is unknown
+   */
+  write<T>(work: (tx: Rows) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ run: work, resolve: resolve as (value: unknown) => void, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Resolves when every write asked for so far has settled. */
+  settled(): Promise<void> {
+    if (this.#running === 0 && this.#waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#running >= this.#uses.lanes) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    const group = this.#waiting.splice(0, MOST_PER_GROUP);
+    if (group.length > 0) {
+      this.#running += 1;
+      if (this.#waiting.length > 0) this.#schedule();
+      await this.#commit(group);
+      this.#running -= 1;
+    }
+    if (this.#waiting.length > 0) this.#schedule();
+    else if (this.#running === 0) for (const wake of this.#idle.splice(0)) wake();
+  }
+
+  async #commit(group: Job[]): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      const outcomes: Outcome[] = [];
+      try {
+        await this.#uses.rows.connection().execute((tx) => this.#transaction(tx, group, outcomes));
+      } catch (cause) {
+        if (attempt < MOST_ATTEMPTS && this.#uses.isLostRace?.(cause)) continue;
+        this.counts.failures += 1;
+        this.#uses.afterStoreFailure?.(cause);
+        const unavailable = new ServiceError('StoreUnavailable', { reason: 'store.failed', cause });
+        for (const job of group) job.reject(unavailable);
+        return;
+      }
+      this.counts.groups += 1;
+      this.counts.jobs += group.length;
+      for (const { job, value, failure } of outcomes) {
+        if (failure) job.reject(failure.cause);
+        else job.resolve(value);
+      }
+      return;
+    }
+  }
+
+  async #transaction(tx: Rows, group: Job[], outcomes: Outcome[]): Promise<void> {
+    const shared = group.length > 1;
+    await execute(tx, this.#uses.begin);
+    try {
+      for (const job of group) {
+        if (shared) await execute(tx, 'savepoint job');
+        try {
+          outcomes.push({ job, value: await job.run(tx) });
+          if (shared) await execute(tx, 'release savepoint job');
+        } catch (cause) {
+          if (this.#uses.isStoreFailure(cause)) throw cause;
+          outcomes.push({ job, value: undefined, failure: { cause } });
+          if (shared) await execute(tx, 'rollback to savepoint job');
+        }
+      }
+      await execute(tx, outcomes.some(({ failure }) => !failure) ? 'commit' : 'rollback');
+    } catch (cause) {
+      await execute(tx, 'rollback').catch(() => undefined); // the store may have rolled back by itself
+      throw cause;
+    }
+  }
+}
+
+interface Outcome {
+  job: Job;
+  value: unknown;
+  failure?: { cause: unknown };
+}
+
+const execute = (tx: Rows, statement: string) => tx.executeQuery(CompiledQuery.raw(statement));

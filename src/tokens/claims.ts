@@ -1,0 +1,212 @@
+import { type IdentityId, KEY_SLOTS, type KeySlot, type ResourceId } from '../callers.ts';
+import { isScope } from '../capabilities/capabilities.ts';
+import type { Scope } from '../capabilities/tables.ts';
+import { type Reason, ServiceError } from '../errors.ts';
+import { type JsonObject, own } from './jws.ts';
+
+/**
+ * What a user's token says, in the order in which it is written: the original's claims in the original's order
+ * (identity-protocol, section 5.2), then ours. Clients read some of them without verifying anything.
+ */
+export interface TokenClaims {
+  /** The identity id without `8:`. Chat and calling clients learn from it who they are. */
+  readonly skypeid: string;
+  /** The same for all scopes; what a token permits is in acsScope. */
+  readonly scp: typeof SCP;
+  /** `iat` once more, as text. */
+  readonly csi: string;
+  /** Seconds since 1970. */
+  readonly exp: number;
+  /** Region of the resource, such as `amer`. */
+  readonly rgn: string;
+  /** The scopes as asked, in the order asked, with commas and without blanks. */
+  readonly acsScope: string;
+  readonly resourceId: ResourceId;
+  /** Data location of the resource, such as `unitedstates`. */
+  readonly resourceLocation: string;
+  /** Seconds since 1970. */
+  readonly iat: number;
+  /** Position in the revocation log at which it was issued (security-and-reliability, section 3.3). */
+  readonly rv: number;
+  /** Slot of the access key that asked for it; absent when none was involved. */
+  readonly ks?: KeySlot;
+  /** Names this one token in logs and audit. */
+  readonly jti: string;
+  readonly iss: string;
+  /** The resource id, for libraries that want an audience. */
+  readonly aud: ResourceId;
+  /** The identity id. */
+  readonly sub: IdentityId;
+}
+
+interface TokenFacts {
+  identityId: IdentityId;
+  resourceId: ResourceId;
+  scopes: readonly Scope[];
+  region: string;
+  location: string;
+  issuedAtMs: number;
+  /** Whole minutes. */
+  lifetimeMinutes: number;
+  position: number;
+  keySlot: KeySlot | undefined;
+  issuer: string;
+  /** 1 to 64 characters. */
+  tokenId: string;
+}
+
+/** What a token proves, once its signature is verified and its claims are read. */
+export interface CheckedClaims {
+  readonly identityId: IdentityId;
+  readonly resourceId: ResourceId;
+  readonly scopes: readonly Scope[];
+  /** Position in the revocation log. */
+  readonly position: number;
+  readonly keySlot: KeySlot | undefined;
+  /** Seconds since 1970. Ask {@link requireUnexpired} again on every use. */
+  readonly expSeconds: number;
+  readonly iatSeconds: number;
+  readonly tokenId: string;
+  readonly issuer: string;
+}
+
+interface Expectations {
+  nowMs: number;
+  /** The longest life this server gives. */
+  lifetimeMinutesLongest: number;
+  isIssuer: (iss: string) => boolean;
+}
+
+const SCP = 1792;
+
+/** How far the clock of the node that issued may be ahead of ours. There is no such grace for `exp`. */
+const CLOCK_LEEWAY_SECONDS = 5;
+
+const LONGEST_TOKEN_ID = 64;
+
+const GUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
+const RESOURCE_ID = new RegExp(`^${GUID}$`);
+/** Communication users of all clouds, also those that came through Entra (`…_wf_<tenant>_<object>`). */
+const ACS_ID = new RegExp(`^8:(?:acs|dod-acs|gcch-acs):(${GUID})_[\\w-]{1,128}$`);
+const TEAMS_ID = new RegExp(`^8:orgid:${GUID}$`);
+
+const refused = (reason: Reason, detail: string) => new ServiceError('TokenRefused', { reason, detail });
+const wrong = (claim: string) => refused('token.claims', `the claim ${claim} is missing, malformed or contradicted`);
+
+/** Writes the claims of a token, in the wire's order. `exp − iat` is the lifetime exactly, both in whole seconds. */
+export function writeClaims(facts: TokenFacts): TokenClaims {
+  const iat = Math.floor(facts.issuedAtMs / 1000);
+  return {
+    skypeid: withoutPrefix(facts.identityId),
+    scp: SCP,
+    csi: String(iat),
+    exp: iat + facts.lifetimeMinutes * 60,
+    rgn: facts.region,
+    acsScope: facts.scopes.join(','),
+    resourceId: facts.resourceId,
+    resourceLocation: facts.location,
+    iat,
+    rv: facts.position,
+    ...(facts.keySlot && { ks: facts.keySlot }),
+    jti: facts.tokenId,
+    iss: facts.issuer,
+    aud: facts.resourceId,
+    sub: facts.identityId,
+  };
+}
+
+/**
+ * Reads the claims of a token whose signature is verified: exact types, own properties, and no contradiction between
+ * claims that say the same. Claims that are not known are ignored, so that a newer node may add some.
+ * @throws ServiceError `TokenRefused` with reason `token.claims`, `token.issuer`, `token.expired` or
+ * `token.notYetValid`
+ */
+export function readClaims(payload: JsonObject, expected: Expectations): CheckedClaims {
+  const iss = own(payload, 'iss');
+  if (typeof iss !== 'string') throw wrong('iss');
+  if (!expected.isIssuer(iss)) throw refused('token.issuer', 'iss is no issuer of this server');
+
+  const { exp, iat } = times(payload, expected);
+  const { identityId, resourceId } = owner(payload, iat);
+
+  const rv = own(payload, 'rv');
+  if (!isWholeNumber(rv)) throw wrong('rv');
+  const jti = own(payload, 'jti');
+  if (typeof jti !== 'string' || jti === '' || jti.length > LONGEST_TOKEN_ID) throw wrong('jti');
+
+  return {
+    identityId,
+    resourceId,
+    scopes: scopes(payload),
+    position: rv,
+    keySlot: keySlot(payload),
+    expSeconds: exp,
+    iatSeconds: iat,
+    tokenId: jti,
+    issuer: iss,
+  };
+}
+
+/** Insists that a token has not run out. @throws ServiceError `TokenRefused` with reason `token.expired` */
+export function requireUnexpired(expSeconds: number, nowMs: number): void {
+  if (expSeconds * 1000 <= nowMs) throw refused('token.expired', 'exp is not in the future');
+}
+
+function times(payload: JsonObject, { nowMs, lifetimeMinutesLongest }: Expectations): { exp: number; iat: number } {
+  const exp = own(payload, 'exp');
+  const iat = own(payload, 'iat');
+  const nbf = Object.hasOwn(payload, 'nbf') ? payload.nbf : iat;
+  if (!isWholeNumber(exp)) throw wrong('exp');
+  if (!isWholeNumber(iat)) throw wrong('iat');
+  if (!isWholeNumber(nbf)) throw wrong('nbf');
+  const lifeSeconds = exp - iat;
+  if (lifeSeconds < 1 || lifeSeconds > lifetimeMinutesLongest * 60 + CLOCK_LEEWAY_SECONDS) throw wrong('exp');
+  requireUnexpired(exp, nowMs);
+  if (Math.max(iat, nbf) * 1000 > nowMs + CLOCK_LEEWAY_SECONDS * 1000) {
+    throw refused('token.notYetValid', 'iat or nbf is in the future');
+  }
+  return { exp, iat };
+}
+
+/** Whose token it is: an identity and its resource, each said more than once and the same every time. */
+function owner(payload: JsonObject, iat: number): { identityId: IdentityId; resourceId: ResourceId } {
+  const resourceId = own(payload, 'resourceId');
+  const sub = own(payload, 'sub');
+  if (typeof resourceId !== 'string' || !RESOURCE_ID.test(resourceId)) throw wrong('resourceId');
+  if (own(payload, 'aud') !== resourceId) throw wrong('aud');
+  if (typeof sub !== 'string') throw wrong('sub');
+  const acs = ACS_ID.exec(sub);
+  if (acs ? acs[1] !== resourceId : !TEAMS_ID.test(sub)) throw wrong('sub');
+  if (own(payload, 'skypeid') !== withoutPrefix(sub)) throw wrong('skypeid');
+  if (own(payload, 'scp') !== SCP) throw wrong('scp');
+  if (own(payload, 'csi') !== String(iat)) throw wrong('csi');
+  requireName(payload, 'rgn');
+  requireName(payload, 'resourceLocation');
+  return { identityId: sub as IdentityId, resourceId: resourceId as ResourceId };
+}
+
+function scopes(payload: JsonObject): Scope[] {
+  const acsScope = own(payload, 'acsScope');
+  if (typeof acsScope !== 'string') throw wrong('acsScope');
+  const names = acsScope.split(',');
+  if (!names.every(isScope) || new Set(names).size !== names.length) throw wrong('acsScope');
+  return names;
+}
+
+function keySlot(payload: JsonObject): KeySlot | undefined {
+  const ks = own(payload, 'ks');
+  const slot = KEY_SLOTS.find((name) => name === ks);
+  // JSON has no undefined, so a claim that is there and is no slot is wrong, null included.
+  if (ks !== undefined && slot === undefined) throw wrong('ks');
+  return slot;
+}
+
+function requireName(payload: JsonObject, claim: 'rgn' | 'resourceLocation'): void {
+  const name = own(payload, claim);
+  if (typeof name !== 'string' || name === '') throw wrong(claim);
+}
+
+/** Not negative, and small enough that a JavaScript number holds it exactly. */
+const isWholeNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+const withoutPrefix = (identityId: string) => identityId.slice('8:'.length);

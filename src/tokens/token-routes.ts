@@ -1,0 +1,167 @@
+import Type from 'typebox';
+import { capabilitiesOf } from '../capabilities/capabilities.ts';
+import { SCOPES } from '../capabilities/tables.ts';
+import { ServiceError } from '../errors.ts';
+import { ok, type Route, route } from '../http/route.ts';
+import { type ApiVersion, isBefore, versions } from '../http/versions.ts';
+import { identityId } from '../identities/identity.ts';
+import { sevenDigits } from '../lib/instants.ts';
+import type { AccessTokens } from './access-tokens.ts';
+import type { SigningKeys } from './signing-keys.ts';
+import { type Lifetimes, lifetime, scopeList } from './token.ts';
+
+const IssueBody = Type.Object({
+  scopes: Type.Array(Type.String()),
+  expiresInMinutes: Type.Optional(
+    Type.Union([Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }), Type.Null()]),
+  ),
+});
+
+const FirstIssueBody = Type.Object({ scopes: Type.Array(Type.String()) });
+
+const TokenShape = Type.Object({ token: Type.String(), expiresOn: Type.String({ format: 'date-time' }) });
+
+const WhoamiShape = Type.Object({
+  identity: Type.Object({ id: Type.String() }),
+  resourceId: Type.String(),
+  scopes: Type.Array(Type.String()),
+  capabilities: Type.Array(Type.String()),
+  expiresOn: Type.String({ format: 'date-time' }),
+});
+
+const IntrospectBody = Type.Object({ token: Type.String(), token_type_hint: Type.Optional(Type.String()) });
+
+const IntrospectShape = Type.Object({
+  active: Type.Boolean(),
+  scope: Type.Optional(Type.String()),
+  capabilities: Type.Optional(Type.Array(Type.String())),
+  inactive_reason: Type.Optional(Type.String()),
+});
+
+/** The scopes that an api-version knows. */
+export const knownScopes = (version: ApiVersion) => (isBefore(version, '2023-10-01') ? 'first' : 'all');
+
+/** Tokens on the wire: identity-protocol, sections 2.3 and 2.7; RFC 7662; RFC 7517; OpenID Connect Discovery 1.0. */
+export const tokenRoutes = (
+  tokens: AccessTokens,
+  keys: SigningKeys,
+  lifetimes: Lifetimes,
+  issuer: () => string,
+): Route[] => [
+  route({
+    operation: 'issueAccessToken',
+    summary: 'Issues a token for an identity.',
+    at: 'POST /identities/{id}/:issueAccessToken',
+    versions: versions('2021-02-22-preview1'),
+    access: { caller: 'service' },
+    body: { schema: IssueBody, kind: 'json' },
+    answers: { 200: TokenShape },
+    async handle({ caller, path, body, version }) {
+      const minutes = lifetime(isBefore(version, '2022-10-01') ? undefined : body.expiresInMinutes, lifetimes);
+      const wish = { scopes: scopeList(body.scopes, knownScopes(version)), minutes };
+      const token = await tokens.issue(caller, identityId(path.id, caller.resourceId), wish);
+      return ok({ token: token.jwt, expiresOn: sevenDigits(token.expiresOnMs) });
+    },
+  }),
+  route({
+    operation: 'issueToken',
+    summary: 'The first preview’s way to issue a token.',
+    at: 'POST /identities/{id}/token',
+    versions: versions('2020-07-20-preview1', '2020-07-20-preview2'),
+    access: { caller: 'service' },
+    body: { schema: FirstIssueBody, kind: 'json' },
+    answers: { 200: Type.Object({ id: Type.String(), ...TokenShape.properties }) },
+    async handle({ caller, path, body }) {
+      const id = identityId(path.id, caller.resourceId);
+      const token = await tokens.issue(caller, id, {
+        scopes: scopeList(body.scopes, 'first'),
+        minutes: lifetimes.usual,
+      });
+      return ok({ id, token: token.jwt, expiresOn: sevenDigits(token.expiresOnMs) });
+    },
+  }),
+  route({
+    operation: 'whoami',
+    summary: 'Tells the bearer of an access token who they are and what they may do.',
+    at: 'GET /-/whoami',
+    access: { caller: 'user', requires: 'anyScope' },
+    answers: { 200: WhoamiShape },
+    handle({ caller }) {
+      return ok({
+        identity: { id: caller.identityId },
+        resourceId: caller.resourceId,
+        scopes: caller.scopes,
+        capabilities: capabilitiesOf(caller.scopes),
+        expiresOn: sevenDigits(caller.expiresOnMs),
+      });
+    },
+  }),
+  route({
+    operation: 'introspectToken',
+    summary:
+      'Tells whether an access token holds now (RFC 7662): to a resource about its own tokens, to the operator about all, with the reason when it does not.',
+    at: 'POST /-/introspect',
+    access: { caller: 'serviceOrOperator' },
+    body: { schema: IntrospectBody, kind: 'form' },
+    answers: { 200: IntrospectShape },
+    async handle({ caller, body }) {
+      try {
+        const { claims, caller: user } = await tokens.verify(body.token);
+        // Another resource's token and no token look the same to a resource.
+        if (caller.kind === 'service' && user.resourceId !== caller.resourceId) return ok({ active: false });
+        return ok({
+          active: true,
+          scope: user.scopes.join(' '),
+          capabilities: capabilitiesOf(user.scopes),
+          sub: user.identityId,
+          aud: user.resourceId,
+          iss: claims.issuer,
+          exp: claims.expSeconds,
+          iat: claims.iatSeconds,
+          jti: claims.tokenId,
+          token_type: 'Bearer',
+        });
+      } catch (cause) {
+        if (!(cause instanceof ServiceError) || cause.error !== 'TokenRefused') throw cause;
+        const detail = cause.detail === undefined ? '' : `; ${cause.detail}`;
+        return ok({
+          active: false,
+          ...(caller.kind === 'operator' && { inactive_reason: `${cause.reason}${detail}` }),
+        });
+      }
+    },
+  }),
+  route({
+    operation: 'getSigningKeys',
+    summary: 'The public keys that tokens are verified with (RFC 7517).',
+    at: 'GET /.well-known/jwks.json',
+    access: { caller: 'nobody' },
+    answers: { 200: Type.Object({ keys: Type.Array(Type.Object({})) }) },
+    handle() {
+      return { ...ok({ keys: keys.published() }), headers: { 'Cache-Control': 'public, max-age=900' } };
+    },
+  }),
+  route({
+    operation: 'getDiscovery',
+    summary: 'Where to find the keys and the introspection endpoint (OpenID Connect Discovery 1.0, RFC 8414).',
+    at: 'GET /.well-known/openid-configuration',
+    access: { caller: 'nobody' },
+    answers: {
+      200: Type.Object({ issuer: Type.String(), jwks_uri: Type.String(), introspection_endpoint: Type.String() }),
+    },
+    handle() {
+      return {
+        ...ok({
+          issuer: issuer(),
+          jwks_uri: `${issuer()}/.well-known/jwks.json`,
+          introspection_endpoint: `${issuer()}/-/introspect`,
+          id_token_signing_alg_values_supported: [...new Set(keys.published().map((key) => key.alg))],
+          subject_types_supported: ['public'],
+          response_types_supported: ['none'],
+          scopes_supported: [...SCOPES],
+        }),
+        headers: { 'Cache-Control': 'public, max-age=900' },
+      };
+    },
+  }),
+];

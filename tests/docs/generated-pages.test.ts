@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import Type from 'typebox';
+import { operationsPage, referencePages } from '../../scripts/docs.ts';
+import { ok, route } from '../../src/http/route.ts';
+import { versions } from '../../src/http/versions.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+for (const [path, text] of referencePages()) {
+  test(`${path} says what the tables say (npm run docs)`, () => {
+    assert.equal(readFileSync(join(ROOT, path), 'utf8'), text);
+  });
+
+  test(`${path} is whole Markdown: every row of a table is as wide as its head`, () => {
+    let width: number | undefined;
+    for (const line of text.split('\n')) {
+      const cells = line.startsWith('|') ? line.replaceAll('\\|', '').split('|').length : undefined;
+      assert.ok(cells === undefined || width === undefined || cells === width, line);
+      width = cells;
+    }
+  });
+}
+
+test('an operation is described from its route', () => {
+  const routes = [
+    route({
+      operation: 'renameThing',
+      summary: 'Renames a thing.',
+      at: 'PATCH /things/{id}',
+      versions: versions('2025-06-30', '2026-07-22'),
+      access: { caller: 'user', requires: 'chat.thread.update' },
+      body: {
+        schema: Type.Object({ name: Type.String(), note: Type.Optional(Type.Union([Type.String(), Type.Null()])) }),
+        kind: 'json',
+      },
+      answers: { 200: Type.Object({ names: Type.Array(Type.String()) }), 204: 'nothing' },
+      handle: () => ok({}),
+    }),
+  ];
+  assert.equal(
+    operationsPage(routes).split('\n\n').slice(3).join('\n\n'),
+    `## renameThing
+
+\`PATCH /things/{id}\`
+
+Renames a thing.
+
+- Caller: a user, by access token that grants \`chat.thread.update\`
+- Api-versions: \`2025-06-30\`, \`2026-07-22\`
+- Body (json): \`name\` (string), \`note\` (string or null, optional)
+- 200: \`names\` (array)
+- 204: no body
+`,
+  );
+});

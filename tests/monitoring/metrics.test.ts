@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import type { IdentityId, ResourceId } from '../../src/callers.ts';
+import { REASONS } from '../../src/errors.ts';
+import type { Log } from '../../src/monitoring/log.ts';
+import { Counter, OPEN_METRICS, openMetrics } from '../../src/monitoring/metrics.ts';
+import { Monitor } from '../../src/monitoring/monitor.ts';
+import { METRICS, ServerMetrics } from '../../src/monitoring/server-metrics.ts';
+import { FACTS } from './facts.ts';
+
+const silent: Log = { write() {}, keeps: () => false, flushSync() {}, drain: async () => {}, dropped: 0 };
+
+function monitored(): { metrics: ServerMetrics; monitor: Monitor; sample(line: string): number | undefined } {
+  const metrics = new ServerMetrics('1.2.3');
+  return {
+    metrics,
+    monitor: new Monitor(silent, metrics),
+    sample(name) {
+      const line = metrics
+        .render()
+        .split('\n')
+        .find((candidate) => candidate.startsWith(`${name} `));
+      return line === undefined ? undefined : Number(line.slice(name.length + 1));
+    },
+  };
+}
+
+test('requests are counted by operation, status and caller, and timed by operation', () => {
+  const { monitor, sample } = monitored();
+  monitor.requestAnswered(FACTS);
+  monitor.requestAnswered({ ...FACTS, durationMs: 30 });
+  monitor.requestAnswered({ ...FACTS, status: 401, caller: 'nobody', reason: 'signature.key', durationMs: 60_000 });
+  assert.equal(sample('linarite_requests_total{operation="issueAccessToken",status="200",caller="service"}'), 2);
+  assert.equal(sample('linarite_requests_total{operation="issueAccessToken",status="401",caller="nobody"}'), 1);
+  assert.equal(sample('linarite_refusals_total{reason="signature.key"}'), 1);
+  const bucket = (le: string) =>
+    sample(`linarite_request_duration_seconds_bucket{operation="issueAccessToken",le="${le}"}`);
+  assert.deepEqual(['0.001', '0.0025', '0.05', '10.0', '+Inf'].map(bucket), [0, 1, 2, 2, 3]);
+  assert.equal(sample('linarite_request_duration_seconds_count{operation="issueAccessToken"}'), 3);
+});
+
+test('what happens to identities, tokens and keys is counted', () => {
+  const { monitor, sample } = monitored();
+  const [resource, identity] = ['r' as ResourceId, 'i' as IdentityId];
+  monitor.identityCreated(resource, identity);
+  monitor.tokenIssued(resource, identity, ['chat', 'voip']);
+  monitor.tokenIssued(resource, identity, ['chat']);
+  monitor.tokensEnded('identity', 7, resource, identity);
+  monitor.signingKeyUnknown('k');
+  monitor.newerVersionServed('2030-01-01', '2026-09-23', 'createIdentity');
+  assert.equal(sample('linarite_identities_created_total'), 1);
+  assert.equal(sample('linarite_tokens_issued_total{scope="chat"}'), 2);
+  assert.equal(sample('linarite_tokens_issued_total{scope="voip"}'), 1);
+  assert.equal(sample('linarite_tokens_issued_total{scope="chat.join"}'), 0);
+  assert.equal(sample('linarite_revocation_events_total{kind="identity"}'), 1);
+  assert.equal(sample('linarite_unknown_signing_keys_total'), 1);
+  assert.equal(sample('linarite_newer_api_versions_total'), 1);
+});
+
+test('every reason for a refusal is there at 0, so that an alarm sees the first one', () => {
+  const { sample } = monitored();
+  for (const reason of Object.keys(REASONS)) assert.equal(sample(`linarite_refusals_total{reason="${reason}"}`), 0);
+});
+
+test('figures that others keep are read when the scrape comes', () => {
+  const { metrics, sample } = monitored();
+  assert.equal(sample('linarite_revocation_log_position'), undefined);
+  let position = 1;
+  metrics.watch({
+    logPosition: () => position,
+    leaseAge: () => undefined,
+    signingKeys: () => ({ active: 1, retired: 2 }),
+    storeJobs: () => {
+      throw new Error('closed');
+    },
+  });
+  position = 9;
+  assert.equal(sample('linarite_revocation_log_position'), 9);
+  assert.equal(sample('linarite_revocation_lease_age_seconds'), undefined);
+  assert.equal(sample('linarite_signing_keys{state="retired"}'), 2);
+  assert.equal(sample('linarite_store_jobs_total'), undefined);
+  assert.ok(metrics.render().endsWith('# EOF\n'));
+});
+
+test('the process and the build are described', async () => {
+  await setTimeout(5); // the loop counts from its second turn on
+  const { sample } = monitored();
+  assert.equal(sample(`linarite_build_info{version="1.2.3",node="${process.version}"}`), 1);
+  for (const name of [
+    'process_cpu_seconds_total',
+    'process_resident_memory_bytes',
+    'linarite_event_loop_busy_seconds_total',
+  ]) {
+    assert.ok(Number(sample(name)) > 0, name);
+  }
+});
+
+test('names nobody planned cannot fill the memory', () => {
+  const { monitor, metrics } = monitored();
+  for (let index = 0; index < 5000; index++) monitor.requestAnswered({ ...FACTS, operation: `made-up-${index}` });
+  const lines = metrics
+    .render()
+    .split('\n')
+    .filter((line) => line.startsWith('linarite_requests_total'));
+  assert.equal(lines.length, 1001);
+  assert.ok(lines.includes('linarite_requests_total{operation="other",status="other",caller="other"} 4000'));
+});
+
+test('labels have few values: no metric names a resource, an identity or a key', () => {
+  const identifying = /id$|identity|resource|key|token|path|version/i;
+  for (const [name, row] of Object.entries(METRICS)) {
+    const labels: readonly string[] = 'labels' in row ? row.labels : [];
+    assert.ok(labels.length <= 3, name);
+    if (name !== 'build') for (const label of labels) assert.doesNotMatch(label, identifying, name);
+  }
+});
+
+test('a label cannot break the text', () => {
+  const counter = new Counter({
+    name: 'odd_total',
+    kind: 'counter',
+    help: 'A "help"\nwith \\ in it.',
+    labels: ['what'],
+  });
+  counter.add('a"b\\c\nd\u001b\u2028\ud800');
+  counter.add('a"b\\c\nd\u001b\u2028\ud800');
+  assert.equal(
+    openMetrics([counter]),
+    '# TYPE odd counter\n# HELP odd A \\"help\\"\\nwith \\\\ in it.\nodd_total{what="a\\"b\\\\c?d??\ufffd"} 2\n# EOF\n',
+  );
+});
+
+test('the text is OpenMetrics', () => {
+  const { monitor, metrics } = monitored();
+  monitor.requestAnswered(FACTS);
+  monitor.tokensEnded('all', 1, undefined, undefined);
+  metrics.watch({
+    logPosition: () => 1e21,
+    leaseAge: () => Number.NaN,
+    clockOffset: () => -1.5e-7,
+    signingKeys: () => ({}),
+  });
+  assertOpenMetrics(metrics.render());
+  assert.match(OPEN_METRICS, /^application\/openmetrics-text; version=1\.0\.0/);
+});
+
+/** The grammar of the format, as far as this server uses it, and its rules on order, names and repetition. */
+function assertOpenMetrics(text: string): void {
+  const suffixes = { counter: /^_total$/, gauge: /^$/, info: /^_info$/, histogram: /^_(bucket|count|sum)$/ };
+  const lines = text.split('\n');
+  assert.deepEqual(lines.splice(-2), ['# EOF', '']);
+  const families = new Set<string>();
+  const series = new Set<string>();
+  let family = { name: '', kind: 'gauge' as keyof typeof suffixes };
+  for (const line of lines) {
+    const [, name, kind] = /^# TYPE ([a-z_]+) (counter|gauge|histogram|info)$/.exec(line) ?? [];
+    if (name && kind) {
+      assert.ok(!families.has(name), `${name} twice`);
+      families.add(name);
+      family = { name, kind: kind as keyof typeof suffixes };
+    } else if (line.startsWith('# ')) {
+      assert.match(line, new RegExp(`^# (UNIT ${family.name} (seconds|bytes)|HELP ${family.name} [^\\n]+)$`));
+    } else {
+      const sample =
+        /^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (-?\d+(?:\.\d+)?(?:e[+-]\d+)?|NaN|[+-]Inf)$/.exec(line);
+      assert.ok(sample, line);
+      assert.ok(sample[1]?.startsWith(family.name), line);
+      assert.match(String(sample[1]?.slice(family.name.length)), suffixes[family.kind], line);
+      const identity = `${sample[1]}{${sample[2]}}`;
+      assert.ok(!series.has(identity), `${identity} twice`);
+      series.add(identity);
+    }
+  }
+}
