@@ -6,7 +6,6 @@ import { dirname, join, sep } from 'node:path';
 import { findPostgres, type Postgres, startPostgres } from './postgres.ts';
 
 const ROOT = dirname(import.meta.dirname);
-const FILE_TIMEOUT_MS = 120_000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith('-'));
@@ -62,7 +61,12 @@ async function database(): Promise<{ url?: string; server?: Postgres }> {
 }
 
 async function runNode(files: readonly string[], flags: readonly string[], url: string | undefined): Promise<number> {
-  const options = ['--test-concurrency=2', `--test-timeout=${FILE_TIMEOUT_MS}`, '--test-reporter=spec', ...flags];
+  const options = [
+    '--test-concurrency=2',
+    `--import=${import.meta.resolve('./file-timeout.ts')}`,
+    '--test-reporter=spec',
+    ...flags,
+  ];
   // Settings of whoever runs the tests must not decide what the tests see.
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('LINARITE_'));
   const env = { ...Object.fromEntries(clean), ...(url && { TEST_POSTGRES_URL: url }) };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { certificatesFromFiles } from './certificates/certificate-files.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
@@ -48,6 +48,8 @@ export interface Server {
   readonly caPath: string | undefined;
   /** The domain, for embedding and for tests. Everything else speaks HTTP. */
   readonly resources: Resources;
+  readonly identities: Identities;
+  readonly tokens: AccessTokens;
   readonly keys: SigningKeys;
   readonly revocations: Revocations;
   close(): Promise<void>;
@@ -206,6 +208,8 @@ export async function startServer(
       connectionString: mode === 'dev' ? connectionString(endpoint, resources) : undefined,
       caPath,
       resources,
+      identities,
+      tokens,
       keys,
       revocations,
       async close() {
@@ -233,13 +237,26 @@ function dataFolder({ data, databaseUrl, mode }: Settings): string | undefined {
   }
   const folder = resolve(data);
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
   } catch (cause) {
     throw new SettingsError(
       `LINARITE_DATA names a folder that cannot be made: ${folder} (${(cause as NodeJS.ErrnoException).code})`,
     );
   }
   return folder;
+}
+
+/** Node's own recursive way never returns where a folder exists but takes no entries, as under /proc. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(folder).isDirectory()) return;
+    if (code !== 'ENOENT' || existsSync(dirname(folder))) throw cause;
+    makeFolder(dirname(folder));
+    mkdirSync(folder, { mode: 0o700 });
+  }
 }
 
 async function openDatabase({ databaseUrl }: Settings, folder: string | undefined): Promise<Database> {

@@ -80,7 +80,12 @@ export const SETTINGS = {
     variable: 'LINARITE_PORT',
     standard: '7417',
     prose: 'Port for HTTP and HTTPS alike. 0 takes any free port, which the ready block prints.',
-    read: whole(0, 65535),
+    read: (value) => {
+      // Kubernetes sets this very variable beside a service that is called linarite.
+      if (value.startsWith('tcp://'))
+        throw new SettingsError('was set by Kubernetes for a service of that name: set enableServiceLinks: false');
+      return whole(0, 65535)(value);
+    },
   }),
   data: setting({
     variable: 'LINARITE_DATA',
@@ -237,13 +242,18 @@ export type SettingName = keyof Table;
 /** Frozen, complete, typed. */
 export type Settings = { readonly [Name in SettingName]: Table[Name] extends Setting<infer T> ? T : never };
 
+/** What Kubernetes sets in every container beside a service that is called linarite. */
+const KUBERNETES = /^LINARITE_(?:SERVICE_|PORT_\d)/;
+
 /**
  * Reads the environment; nothing else in the program does.
  * @throws SettingsError naming the variable and what it must be
  */
 export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
   const known = new Set<string>(Object.values(SETTINGS).map((row) => row.variable));
-  const unknown = Object.keys(environment).find((name) => name.startsWith('LINARITE_') && !known.has(name));
+  const unknown = Object.keys(environment).find(
+    (name) => name.startsWith('LINARITE_') && !known.has(name) && !KUBERNETES.test(name),
+  );
   if (unknown) throw new SettingsError(`${unknown} is not a setting of this version; --help lists them`);
 
   const values = Object.entries(SETTINGS).map(([name, row]: [string, Setting<unknown>]) => {

@@ -46,10 +46,15 @@ const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown
   },
 };
 
+/** UTF-8 is what bodies are read as, so another charset must not be claimed for them. */
+const CHARSET = /;\s*charset\s*=\s*"?([^";\s]*)/i;
+
 function requireType(request: WireRequest, types: RegExp): void {
   const [type = '', ...others] = request.header('content-type');
   const essence = type.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-  if (others.length > 0 || !types.test(essence)) throw new ServiceError('BodyNotJson');
+  const charset = CHARSET.exec(type)?.[1]?.toLowerCase() ?? 'utf-8';
+  const readable = types.test(essence) && /^(?:utf-?8|us-ascii)$/.test(charset);
+  if (others.length > 0 || !readable) throw new ServiceError('BodyNotJson');
 }
 
 /** Bodies come as they are: what a few bytes could blow up to is never found out. */

@@ -107,12 +107,12 @@ export class SignatureVerifier {
     const { windowMinutes } = this.#options;
     const at = parseHttpDate(date);
     if (at === undefined) throw denied('date.malformed', `${name} is not an IMF-fixdate`);
-    const offMs = at - this.#uses.clock.now();
-    // The date has whole seconds: compare in those, so that the window is the same on both sides.
-    if (Math.abs(Math.trunc(offMs / 1000)) > windowMinutes * 60) {
+    // The date has whole seconds, cut off: cut ours off as well, so that the window is the same on both sides.
+    const offSeconds = at / 1000 - Math.floor(this.#uses.clock.now() / 1000);
+    if (Math.abs(offSeconds) > windowMinutes * 60) {
       throw new ServiceError('ClockSkewed', {
         reason: 'date.skewed',
-        detail: `${name} is ${Math.round(offMs / 1000)} s from the server clock`,
+        detail: `${name} is ${offSeconds} s from the server clock`,
         values: { minutes: windowMinutes },
       });
     }
@@ -159,7 +159,8 @@ function* spellings(parts: Signed): Generator<Signed> {
   yield parts;
   const bare = hostName(parts.host);
   if (bare !== parts.host) yield { ...parts, host: bare };
-  yield { ...parts, target: parts.target.slice(1) };
+  // One slash, the leading one: otherwise `//x` would pass for a signed `/x`.
+  if (!parts.target.startsWith('//')) yield { ...parts, target: parts.target.slice(1) };
 }
 
 const stringToSign = ({ method, target, date, host, hash }: Signed, names: readonly string[]): string => {

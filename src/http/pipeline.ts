@@ -97,7 +97,7 @@ export class Pipeline implements Road {
     const { routes, doorkeeper, clock } = this.#uses;
     doorkeeper.requireTransport(request);
     doorkeeper.requireHost(request);
-    if (request.method === 'OPTIONS')
+    if (request.method === 'OPTIONS' && request.header('access-control-request-method').length > 0)
       return doorkeeper.preflight(request, (method) => routes.match(method, request.target)?.route);
 
     const match = routes.match(request.method, request.target);

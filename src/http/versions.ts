@@ -62,11 +62,15 @@ export function settleVersion(asked: readonly string[], supported: readonly ApiV
   const known = supported.find((candidate) => candidate === version.toLowerCase());
   if (known) return { version: known, standsInFor: undefined };
 
-  const newest = supported.at(-1);
-  const date = DATED.exec(version)?.[1];
-  const isRealDate = date !== undefined && !Number.isNaN(Date.parse(`${date}T00:00:00Z`));
-  if (newest && isRealDate && date > NEWEST.slice(0, 10)) {
-    return { version: newest, standsInFor: version };
-  }
+  const date = DATED.exec(version.toLowerCase())?.[1];
+  const isLater = date !== undefined && date > NEWEST.slice(0, 10) && isRealDate(date);
+  // What the newest version no longer knows, a later one will not know either.
+  if (isLater && supported.includes(NEWEST)) return { version: NEWEST, standsInFor: version };
   throw new ServiceError('ApiVersionUnsupported', { values: { uri, version: version.slice(0, 64) } });
 }
+
+/** `Date.parse` also takes the 31st of February. */
+const isRealDate = (date: string): boolean => {
+  const at = Date.parse(`${date}T00:00:00Z`);
+  return !Number.isNaN(at) && new Date(at).toISOString().startsWith(date);
+};

@@ -108,6 +108,7 @@ test('a token may come from a clock that is up to five seconds ahead', () => {
   refuses(claims, 'token.notYetValid', NOW_MS - 5001);
   assert.ok(read({ ...claims, nbf: NOW + 5 }));
   refuses({ ...claims, nbf: NOW + 6 }, 'token.notYetValid');
+  refuses({ ...claims, nbf: NOW - 60 }, 'token.notYetValid', NOW_MS - 5001);
 });
 
 test('a token lives at most as long as this server lets it, and five seconds', () => {
@@ -137,6 +138,41 @@ test('claims that contradict each other are refused', () => {
   ];
   for (const contradiction of contradictions) refuses({ ...claims, ...contradiction }, 'token.claims');
 });
+
+const malformed: Record<string, Record<string, unknown>[]> = {
+  times: [
+    { exp: NOW + 60.5 },
+    { exp: Number.POSITIVE_INFINITY },
+    { exp: [NOW + 60] },
+    { iat: NOW - 0.5, csi: String(NOW - 0.5) },
+    { iat: NOW - 0.5, csi: String(NOW - 0.5), nbf: NOW },
+    { iat: String(NOW), csi: String(NOW) },
+    { nbf: null },
+    { nbf: NOW - 0.5 },
+  ],
+  iss: [{ iss: [ISSUER] }, { iss: undefined }],
+  resourceId: [
+    // Where the identity is of Teams, nothing but the form itself can tell that it is no resource's id.
+    { resourceId: 'x', aud: 'x', sub: `8:orgid:${RESOURCE}`, skypeid: `orgid:${RESOURCE}` },
+    { resourceId: [RESOURCE], aud: [RESOURCE] },
+  ],
+  acsScope: ['', 'chat,', ',chat', 'chat, voip', 'chat,chat', 'voip,chat,voip', 'Chat', 'admin', ['chat'], null].map(
+    (acsScope) => ({ acsScope }),
+  ),
+  rv: [-1, 1.5, '1', 2 ** 53, null, [1]].map((rv) => ({ rv })),
+  ks: ['Primary', '', null, 0, ['primary'], 'toString'].map((ks) => ({ ks })),
+  jti: ['', 'x'.repeat(65), 1, ['x'], null].map((jti) => ({ jti })),
+};
+
+for (const [what, changes] of Object.entries(malformed)) {
+  test(`claims are of exactly the right form: ${what}`, () => {
+    const believing = { ...expected, isIssuer: () => true };
+    for (const change of changes) {
+      const payload = { ...claims, ...change };
+      assert.throws(() => readClaims(payload, believing), { reason: 'token.claims' }, JSON.stringify(change));
+    }
+  });
+}
 
 test('ids of no known form are refused, in whatever the claims agree', () => {
   const upper = RESOURCE.replaceAll('1', 'A');
@@ -207,7 +243,19 @@ function mutation(claim: string): fc.Arbitrary<string | undefined> {
   );
   const numbers = fc.oneof(
     fc.integer({ min: NOW - 100_000, max: NOW + 100_000 }).map(String),
-    fc.constantFrom('0', '-0', '-1', '1e400', '-1e400', `${NOW}.5`, `${NOW}e0`, `${NOW + 60}.0`, '1792', '1024'),
+    fc.constantFrom(
+      '0',
+      '-0',
+      '-1',
+      '1e400',
+      '-1e400',
+      `${NOW}.5`,
+      `${NOW + 60}.5`,
+      `${NOW}e0`,
+      `${NOW + 60}.0`,
+      '1792',
+      '1024',
+    ),
     fc.constantFrom('9007199254740991', '9007199254740992', '1e300', '5e-324'),
   );
   const names = fc.constantFrom(

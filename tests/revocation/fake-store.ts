@@ -1,0 +1,322 @@
+import type { IdentityId, KeySlot, ResourceId } from '../../src/callers.ts';
+import type { LoggedEvent, RevocableToken, RevocationEvent, Verdict } from '../../src/revocation/event.ts';
+import type { Head, RevocationStore } from '../../src/revocation/revocation-store.ts';
+import type { Rows } from '../../src/storage/database.ts';
+import type { GroupWriter } from '../../src/storage/writer.ts';
+import type { Process, World } from './simulation.ts';
+
+interface IdentityRow {
+  resourceId: ResourceId;
+  revokedSeq: number;
+  validFromMs: number | undefined;
+}
+
+/** What has been committed. */
+export interface Content {
+  seq: number;
+  config: number;
+  log: { event: LoggedEvent; at: number }[];
+  nodes: Map<string, { applied: number; beat: number }>;
+  identities: Map<IdentityId, IdentityRow>;
+  resources: Map<ResourceId, { deletedSeq: number | undefined }>;
+  keys: Map<string, number>;
+  signingKeys: Map<string, number>;
+}
+
+export const keyOf = (resourceId: ResourceId, slot: KeySlot): string => `${resourceId} ${slot}`;
+
+const LOCK_TIMEOUT_MS = 5000;
+const IDLE_IN_TRANSACTION_MS = 5000;
+
+/** A database server: one lock on the counter's row, commits one after another. */
+export class Primary {
+  content: Content;
+  /** Another server has taken over. Reads are still answered; no commit completes, for want of a standby. */
+  fenced = false;
+  #holder: Transaction | undefined;
+  readonly #waiting: { transaction: Transaction; granted: () => void }[] = [];
+  #clockOffset = 0;
+  readonly #world: World;
+  /** Told of every event at the instant of its commit. */
+  readonly #committed: (event: LoggedEvent) => void;
+
+  constructor(world: World, content: Content, committed: (event: LoggedEvent) => void) {
+    this.#world = world;
+    this.content = content;
+    this.#committed = committed;
+  }
+
+  now(): number {
+    return Math.floor(1_767_225_600_000 + this.#world.now + this.#clockOffset);
+  }
+
+  jump(ms: number): void {
+    this.#clockOffset += ms;
+  }
+
+  /** A server that takes over with everything committed so far. */
+  successor(): Primary {
+    this.fenced = true;
+    const next = new Primary(this.#world, structuredClone(this.content), this.#committed);
+    next.#clockOffset = this.#clockOffset;
+    return next;
+  }
+
+  lock(transaction: Transaction, granted: () => void, failed: (cause: Error) => void): void {
+    if (transaction.ended) return failed(new Error('the transaction is over'));
+    if (this.#holder === transaction) return granted();
+    const entry = { transaction, granted };
+    this.#waiting.push(entry);
+    this.#world.after(LOCK_TIMEOUT_MS, () => {
+      const index = this.#waiting.indexOf(entry);
+      if (index < 0) return;
+      this.#waiting.splice(index, 1);
+      failed(new Error('lock timeout'));
+    });
+    this.#grantNext();
+  }
+
+  end(transaction: Transaction): void {
+    transaction.ended = true;
+    if (this.#holder === transaction) this.#holder = undefined;
+    this.#grantNext();
+  }
+
+  commit(transaction: Transaction, done: () => void, failed: (cause: Error) => void): void {
+    if (transaction.ended) return failed(new Error('the transaction was ended: idle for too long'));
+    if (this.fenced) return; // waits for a standby that will never answer
+    for (const write of transaction.writes) write(this.content);
+    for (const event of transaction.logged) {
+      if (!transaction.gapped) this.content.seq = event.seq;
+      this.content.log.push({ event, at: this.now() });
+      this.#committed(event);
+    }
+    this.content.log.sort((one, other) => one.event.seq - other.event.seq);
+    this.end(transaction);
+    done();
+  }
+
+  #grantNext(): void {
+    while (!this.#holder) {
+      const next = this.#waiting.shift();
+      if (!next) return;
+      if (next.transaction.ended) continue;
+      this.#holder = next.transaction;
+      // A client that stopped or died in the middle does not hold the lock for ever.
+      this.#world.after(IDLE_IN_TRANSACTION_MS, () => {
+        if (!next.transaction.ended) this.end(next.transaction);
+      });
+      next.granted();
+    }
+  }
+}
+
+/** A transaction as the client sees it; its writes take effect at the commit. */
+export class Transaction {
+  readonly primary: Primary;
+  readonly logged: LoggedEvent[] = [];
+  readonly writes: ((content: Content) => void)[] = [];
+  ended = false;
+  gapped = false;
+
+  constructor(primary: Primary) {
+    this.primary = primary;
+  }
+}
+
+const transactionOf = (tx: Rows): Transaction => tx as unknown as Transaction;
+
+/** A node's connection to whichever server it believes in. */
+export interface Link {
+  readonly process: Process;
+  primary: Primary;
+}
+
+export function fakeWriter(link: Link): Pick<GroupWriter, 'write'> {
+  return {
+    async write<T>(work: (tx: Rows) => Promise<T>): Promise<T> {
+      const transaction = new Transaction(link.primary);
+      const { primary } = transaction;
+      try {
+        const result = await work(transaction as unknown as Rows);
+        await link.process.ask<void>((done, failed) => primary.commit(transaction, done as () => void, failed));
+        return result;
+      } catch (cause) {
+        // When the connection works, the rollback arrives; when it does not, the server's own timeout ends it.
+        link.process.ask<void>((done) => done(primary.end(transaction))).catch(() => undefined);
+        throw cause;
+      }
+    },
+  };
+}
+
+/** Rules of the protocol that a planted fault takes away. */
+export interface StoreFaults {
+  /** Nobody waits for other nodes. */
+  noCommitWait?: boolean;
+  /** The heartbeat reads where the head is and writes nothing. */
+  readOnlyBeat?: boolean;
+  /** Numbers come from a sequence, outside of the transaction; events may become visible out of order. */
+  gaps?: boolean;
+  /** As `gaps`, and readers take a hole for nothing. */
+  unnoticedGaps?: boolean;
+  /** A node that has just joined counts the heartbeat that made it known. */
+  joinsAtOnce?: boolean;
+}
+
+type Store = Pick<RevocationStore, keyof RevocationStore>;
+
+/** The store of revocations as one node reaches it over the simulated network. */
+export class FakeStore implements Store {
+  readonly #link: Link;
+  readonly #faults: StoreFaults;
+
+  constructor(link: Link, faults: StoreFaults) {
+    this.#link = link;
+    this.#faults = faults;
+  }
+
+  async ensureHead(): Promise<void> {}
+
+  head(): Promise<Head> {
+    return this.#read(({ seq, config }) => ({ seq, config }));
+  }
+
+  append(tx: Rows, event: RevocationEvent): Promise<LoggedEvent> {
+    const transaction = transactionOf(tx);
+    const { primary } = transaction;
+    const { gaps, unnoticedGaps } = this.#faults;
+    return this.#link.process.ask((done, failed) => {
+      const number = (): void => {
+        const last = transaction.logged.at(-1)?.seq;
+        const logged = { ...event, seq: (last ?? primary.content.seq) + 1 };
+        if (gaps || unnoticedGaps) {
+          transaction.gapped = true;
+          primary.content.seq += 1;
+          logged.seq = primary.content.seq;
+        }
+        transaction.logged.push(logged);
+        done(logged);
+      };
+      if (gaps || unnoticedGaps) number();
+      else primary.lock(transaction, number, failed);
+    });
+  }
+
+  async jump(): Promise<void> {
+    throw new Error('not part of the model');
+  }
+
+  async configChanged(tx: Rows): Promise<void> {
+    transactionOf(tx).writes.push((content) => {
+      content.config += 1;
+    });
+  }
+
+  after(seq: number, limit: number): Promise<LoggedEvent[]> {
+    return this.#read((content) => {
+      const found = content.log.filter(({ event }) => event.seq > seq).map(({ event }) => event);
+      if (this.#faults.unnoticedGaps) {
+        const known = new Map(found.map((event) => [event.seq, event]));
+        return Array.from(
+          { length: Math.max(0, content.seq - seq) },
+          (_, index): LoggedEvent =>
+            known.get(seq + 1 + index) ?? { kind: 'signingKey', kid: 'nothing', seq: seq + 1 + index },
+        ).slice(0, limit);
+      }
+      return found.slice(0, limit);
+    });
+  }
+
+  startOfWindow(windowMs: number): Promise<number> {
+    return this.#read((content, primary) => {
+      const first = content.log.find(({ at }) => at > primary.now() - windowMs);
+      return first ? first.event.seq - 1 : content.seq;
+    });
+  }
+
+  boundsUpTo(seq: number): Promise<LoggedEvent[]> {
+    return this.#read((content) =>
+      content.log.map(({ event }) => event).filter((event) => event.kind === 'validFrom' && event.seq <= seq),
+    );
+  }
+
+  recordedAt(seq: number): Promise<number | undefined> {
+    return this.#read((content) => content.log.find(({ event }) => event.seq === seq)?.at);
+  }
+
+  verdictFromRows(token: RevocableToken): Promise<Verdict | undefined> {
+    return this.#read((content): Verdict | undefined => {
+      const resource = content.resources.get(token.resourceId);
+      if (!resource || resource.deletedSeq !== undefined) return { kind: 'resource', seq: resource?.deletedSeq };
+      const identity = content.identities.get(token.identityId);
+      if (!identity) return { kind: 'identityDeleted', seq: undefined };
+      const levels: Verdict[] = [
+        { kind: 'identity', seq: identity.revokedSeq },
+        { kind: 'key', seq: content.keys.get(keyOf(token.resourceId, token.keySlot ?? 'primary')) ?? 0 },
+        { kind: 'signingKey', seq: content.signingKeys.get(token.kid) ?? 0 },
+        { kind: 'all', seq: content.log.findLast(({ event }) => event.kind === 'all')?.event.seq ?? 0 },
+      ];
+      const newest = levels.reduce((one, other) => ((other.seq ?? 0) > (one.seq ?? 0) ? other : one));
+      if (token.position < (newest.seq ?? 0)) return newest;
+      return identity.validFromMs !== undefined && token.issuedAtSeconds < identity.validFromMs / 1000
+        ? { kind: 'validFrom', seq: undefined }
+        : undefined;
+    });
+  }
+
+  beat(nodeId: string, applied: number): Promise<Head & { joined: boolean }> {
+    const { primary, process } = this.#link;
+    const { world } = process;
+    const { readOnlyBeat, joinsAtOnce } = this.#faults;
+    return process.ask((done) => {
+      const { seq, config, nodes } = primary.content;
+      const joined = !nodes.has(nodeId) && !joinsAtOnce;
+      if (readOnlyBeat) return done({ seq, config, joined: false });
+      // The transaction reads the head before its commit makes the row visible.
+      const commitMs = world.random.chance(0.1) && !world.isCalm ? world.random.between(0, 400) : 0.5;
+      world.after(commitMs, () => {
+        if (primary.fenced) return;
+        primary.content.nodes.set(nodeId, { applied, beat: primary.now() });
+        done({ seq, config, joined });
+      });
+    });
+  }
+
+  async nodesBehind(seq: number, nodeId: string): Promise<number> {
+    const behind = await this.#read(
+      ({ nodes }) => [...nodes].filter(([id, { applied }]) => id !== nodeId && applied < seq).length,
+    );
+    return this.#faults.noCommitWait ? 0 : behind;
+  }
+
+  nodes(): Promise<{ id: string; beat: number }[]> {
+    return this.#read(({ nodes }) => [...nodes].map(([id, { beat }]) => ({ id, beat })));
+  }
+
+  forgetNode(id: string, beat?: number): Promise<void> {
+    return this.#write(({ nodes }) => {
+      if (beat === undefined || nodes.get(id)?.beat === beat) nodes.delete(id);
+    });
+  }
+
+  forgetNodes(choice: { id: string } | { silentForMs: number }): Promise<void> {
+    return this.#write(({ nodes }, primary) => {
+      for (const [id, { beat }] of nodes) {
+        if ('id' in choice ? choice.id === id : beat < primary.now() - choice.silentForMs) nodes.delete(id);
+      }
+    });
+  }
+
+  #read<T>(look: (content: Content, primary: Primary) => T): Promise<T> {
+    const { primary } = this.#link;
+    return this.#link.process.ask((done) => done(look(primary.content, primary)));
+  }
+
+  #write(change: (content: Content, primary: Primary) => void): Promise<void> {
+    const { primary } = this.#link;
+    return this.#link.process.ask((done) => {
+      if (!primary.fenced) done(change(primary.content, primary));
+    });
+  }
+}
