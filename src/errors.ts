@@ -65,6 +65,17 @@ export const ERRORS = {
   ResourceNameTaken:     { status: 409, code: 'ResourceNameTaken', message: 'Another resource has that name.', target: 'name', raisedBy: 'action' },
   ResourceNotFound:      { status: 404, code: 'ResourceNotFound', message: 'The resource does not exist.', raisedBy: 'action' },
 
+  // The management plane, in the words of ARM.
+  ServiceNotFound:       { status: 404, code: 'ResourceNotFound', message: "The Resource 'Microsoft.Communication/communicationServices/{name}' under resource group '{group}' was not found.", raisedBy: 'action' },
+  ResourceGroupNotFound: { status: 404, code: 'ResourceGroupNotFound', message: "Resource group '{group}' could not be found.", raisedBy: 'action' },
+  ResourceGroupNameInvalid: { status: 400, code: 'InvalidParameter', message: 'A resource group name has 1 to 90 letters, digits, underscores, hyphens, periods and parentheses, and does not end with a period.', target: 'resourceGroupName', raisedBy: 'action' },
+  SubscriptionIdInvalid: { status: 400, code: 'InvalidSubscriptionId', message: "The provided subscription identifier '{id}' is malformed or invalid.", raisedBy: 'action' },
+  LocationRequired:      { status: 400, code: 'LocationRequired', message: 'The location property is required for this definition.', target: 'location', raisedBy: 'action' },
+  DataLocationRequired:  { status: 400, code: 'RequiredProperty', message: 'The property dataLocation is required.', target: 'properties.dataLocation', raisedBy: 'action' },
+  DataLocationFixed:     { status: 409, code: 'PropertyChangeNotAllowed', message: 'The property dataLocation cannot be changed.', target: 'properties.dataLocation', raisedBy: 'action' },
+  PlaceTaken:            { status: 409, code: 'NameNotAvailable', message: "The name '{name}' is taken.", target: 'name', raisedBy: 'action' },
+  KeyTypeInvalid:        { status: 400, code: 'InvalidKeyType', message: 'The keyType must be Primary or Secondary.', target: 'keyType', raisedBy: 'action' },
+
   // Ours.
   TooManyRequests:       { status: 429, code: 'TooManyRequests', message: 'Too many requests. Try again later.', raisedBy: 'door', retryAfter: 1 },
   NotFresh:              { status: 503, code: 'ServiceUnavailable', message: 'This node cannot prove that its revocation state is current. Try again.', raisedBy: 'door', retryAfter: 1 },

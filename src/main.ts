@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 
-// The pool that signs; read when it is first used, so this stands before everything else.
-process.env.UV_THREADPOOL_SIZE ??= String(availableParallelism());
+// The pool that signs; read when it is first used, so this stands before everything else. Two at least: whoever does not
+// read our log must not stop the signing on one core.
+process.env.UV_THREADPOOL_SIZE ??= String(Math.max(2, availableParallelism()));
 
 const { run } = await import('./cli/run.ts');
 process.exitCode = await run(process.argv.slice(2), process.env);

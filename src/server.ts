@@ -12,6 +12,9 @@ import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
+import { CommunicationServices } from './management/communication-services.ts';
+import { FIRST_SUBSCRIPTION } from './management/management-routes.ts';
+import { ManagementStore } from './management/management-store.ts';
 import { type Log, openLog } from './monitoring/log.ts';
 import { OPEN_METRICS } from './monitoring/metrics.ts';
 import { Monitor } from './monitoring/monitor.ts';
@@ -128,6 +131,8 @@ export async function startServer(
       { db, store: new TokenStore(), identities, identityStore, resources, keys, revocations, clock, events },
       { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
     );
+    const services = new CommunicationServices({ db, store: new ManagementStore(), resources, clock });
+    if (mode === 'dev') await placeDevResource(services, resources);
     const health = new Health({ db, revocations, keys, clock });
     const { tls, caPem, caPath, dispose } = await identity;
     undo.push(dispose);
@@ -147,6 +152,7 @@ export async function startServer(
             identities,
             tokens,
             keys,
+            services,
             lifetimes,
             issuer: () => address.issuer,
             health,
@@ -303,6 +309,13 @@ async function seedDevResource(resources: Resources, { wellKnownKey }: Settings)
   const { id, name, location, primaryKey } = DEV_RESOURCE;
   const keys = wellKnownKey === 'off' ? {} : { primary: Buffer.from(primaryKey, 'base64') };
   await resources.create({ id, name, location, keys });
+}
+
+/** The management plane shows it like any other. */
+async function placeDevResource(services: CommunicationServices, resources: Resources): Promise<void> {
+  const { id, name } = DEV_RESOURCE;
+  if (resources.has(id))
+    await services.adopt(id, { subscriptionId: FIRST_SUBSCRIPTION, group: 'dev' }, name, 'United States');
 }
 
 function connectionString(endpoint: string, resources: Resources): string | undefined {

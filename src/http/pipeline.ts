@@ -9,7 +9,7 @@ import type { Doorkeeper } from './doorkeeper.ts';
 import type { SignatureVerifier } from './hmac.ts';
 import type { Access, Reply, Route } from './route.ts';
 import { pathOf, type RouteTable } from './routes.ts';
-import { NEWEST, settleVersion } from './versions.ts';
+import { type ApiVersion, settleVersion } from './versions.ts';
 import type { Road, WireReply, WireRequest } from './wire.ts';
 
 interface Uses {
@@ -164,8 +164,8 @@ export class Pipeline implements Road {
     return bytes;
   }
 
-  #settleVersion(request: WireRequest, route: Route, query: URLSearchParams, trace: Trace) {
-    if (!route.versions) return NEWEST;
+  #settleVersion(request: WireRequest, route: Route, query: URLSearchParams, trace: Trace): ApiVersion | undefined {
+    if (!route.versions) return undefined;
     const host = request.header('host')[0] ?? '';
     const uri = `${request.secure ? 'https' : 'http'}://${host}${pathOf(request.target)}`.slice(0, 512);
     const { version, standsInFor } = settleVersion(query.getAll('api-version'), route.versions, uri);

@@ -3,7 +3,7 @@ import type { Caller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '
 import type { Capability } from '../capabilities/tables.ts';
 import type { ApiVersion } from './versions.ts';
 
-export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /**
  * Who may call a route. Forgetting must not compile: a route for user tokens names the capability it needs, or says
@@ -38,15 +38,15 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface RouteInput<A extends Access, Path extends string, Body> {
+export interface RouteInput<A extends Access, Path extends string, Body, HasVersions> {
   readonly caller: CallerOf[A['caller']];
   /** Captured path segments, percent-decoded. */
   readonly path: { readonly [Name in PathNames<Path>]: string };
   readonly query: URLSearchParams;
   /** What the body schema describes; undefined where none was sent and none is required. */
   readonly body: Body;
-  /** The version being served; the newest one on routes without versions. */
-  readonly version: ApiVersion;
+  /** The version being served; undefined on routes without versions. */
+  readonly version: HasVersions extends true ? ApiVersion : undefined;
 }
 
 /** An entry in a route list: all that is known about one operation, as data, and three lines of translation. */
@@ -67,17 +67,23 @@ export interface Route {
     path: Readonly<Record<string, string>>;
     query: URLSearchParams;
     body: unknown;
-    version: ApiVersion;
+    version: ApiVersion | undefined;
   }): Promise<Reply> | Reply;
 }
 
 /** Makes a route entry, tying the handler's types to what the entry says about caller, path and body. */
-export function route<const At extends `${Method} /${string}`, const A extends Access, S extends TSchema>(
-  entry: Omit<Route, 'at' | 'access' | 'body' | 'handle'> & {
+export function route<
+  const At extends `${Method} /${string}`,
+  const A extends Access,
+  S extends TSchema,
+  V extends readonly ApiVersion[] | undefined = undefined,
+>(
+  entry: Omit<Route, 'at' | 'access' | 'body' | 'versions' | 'handle'> & {
+    versions?: V;
     at: At;
     access: A;
     body?: { schema: S; kind: BodyKind };
-    handle(input: RouteInput<A, At, Static<S>>): Promise<Reply> | Reply;
+    handle(input: RouteInput<A, At, Static<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },
 ): Route {
   return entry as unknown as Route; // the one cast that lets a list hold routes of different types

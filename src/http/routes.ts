@@ -8,7 +8,7 @@ interface Match {
 
 type Handler = { (): void; route: Route };
 
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const LONGEST_SEGMENT = 1024;
 
 /**

@@ -1,40 +1,60 @@
 import { ServiceError } from '../errors.ts';
 
 /**
- * Every api-version of the identity plane that a client was ever built with, oldest first (identity-protocol, section 1).
- * Order is what counts: `2021-10-31-preview` comes before `2021-11-01`, and a version not listed is newer when its date is.
+ * Every api-version that a client was ever built with, by plane, oldest first: what a plane lists last is its newest.
+ * Identity: identity-protocol, section 1. Management: management-cli-connector, section 1.
  */
-export const API_VERSIONS = [
-  '2020-07-20-preview1',
-  '2020-07-20-preview2',
-  '2021-02-22-preview1',
-  '2021-03-07',
-  '2021-03-31-preview1',
-  '2021-10-31-preview',
-  '2021-11-01',
-  '2022-06-01',
-  '2022-09-01',
-  '2022-10-01',
-  '2023-08-01',
-  '2023-10-01',
-  '2025-03-02-preview',
-  '2025-04-01-preview',
-  '2025-06-30',
-  '2026-07-22',
-  '2026-09-23',
-] as const;
+export const API_VERSIONS = {
+  identity: [
+    '2020-07-20-preview1',
+    '2020-07-20-preview2',
+    '2021-02-22-preview1',
+    '2021-03-07',
+    '2021-03-31-preview1',
+    '2021-10-31-preview',
+    '2021-11-01',
+    '2022-06-01',
+    '2022-09-01',
+    '2022-10-01',
+    '2023-08-01',
+    '2023-10-01',
+    '2025-03-02-preview',
+    '2025-04-01-preview',
+    '2025-06-30',
+    '2026-07-22',
+    '2026-09-23',
+  ],
+  management: [
+    '2020-08-20-preview',
+    '2020-08-20',
+    '2021-10-01-preview',
+    '2022-07-01-preview',
+    '2023-03-01-preview',
+    '2023-03-31',
+    '2023-04-01-preview',
+    '2023-04-01',
+    '2023-06-01-preview',
+    '2024-09-01-preview',
+    '2025-05-01-preview',
+    '2025-05-01',
+    '2025-09-01',
+    '2026-03-18',
+  ],
+} as const;
 
-export type ApiVersion = (typeof API_VERSIONS)[number];
+type IdentityVersion = (typeof API_VERSIONS.identity)[number];
+export type ApiVersion = IdentityVersion | (typeof API_VERSIONS.management)[number];
 
-export const NEWEST: ApiVersion = '2026-09-23';
+/** The versions of the identity plane from one to another, both included. */
+export function versions(from: IdentityVersion, to: IdentityVersion = '2026-09-23'): readonly ApiVersion[] {
+  const { identity } = API_VERSIONS;
+  return identity.slice(identity.indexOf(from), identity.indexOf(to) + 1);
+}
 
-/** The versions from one to another, both included. */
-export const versions = (from: ApiVersion, to: ApiVersion = NEWEST): readonly ApiVersion[] =>
-  API_VERSIONS.slice(API_VERSIONS.indexOf(from), API_VERSIONS.indexOf(to) + 1);
+/** Whether a version came out before another; a preview before the stable version of its date. */
+export const isBefore = (version: ApiVersion, other: ApiVersion): boolean => ordered(version) < ordered(other);
 
-/** Whether a version came out before another. */
-export const isBefore = (version: ApiVersion, other: ApiVersion): boolean =>
-  API_VERSIONS.indexOf(version) < API_VERSIONS.indexOf(other);
+const ordered = (version: string): string => (version.length === 10 ? `${version}~` : version);
 
 /** What a request asked for and what it gets. */
 export interface ServedVersion {
@@ -62,11 +82,18 @@ export function settleVersion(asked: readonly string[], supported: readonly ApiV
   const known = supported.find((candidate) => candidate === version.toLowerCase());
   if (known) return { version: known, standsInFor: undefined };
 
+  const newest = newestBeside(supported);
   const date = DATED.exec(version.toLowerCase())?.[1];
-  const isLater = date !== undefined && date > NEWEST.slice(0, 10) && isRealDate(date);
+  const isLater = date !== undefined && date > newest.slice(0, 10) && isRealDate(date);
   // What the newest version no longer knows, a later one will not know either.
-  if (isLater && supported.includes(NEWEST)) return { version: NEWEST, standsInFor: version };
+  if (isLater && supported.includes(newest)) return { version: newest, standsInFor: version };
   throw new ServiceError('ApiVersionUnsupported', { values: { uri, version: version.slice(0, 64) } });
+}
+
+/** The newest version of the plane that a route belongs to. */
+function newestBeside(supported: readonly ApiVersion[]): ApiVersion {
+  const plane = Object.values(API_VERSIONS).find((list) => list.some((version) => version === supported[0]));
+  return plane?.at(-1) ?? '2026-09-23';
 }
 
 /** `Date.parse` also takes the 31st of February. */

@@ -54,6 +54,14 @@ export class ResourceStore {
       .execute();
   }
 
+  async setKeysDisabled(tx: Rows, id: ResourceId, disabled: boolean): Promise<void> {
+    await tx
+      .updateTable('resources')
+      .set({ keys_disabled: Number(disabled) })
+      .where('id', '=', id)
+      .execute();
+  }
+
   /** Marks a resource deleted, frees its name and destroys its keys. @returns false when it was not there */
   async delete(tx: Rows, id: ResourceId, seq: number): Promise<boolean> {
     const done = await tx

@@ -22,12 +22,17 @@ export interface Resource {
   /** `rgn` in tokens, such as `amer`. */
   readonly region: string;
   readonly createdAtMs: number;
+  /** True when access keys open nothing (`disableLocalAuth`). */
+  readonly keysDisabled: boolean;
 }
 
-/** Checks a name against ARM's rule for communication services. @throws ServiceError `ResourceNameInvalid` */
+/**
+ * Checks a name against ARM's rule for communication services; case does not count, so it goes.
+ * @throws ServiceError `ResourceNameInvalid`
+ */
 export function resourceName(text: string): string {
   if (!/^[-\w]{1,63}$/.test(text)) throw new ServiceError('ResourceNameInvalid');
-  return text;
+  return text.toLowerCase();
 }
 
 export const newResourceId = (): ResourceId => randomUUID() as ResourceId;

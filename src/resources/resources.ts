@@ -6,7 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { RevocationStore } from '../revocation/revocation-store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { KeyRing, Place } from '../secrets/key-ring.ts';
-import type { Database } from '../storage/database.ts';
+import type { Database, Rows } from '../storage/database.ts';
 import { type AccessKey, DEV_RESOURCE, newResourceId, REGIONS, type Resource, resourceName } from './resource.ts';
 import type { ResourceStore } from './resource-store.ts';
 
@@ -34,6 +34,9 @@ interface Wish {
   keys?: Partial<Record<KeySlot, Buffer>>;
 }
 
+/** Work of the caller's in the same transaction. */
+type Alongside = (tx: Rows, id: ResourceId) => Promise<void>;
+
 const KEY_BYTES = 64;
 
 /** The resources this process serves. All of them are kept in memory; a change on any node makes every node read them again. */
@@ -41,14 +44,20 @@ export class Resources {
   readonly #uses: Uses;
   #byId: ReadonlyMap<ResourceId, KeyedResource> = new Map();
   #byName: ReadonlyMap<string, KeyedResource> = new Map();
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(uses: Uses) {
     this.#uses = uses;
     uses.revocations.onConfigChanged(() => this.reload());
   }
 
-  /** Reads all resources and opens their keys. */
-  async reload(): Promise<void> {
+  /** Reads all resources and opens their keys. One reading at a time: the last to end must be the last to begin. */
+  reload(): Promise<void> {
+    this.#reading = this.#reading.catch(() => undefined).then(() => this.#read());
+    return this.#reading;
+  }
+
+  async #read(): Promise<void> {
     const { db, store, keyRing } = this.#uses;
     const [rows, keys] = [await store.living(db.rows), await store.keys(db.rows)];
     const keyed = rows.map(
@@ -59,6 +68,7 @@ export class Resources {
           location: row.location,
           region: row.region,
           createdAtMs: row.created_at,
+          keysDisabled: row.keys_disabled === 1,
         },
         keys: keys
           .filter((key) => key.resource_id === row.id)
@@ -68,7 +78,7 @@ export class Resources {
       }),
     );
     this.#byId = new Map(keyed.map((entry) => [entry.resource.id, entry]));
-    this.#byName = new Map(keyed.map((entry) => [entry.resource.name.toLowerCase(), entry]));
+    this.#byName = new Map(keyed.map((entry) => [entry.resource.name, entry]));
   }
 
   list(): Resource[] {
@@ -90,19 +100,25 @@ export class Resources {
    * The resources whose keys may have signed a request to a host: the one whose name the host begins with, or else all.
    * @param host host name without port
    */
-  candidatesFor(host: string): Iterable<KeyedResource> {
-    const named = this.#byName.get(host.split('.', 1)[0]?.toLowerCase() ?? '');
-    return named && host.includes('.') ? [named] : this.#byId.values();
+  candidatesFor(host: string): KeyedResource[] {
+    const named = host.includes('.') ? this.#byName.get(host.split('.', 1)[0]?.toLowerCase() ?? '') : undefined;
+    const all = named ? [named] : [...this.#byId.values()];
+    return all.filter(({ resource }) => !resource.keysDisabled);
   }
 
-  /** Makes a resource with two fresh access keys. @throws ServiceError `ResourceNameInvalid`, `ResourceNameTaken` */
-  async create({ name, location = 'unitedstates', id = newResourceId(), keys = {} }: Wish): Promise<Resource> {
+  /**
+   * Makes a resource with two fresh access keys.
+   * @throws ServiceError `ResourceNameInvalid`, `ResourceNameTaken`
+   */
+  async create(wish: Wish, alongside?: Alongside): Promise<Resource> {
+    const { location = 'unitedstates', id = newResourceId(), keys = {} } = wish;
+    const name = resourceName(wish.name);
     const { db, store, log, keyRing, clock } = this.#uses;
     const createdAtMs = clock.now();
-    const resource = { id, name: resourceName(name), location, region: REGIONS[location] ?? 'amer', createdAtMs };
+    const region = REGIONS[location] ?? 'amer';
+    const row = { id, name, location, region, created_at: createdAtMs, keys_disabled: 0, deleted_seq: null };
     await db.writer.write(async (tx) => {
-      const { region } = resource;
-      const fresh = await store.insert(tx, { id, name, location, region, created_at: createdAtMs, deleted_seq: null });
+      const fresh = await store.insert(tx, row);
       if (!fresh) throw new ServiceError('ResourceNameTaken');
       const { seq } = await log.head(tx);
       for (const slot of KEY_SLOTS) {
@@ -116,10 +132,22 @@ export class Resources {
           created_at: createdAtMs,
         });
       }
+      await alongside?.(tx, id);
       await log.configChanged(tx);
     });
     await this.reload();
-    return resource;
+    return { id, name, location, region, createdAtMs, keysDisabled: false };
+  }
+
+  /** Switches access keys off, or on again. Tokens issued under them stay as they are. */
+  async setKeysDisabled(id: ResourceId, disabled: boolean, alongside?: Alongside): Promise<void> {
+    const { db, store, log } = this.#uses;
+    await db.writer.write(async (tx) => {
+      await store.setKeysDisabled(tx, id, disabled);
+      await alongside?.(tx, id);
+      await log.configChanged(tx);
+    });
+    await this.reload();
   }
 
   /**
@@ -148,11 +176,12 @@ export class Resources {
    * Deletes a resource for good: keys, tokens, and in the background its identities.
    * @throws ServiceError `ResourceNotFound`
    */
-  async delete(id: ResourceId): Promise<void> {
+  async delete(id: ResourceId, alongside?: Alongside): Promise<void> {
     const { store, log, revocations } = this.#uses;
     await revocations.end(async (tx, record) => {
       const seq = await record({ kind: 'resource', resourceId: id });
       if (!(await store.delete(tx, id, seq))) throw new ServiceError('ResourceNotFound');
+      await alongside?.(tx, id);
       await log.configChanged(tx);
     });
     await this.reload();

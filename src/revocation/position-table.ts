@@ -22,6 +22,15 @@ export class PositionTable {
     return this.#keys.byteLength + this.#positions.byteLength;
   }
 
+  /** Memory while one more key is taken in: growing needs the old arrays and the new ones. */
+  get bytesForOneMore(): number {
+    return this.#isFull ? this.bytes * (1 + GROWTH) : this.bytes;
+  }
+
+  get #isFull(): boolean {
+    return this.#size + 1 > this.#capacity * LOAD;
+  }
+
   /** The position of a key, or 0. */
   get(key: Uint32Array): number {
     return this.#positions[this.#slot(key)] ?? 0;
@@ -31,7 +40,7 @@ export class PositionTable {
   raise(key: Uint32Array, position: number): void {
     let slot = this.#slot(key);
     if (this.#positions[slot] === 0) {
-      if (this.#size + 1 > this.#capacity * LOAD) {
+      if (this.#isFull) {
         this.#grow();
         slot = this.#slot(key);
       }

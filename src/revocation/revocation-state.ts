@@ -2,6 +2,9 @@ import type { LoggedEvent, RevocableToken, RevocationKind, Verdict } from './eve
 import { fingerprint } from './event.ts';
 import { PositionTable } from './position-table.ts';
 
+/** A table takes 2.5 times its bytes while it grows and 1.5 times afterwards: the young generation's share, and the old one's. */
+const GROWING_SHARE = 5 / 8;
+
 interface Generation {
   readonly table: PositionTable;
   /** Every event from this position on is in this generation or a younger one. */
@@ -54,9 +57,19 @@ export class RevocationState {
     return this.#young.table.size + (this.#old?.table.size ?? 0);
   }
 
-  /** @throws Error when a number is missing: the log is dense, so a hole means that something is broken */
+  /** Takes note of a bound from before {@link applied}. */
+  recall(event: LoggedEvent): void {
+    if (event.kind === 'validFrom')
+      this.#validFrom.set(event.identityId, { seconds: event.validFromMs / 1000, seq: event.seq });
+  }
+
+  /**
+   * @throws Error when a number is missing: the log is dense, so a hole means that something is broken. Only the end of
+   * everything may follow a hole, see {@link Revocations.recover}
+   */
   apply(event: LoggedEvent, nowMs: number): void {
-    if (event.seq !== this.#applied + 1) throw new Error(`revocation log: ${event.seq} follows ${this.#applied}`);
+    if (event.seq !== this.#applied + 1 && !(event.kind === 'all' && event.seq > this.#applied))
+      throw new Error(`revocation log: ${event.seq} follows ${this.#applied}`);
     this.#turnGenerations(event.seq, nowMs);
     switch (event.kind) {
       case 'identity':
@@ -68,7 +81,7 @@ export class RevocationState {
         );
         break;
       case 'validFrom':
-        this.#validFrom.set(event.identityId, { seconds: event.validFromMs / 1000, seq: event.seq });
+        this.recall(event);
         break;
       case 'key':
         this.#keys.set(`${event.resourceId} ${event.slot}`, event.seq);
@@ -106,7 +119,7 @@ export class RevocationState {
 
   #turnGenerations(nextSeq: number, nowMs: number): void {
     const outlived = nowMs - this.#young.sinceMs > this.#windowMs;
-    const tooLarge = this.#young.table.bytes > this.#mostBytes / 2;
+    const tooLarge = this.#young.table.bytesForOneMore > this.#mostBytes * GROWING_SHARE;
     if (!outlived && !tooLarge) return;
     this.#old = this.#young;
     this.#young = { table: new PositionTable(), firstSeq: nextSeq, sinceMs: nowMs };

@@ -21,7 +21,7 @@ export class RevocationStore {
   async ensureHead(tx: Rows, first: number): Promise<void> {
     await tx
       .insertInto('head')
-      .values({ only: 1, seq: first, config: 1 })
+      .values({ id: 1, seq: first, config: 1 })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
   }
@@ -82,14 +82,35 @@ export class RevocationStore {
     return rows.map(fromRow);
   }
 
-  /** The position before the first event of the last `windowMs`, by the store's clock; the head when there is none. */
+  /**
+   * The position before the first event of the last `windowMs`, by the store's clock, or before the newest event that
+   * ended everything; the head when there is neither.
+   */
   async startOfWindow(windowMs: number): Promise<number> {
     const row = await this.#db.rows
       .selectFrom('revocation_log')
       .select((row) => row.fn.min('seq').as('seq'))
       .where('at', '>', sql<number>`${this.#db.clock} - ${windowMs}`)
+      .where('seq', '>=', (rows) =>
+        rows
+          .selectFrom('revocation_log')
+          .select((row) => row.fn.coalesce(row.fn.max('seq'), sql<number>`0`).as('seq'))
+          .where('kind', '=', 'all'),
+      )
       .executeTakeFirst();
     return row?.seq ? row.seq - 1 : (await this.head()).seq;
+  }
+
+  /** Bounds set by events up to a position, in order: they are about instants, so one may matter long after its event. */
+  async boundsUpTo(seq: number): Promise<LoggedEvent[]> {
+    const rows = await this.#db.rows
+      .selectFrom('revocation_log')
+      .selectAll()
+      .where('kind', '=', 'validFrom')
+      .where('seq', '<=', seq)
+      .orderBy('seq')
+      .execute();
+    return rows.map(fromRow);
   }
 
   /** When an event was recorded, milliseconds since 1970. */
@@ -153,15 +174,21 @@ export class RevocationStore {
   /**
    * A heartbeat: says how far a node has come, and learns where the head is. A write on purpose: a primary that was
    * fenced off can still answer reads, but cannot complete a replicated commit.
+   * @returns with `joined` when the node was not among the nodes before
    */
-  async beat(nodeId: string, applied: number): Promise<Head> {
+  async beat(nodeId: string, applied: number): Promise<Head & { joined: boolean }> {
     return this.#db.writer.write(async (tx) => {
-      await tx
-        .insertInto('nodes')
-        .values({ id: nodeId, applied_seq: applied, beat: this.#db.clock })
-        .onConflict((conflict) => conflict.column('id').doUpdateSet({ applied_seq: applied, beat: this.#db.clock }))
-        .execute();
-      return this.head(tx);
+      const values = { applied_seq: applied, beat: this.#db.clock };
+      const done = await tx.updateTable('nodes').set(values).where('id', '=', nodeId).executeTakeFirst();
+      const joined = done.numUpdatedRows === 0n;
+      if (joined) {
+        await tx
+          .insertInto('nodes')
+          .values({ id: nodeId, ...values })
+          .onConflict((conflict) => conflict.column('id').doUpdateSet(values))
+          .execute();
+      }
+      return { ...(await this.head(tx)), joined };
     });
   }
 
@@ -176,12 +203,16 @@ export class RevocationStore {
     return Number(row.count);
   }
 
-  /** Forgets nodes that have been silent for so long that they accept nothing any more; a node forgets itself at its stop. */
-  async forgetNodes(choice: { id: string } | { silentForMs: number }): Promise<void> {
+  /** Every node with the time of its last heartbeat, which only tells whether there was another one since. */
+  async nodes(): Promise<{ id: string; beat: number }[]> {
+    return this.#db.rows.selectFrom('nodes').select(['id', 'beat']).execute();
+  }
+
+  /** Forgets a node, so that nobody waits for it. @param beat only while this is still its last heartbeat */
+  async forgetNode(id: string, beat?: number): Promise<void> {
     await this.#db.writer.write(async (tx) => {
-      const nodes = tx.deleteFrom('nodes');
-      if ('id' in choice) await nodes.where('id', '=', choice.id).execute();
-      else await nodes.where('beat', '<', sql<number>`${this.#db.clock} - ${choice.silentForMs}`).execute();
+      const node = tx.deleteFrom('nodes').where('id', '=', id);
+      await (beat === undefined ? node : node.where('beat', '=', beat)).execute();
     });
   }
 }

@@ -14,7 +14,7 @@ interface Uses {
   writer: Pick<GroupWriter, 'write'>;
   clock: Clock;
   events: Pick<Events, 'notice' | 'tokensEnded'>;
-  sleep: (ms: number) => Promise<void>;
+  sleep: (ms: number, value?: undefined, options?: { signal?: AbortSignal }) => Promise<void>;
 }
 
 interface Options {
@@ -26,6 +26,8 @@ interface Options {
   /** Longest life of a token plus a margin. */
   windowMs: number;
   mostBytes?: number;
+  /** Silence of another node after which it is forgotten. */
+  forgetAfterMs?: number;
 }
 
 const HEARTBEAT_MS = 250;
@@ -53,7 +55,11 @@ export class Revocations {
   #timer: NodeJS.Timeout | undefined;
   #config = 0;
   #configListeners: (() => Promise<void>)[] = [];
-  #lastForgotten = 0;
+  /** Position up to which this node has followed with all that depends on it: what it tells the others. */
+  #followed = 0;
+  /** Last heartbeats of other nodes, and since when they are the last ones, by this node's own clock. */
+  #heard: ReadonlyMap<string, { beat: number; since: number }> = new Map();
+  #listenedAt = Number.NEGATIVE_INFINITY;
   /** Set once the store is seen to have lost committed state; only {@link recover} ends it. */
   #rolledBack: string | undefined;
 
@@ -68,6 +74,7 @@ export class Revocations {
     const { store, writer } = this.#uses;
     await writer.write((tx) => store.ensureHead(tx, randomInt(1, FIRST_POSITIONS)));
     this.#state = this.#emptyState(await store.startOfWindow(this.#options.windowMs));
+    for (const bound of await store.boundsUpTo(this.#state.applied)) this.#state.recall(bound);
     await this.heartbeat();
     if (this.#options.exclusive) return;
     this.#timer = setInterval(() => void this.heartbeat().catch(() => undefined), HEARTBEAT_MS);
@@ -77,8 +84,7 @@ export class Revocations {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating?.catch(() => undefined);
-    if (!this.#options.exclusive)
-      await this.#uses.store.forgetNodes({ id: this.#options.nodeId }).catch(() => undefined);
+    if (!this.#options.exclusive) await this.#uses.store.forgetNode(this.#options.nodeId).catch(() => undefined);
   }
 
   /** Calls back when another node, or this one, has changed resources, access keys or signing keys. */
@@ -193,53 +199,105 @@ export class Revocations {
    * moves the log beyond any position that may have been given out.
    */
   async recover(): Promise<void> {
-    const { store, writer } = this.#uses;
-    await writer.write((tx) => store.jump(tx, RECOVERY_JUMP));
-    this.#state = this.#emptyState((await store.head()).seq);
-    this.#rolledBack = undefined;
-    await this.record({ kind: 'all' });
+    const { store } = this.#uses;
+    await this.end(async (tx, record) => {
+      await store.jump(tx, RECOVERY_JUMP);
+      await record({ kind: 'all' });
+    });
   }
 
   async #beatOnce(): Promise<void> {
     const { store, clock } = this.#uses;
     const { exclusive, nodeId } = this.#options;
     const started = { elapsed: clock.elapsed(), now: clock.now() };
-    const head = exclusive ? await store.head() : await store.beat(nodeId, this.#state.applied);
-    const before = this.#state.applied;
-    await this.#follow(head);
+    const known = this.#state.applied;
+    const followed = this.#followed;
+    if (exclusive) {
+      await this.#follow(await store.head(), known);
+      return;
+    }
+    const head = await this.#withinLease(store.beat(nodeId, followed));
+    await this.#follow(head, known);
+    // The head was read before the others could see this node. What was committed in between nobody waited for this node
+    // to apply, so only a heartbeat that begins now proves anything.
+    if (head.joined) return this.#beatOnce();
     this.#beat = started;
     // Tell the one who waits for it right away that the events arrived.
-    if (!exclusive && this.#state.applied > before) await store.beat(nodeId, this.#state.applied);
-    if (!exclusive && clock.elapsed() - this.#lastForgotten > FORGET_AFTER_MS) {
-      this.#lastForgotten = clock.elapsed();
-      await store.forgetNodes({ silentForMs: FORGET_AFTER_MS });
-    }
+    if (this.#followed > followed) await this.#withinLease(store.beat(nodeId, this.#followed)).catch(() => undefined);
+    await this.#forgetSilentNodes().catch(() => undefined);
   }
 
-  async #follow({ seq, config }: Head): Promise<void> {
-    if (seq < this.#state.applied) {
-      this.#noticeRollback(`the store is at ${seq}, this node has seen ${this.#state.applied}`);
+  /** @param known what this node had applied before the head was read; since then events of its own may have come */
+  async #follow({ seq, config }: Head, known: number): Promise<void> {
+    if (seq < known) {
+      this.#noticeRollback(`the store is at ${seq}, this node has seen ${known}`);
       return;
     }
     while (this.#state.applied < seq) {
-      const events = await this.#uses.store.after(this.#state.applied, Math.min(PAGE, seq - this.#state.applied));
-      if (events.length === 0)
+      const limit = Math.min(PAGE, seq - this.#state.applied);
+      const events = await this.#withinLease(this.#uses.store.after(this.#state.applied, limit));
+      if (events.length === 0 && this.#state.applied < seq)
         throw new Error(`revocation log: nothing after ${this.#state.applied}, the head is ${seq}`);
-      for (const event of events) this.#state.apply(event, this.#uses.clock.now());
+      for (const event of events) this.#apply(event);
     }
     if (config !== this.#config) {
-      for (const listener of this.#configListeners) await listener();
+      for (const listener of this.#configListeners) await this.#withinLease(listener());
       this.#config = config;
     }
+    this.#followed = seq;
+  }
+
+  #apply(event: LoggedEvent): void {
+    if (event.seq <= this.#state.applied) return; // one of our own, applied while the log was being read
+    const { applied } = this.#state;
+    this.#state.apply(event, this.#uses.clock.now());
+    if (event.seq > applied + 1) this.#rolledBack = undefined; // the operator has recovered the store
   }
 
   /** Events of our own need no reading, unless another node's came in between. */
   async #applyOwn(logged: LoggedEvent[]): Promise<void> {
     for (const event of logged) {
-      if (event.seq === this.#state.applied + 1) this.#state.apply(event, this.#uses.clock.now());
+      if (event.seq === this.#state.applied + 1) this.#apply(event);
     }
     const last = logged.at(-1)?.seq ?? 0;
-    while (this.#state.applied < last && !this.#rolledBack) await this.heartbeat();
+    while (this.#state.applied < last) {
+      await this.heartbeat();
+      if (this.#rolledBack) return;
+    }
+  }
+
+  /**
+   * Forgets nodes that this one has not heard of for much longer than a lease: they accept nothing any more, and joining
+   * again takes them a heartbeat that cannot miss anything. The store's clock has no say, for it may jump.
+   */
+  async #forgetSilentNodes(): Promise<void> {
+    const { store, clock } = this.#uses;
+    const { nodeId, leaseMs, forgetAfterMs = Math.max(FORGET_AFTER_MS, 2 * leaseMs) } = this.#options;
+    if (clock.elapsed() - this.#listenedAt < forgetAfterMs / 4) return;
+    this.#listenedAt = clock.elapsed();
+    const nodes = await this.#withinLease(store.nodes());
+    const now = clock.elapsed();
+    const heard = nodes.map(({ id, beat }) => {
+      const before = this.#heard.get(id);
+      return [id, { beat, since: before?.beat === beat ? before.since : now }] as const;
+    });
+    this.#heard = new Map(heard);
+    for (const [id, { beat, since }] of heard) {
+      if (id !== nodeId && now - since > forgetAfterMs) await this.#withinLease(store.forgetNode(id, beat));
+    }
+  }
+
+  /**
+   * Waits for the store, but not for ever: a connection that was cut without a word would hold up every heartbeat after
+   * this one.
+   */
+  async #withinLease<T>(answer: Promise<T>): Promise<T> {
+    const waiting = new AbortController();
+    const tooLong = this.#uses.sleep(this.#options.leaseMs, undefined, { signal: waiting.signal }).then(() => {
+      throw new Error('the store did not answer within the lease');
+    });
+    tooLong.catch(() => undefined);
+    return Promise.race([answer, tooLong]).finally(() => waiting.abort());
   }
 
   async #untilAllNodesKnow(seq: number, committedAt: number): Promise<void> {
@@ -247,7 +305,7 @@ export class Revocations {
     const { exclusive, leaseMs, nodeId } = this.#options;
     if (exclusive) return;
     for (let pauseMs = 2; clock.elapsed() - committedAt < leaseMs * DRIFT; pauseMs = Math.min(pauseMs * 2, 50)) {
-      const behind = await store.nodesBehind(seq, nodeId).catch(() => Number.POSITIVE_INFINITY);
+      const behind = await this.#withinLease(store.nodesBehind(seq, nodeId)).catch(() => Number.POSITIVE_INFINITY);
       if (behind === 0) return;
       await sleep(Math.min(pauseMs, Math.max(1, committedAt + leaseMs * DRIFT - clock.elapsed())));
     }

@@ -17,6 +17,8 @@ interface ResourcesTable {
   /** `rgn` in tokens, such as `amer`. */
   region: string;
   created_at: number;
+  /** 1: access keys open nothing, only other credentials do (`disableLocalAuth`). */
+  keys_disabled: number;
   /** Position of the event that deleted it. The row stays: its GUID is never given again. */
   deleted_seq: number | null;
 }
@@ -34,7 +36,7 @@ interface AccessKeysTable {
 
 interface HeadTable {
   /** Always 1: there is one row. */
-  only: number;
+  id: number;
   /** Position of the newest event that ended tokens. */
   seq: number;
   /** Counts changes to resources, access keys and signing keys, so that other nodes know to read them again. */
@@ -96,6 +98,34 @@ interface SigningKeysTable {
   killed_seq: number | null;
 }
 
+interface ResourceGroupsTable {
+  subscription_id: string;
+  /** The name without regard to case. */
+  name_key: string;
+  name: string;
+  location: string;
+  /** A JSON object of text values. */
+  tags: string;
+  created_at: number;
+}
+
+interface CommunicationServicesTable {
+  resource_id: ResourceId;
+  subscription_id: string;
+  group_key: string;
+  name_key: string;
+  name: string;
+  location: string;
+  data_location: string;
+  tags: string;
+  /** The managed identity in JSON, where one was set. */
+  identity: string | null;
+  /** What clients set and nothing acts on, in JSON. */
+  properties: string;
+  created_at: number;
+  changed_at: number;
+}
+
 /** Every table's row type. Instants are milliseconds since 1970, positions are numbers of the revocation log. */
 export interface Tables {
   meta: MetaTable;
@@ -107,6 +137,8 @@ export interface Tables {
   identities: IdentitiesTable;
   data_keys: DataKeysTable;
   signing_keys: SigningKeysTable;
+  resource_groups: ResourceGroupsTable;
+  communication_services: CommunicationServicesTable;
 }
 
 /** A connection for reading, or the transaction that a write happens in. Stores take either. */

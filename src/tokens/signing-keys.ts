@@ -61,6 +61,7 @@ export class SigningKeys {
   #known: ReadonlyMap<string, KnownKey> = new Map();
   #killed: ReadonlySet<string> = new Set();
   #active: SigningKeyMaterial | undefined;
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
@@ -118,8 +119,13 @@ export class SigningKeys {
     });
   }
 
-  /** Reads the keys again. */
-  async reload(): Promise<void> {
+  /** Reads the keys again. One reading at a time: the last to end must be the last to begin. */
+  reload(): Promise<void> {
+    this.#reading = this.#reading.catch(() => undefined).then(() => this.#read());
+    return this.#reading;
+  }
+
+  async #read(): Promise<void> {
     const { db, store, keyRing } = this.#uses;
     const rows = await store.withoutGone(db.rows);
     this.#killed = new Set(rows.filter((row) => row.state === 'killed').map((row) => row.kid));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
@@ -509,6 +510,12 @@ test('pipelined requests are answered in order and one after another', async (t)
 
 test('more pipelined requests than one connection may have waiting are not taken in', async (t) => {
   const { road, port } = await start(t, { maxPipelined: 4, lingerMs: 50 });
+  let parsed = 0;
+  const count = (): void => {
+    parsed += 1;
+  };
+  subscribe('http.server.request.start', count);
+  t.after(() => unsubscribe('http.server.request.start', count));
   const wire = await Wire.open(port);
   wire.socket.write(get('/gate') + get().repeat(5_000));
   await sleep(50);
@@ -517,6 +524,7 @@ test('more pipelined requests than one connection may have waiting are not taken
   const statuses = (await wire.untilClosed()).map(({ status }) => status);
   assert.deepEqual(statuses, [200, 200, 200, 200, 200, 429]);
   assert.equal(road.calls.length, 5);
+  assert.ok(parsed < 5_000, `${parsed} requests were parsed and kept for nothing`);
 });
 
 test('garbage does not overtake the answer before it', async (t) => {
@@ -584,7 +592,7 @@ for (const kind of ['length', 'chunks'] as const) {
     const { port } = await start(t);
     const total = 10_000_000;
     const head = kind === 'length' ? `Content-Length: ${total}` : 'Transfer-Encoding: chunked';
-    const uploads = Array.from({ length: 20 }, async () => {
+    const uploads = Array.from({ length: 10 }, async () => {
       const wire = await Wire.open(port, { allowHalfOpen: true });
       wire.socket.write(lines('POST /early HTTP/1.1', HOST, head));
       if (kind === 'chunks') wire.socket.write(`${total.toString(16)}\r\n`);
@@ -667,76 +675,78 @@ function assertBetween(value: number, least: number, most: number): void {
   assert.ok(value >= least && value <= most, `${value} is not between ${least} and ${most}`);
 }
 
-test('a connection that sends nothing is cut', async (t) => {
-  const { port } = await start(t, HASTY);
-  const wire = await Wire.open(port);
-  assertBetween(await cutAfter(wire), 250, 2_000);
-  assert.equal(wire.received.length, 0);
-});
+describe('time', { concurrency: true }, () => {
+  test('a connection that sends nothing is cut', async (t) => {
+    const { port } = await start(t, HASTY);
+    const wire = await Wire.open(port);
+    assertBetween(await cutAfter(wire), 250, 2_000);
+    assert.equal(wire.received.length, 0);
+  });
 
-test('slow headers are cut, however steadily they come', async (t) => {
-  const { port, road } = await start(t, HASTY);
-  const wire = await Wire.open(port);
-  wire.socket.write(`GET / HTTP/1.1\r\n${HOST}\r\n`);
-  const drip = setInterval(() => wire.socket.writable && wire.socket.write('x'), 20);
-  t.after(() => clearInterval(drip));
-  const cut = await cutAfter(wire);
-  assertBetween(cut, 250, 2_000);
-  const [answer] = parseAnswers(wire.received);
-  assert.equal(answer?.status, 408);
-  assertEnvelope(answer);
-  assert.equal(road.calls.length, 0);
-});
+  test('slow headers are cut, however steadily they come', async (t) => {
+    const { port, road } = await start(t, HASTY);
+    const wire = await Wire.open(port);
+    wire.socket.write(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+    const drip = setInterval(() => wire.socket.writable && wire.socket.write('x'), 20);
+    t.after(() => clearInterval(drip));
+    const cut = await cutAfter(wire);
+    assertBetween(cut, 250, 2_000);
+    const [answer] = parseAnswers(wire.received);
+    assert.equal(answer?.status, 408);
+    assertEnvelope(answer);
+    assert.equal(road.calls.length, 0);
+  });
 
-test('slow headers are cut on a kept connection too', async (t) => {
-  const { port } = await start(t, HASTY);
-  const wire = await Wire.open(port);
-  wire.socket.write(get());
-  await wire.untilReceived(/\{.*\}/);
-  await sleep(100);
-  wire.socket.write('GET / HT');
-  assertBetween(await cutAfter(wire), 250, 2_000);
-  const statuses = parseAnswers(wire.received).map(({ status }) => status);
-  assert.deepEqual(statuses, [200, 408]);
-});
+  test('slow headers are cut on a kept connection too', async (t) => {
+    const { port } = await start(t, HASTY);
+    const wire = await Wire.open(port);
+    wire.socket.write(get());
+    await wire.untilReceived(/\{.*\}/);
+    await sleep(100);
+    wire.socket.write('GET / HT');
+    assertBetween(await cutAfter(wire), 250, 2_000);
+    const statuses = parseAnswers(wire.received).map(({ status }) => status);
+    assert.deepEqual(statuses, [200, 408]);
+  });
 
-test('a slow body is cut, and answered by the road', async (t) => {
-  const { port, road } = await start(t, HASTY);
-  const wire = await Wire.open(port);
-  wire.socket.write(post(['Content-Length: 1000'], 'a'));
-  const drip = setInterval(() => wire.socket.writable && wire.socket.write('x'), 20);
-  t.after(() => clearInterval(drip));
-  const cut = await cutAfter(wire);
-  assertBetween(cut, 500, 2_500);
-  const statuses = parseAnswers(wire.received).map(({ status }) => status);
-  assert.deepEqual(statuses, [408]);
-  assert.equal((road.bodyErrors[0] as ServiceError).error, 'RequestTimeout');
-});
+  test('a slow body is cut, and answered by the road', async (t) => {
+    const { port, road } = await start(t, HASTY);
+    const wire = await Wire.open(port);
+    wire.socket.write(post(['Content-Length: 1000'], 'a'));
+    const drip = setInterval(() => wire.socket.writable && wire.socket.write('x'), 20);
+    t.after(() => clearInterval(drip));
+    const cut = await cutAfter(wire);
+    assertBetween(cut, 500, 2_500);
+    const statuses = parseAnswers(wire.received).map(({ status }) => status);
+    assert.deepEqual(statuses, [408]);
+    assert.equal((road.bodyErrors[0] as ServiceError).error, 'RequestTimeout');
+  });
 
-test('an idle kept connection is cut', async (t) => {
-  // Node adds a second to what it announces, so that the client is the first to give up.
-  const { port } = await start(t, { ...HASTY, keepAliveTimeoutMs: 200 });
-  const wire = await Wire.open(port);
-  wire.socket.write(get());
-  assertBetween(await cutAfter(wire), 1_000, 2_500);
-});
+  test('an idle kept connection is cut', async (t) => {
+    // Node adds a second to what it announces, so that the client is the first to give up.
+    const { port } = await start(t, { ...HASTY, keepAliveTimeoutMs: 200 });
+    const wire = await Wire.open(port);
+    wire.socket.write(get());
+    assertBetween(await cutAfter(wire), 1_000, 2_500);
+  });
 
-test('a client that does not take its answer is cut', async (t) => {
-  const { port } = await start(t, HASTY);
-  const begin = performance.now();
-  const wires = await Promise.all(
-    ['keep-alive', 'close'].map(async (connection) => {
-      const wire = await Wire.open(port);
-      wire.socket.pause();
-      wire.socket.write(get('/large', `Connection: ${connection}`));
-      return wire;
-    }),
-  );
-  await sleep(900);
-  for (const wire of wires) wire.socket.resume();
-  await Promise.all(wires.map((wire) => wire.untilGone()));
-  assertBetween(performance.now() - begin, 800, 2_500);
-  for (const wire of wires) assert.ok(wire.received.length < 20_000_000);
+  test('a client that does not take its answer is cut', async (t) => {
+    const { port } = await start(t, { ...HASTY, requestTimeoutMs: 300 });
+    const begin = performance.now();
+    const wires = await Promise.all(
+      ['keep-alive', 'close'].map(async (connection) => {
+        const wire = await Wire.open(port);
+        wire.socket.pause();
+        wire.socket.write(get('/large', `Connection: ${connection}`));
+        return wire;
+      }),
+    );
+    await sleep(900);
+    for (const wire of wires) wire.socket.resume();
+    await Promise.all(wires.map((wire) => wire.untilGone()));
+    assertBetween(performance.now() - begin, 800, 2_500);
+    for (const wire of wires) assert.ok(wire.received.length < 20_000_000);
+  });
 });
 
 test('there is a cap on connections, and room again afterwards', async (t) => {
@@ -989,13 +999,12 @@ test('a graceful stop under load loses no answer', async (t) => {
     for (const { status } of answers) assert.equal(status, 200);
     answered += answers.length;
   });
-  await sleep(150);
+  await until(() => road.calls.length > 200, 'some load');
   const begin = performance.now();
   await listener.close(5_000);
   stopped = true;
   await Promise.all(clients);
   assert.ok(performance.now() - begin < 2_000);
-  assert.ok(road.calls.length > 100);
   assert.equal(answered, road.calls.length);
   await assert.rejects(Wire.open(port), { code: 'ECONNREFUSED' });
 });
@@ -1096,7 +1105,7 @@ function mutate(bytes: Buffer, random: (below: number) => number): Buffer {
 
 test('mutated requests get well-formed refusals or answers, never a 5xx', async (t) => {
   const seed = Number(process.env.FRAMING_SEED ?? Math.trunc(Math.random() * 2 ** 32));
-  const count = Number(process.env.FRAMING_MUTATIONS ?? 4_000);
+  const count = Number(process.env.FRAMING_MUTATIONS ?? 3_000);
   const random = randomFrom(seed);
   const { road, port, problems } = await start(t, { lingerMs: 100 });
   const next = (): Buffer => {

@@ -16,7 +16,7 @@ create table data_keys (
 );
 
 create table head (
-  only integer primary key check (only = 1),
+  id integer primary key check (id = 1),
   seq bigint not null,
   config bigint not null
 );
@@ -42,6 +42,7 @@ create table resources (
   location text not null,
   region text not null,
   created_at bigint not null,
+  keys_disabled integer not null,
   deleted_seq bigint
 );
 

@@ -1,5 +1,6 @@
 import type { Migration } from '../migrate.ts';
 import { core } from './0001-core.ts';
+import { management } from './0002-management.ts';
 
 /** Every step, in order. */
-export const MIGRATIONS: readonly Migration[] = [core];
+export const MIGRATIONS: readonly Migration[] = [core, management];

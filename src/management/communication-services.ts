@@ -1,0 +1,242 @@
+import type { KeySlot, ResourceId } from '../callers.ts';
+import { ServiceError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import { resourceName } from '../resources/resource.ts';
+import type { Resources } from '../resources/resources.ts';
+import type { Database } from '../storage/database.ts';
+import {
+  type CommunicationService,
+  type ManagedIdentity,
+  nameKey,
+  type Place,
+  type ResourceGroup,
+  tokenLocation,
+} from './communication-service.ts';
+import type { ManagementStore } from './management-store.ts';
+
+interface Uses {
+  db: Database;
+  store: ManagementStore;
+  resources: Resources;
+  clock: Clock;
+}
+
+/** What a client may say of a service. Undefined leaves a member as it is, or empty when the service is new. */
+export interface ServiceWish {
+  location?: string | undefined;
+  dataLocation?: string | undefined;
+  tags?: Record<string, string> | undefined;
+  identity?: ManagedIdentity | undefined;
+  disableLocalAuth?: boolean | undefined;
+  /** Further members of `properties`. */
+  properties?: Record<string, unknown> | undefined;
+}
+
+/** Both keys of a resource, in base64. */
+export type KeyPair = Readonly<Record<KeySlot, string>>;
+
+/** Communication services and resource groups, as operators manage them. */
+export class CommunicationServices {
+  readonly #uses: Uses;
+
+  constructor(uses: Uses) {
+    this.#uses = uses;
+  }
+
+  list(subscriptionId: string): Promise<CommunicationService[]> {
+    return this.#uses.store.services(this.#uses.db.rows, { subscriptionId });
+  }
+
+  /** @throws ServiceError `ResourceGroupNotFound` */
+  async listInGroup(place: Place): Promise<CommunicationService[]> {
+    await this.getGroup(place);
+    const { subscriptionId, group } = place;
+    return this.#uses.store.services(this.#uses.db.rows, { subscriptionId, groupKey: nameKey(group) });
+  }
+
+  /** @throws ServiceError `ServiceNotFound`, `ResourceGroupNotFound` */
+  async get(place: Place, name: string): Promise<CommunicationService> {
+    const found = await this.#find(place, name);
+    if (found) return found;
+    await this.getGroup(place);
+    throw new ServiceError('ServiceNotFound', { values: { name: printable(name), group: printable(place.group) } });
+  }
+
+  /** Makes a service, or changes the one that is there. @returns the service, and whether it is new */
+  async put(place: Place, name: string, wish: ServiceWish): Promise<{ service: CommunicationService; fresh: boolean }> {
+    const existing = await this.#find(place, name);
+    if (existing) return { service: await this.#change(existing, wish, 'replace'), fresh: false };
+    await this.#create(place, name, wish);
+    return { service: await this.get(place, name), fresh: true };
+  }
+
+  /** Changes what the wish names and leaves the rest. @throws ServiceError `ServiceNotFound` */
+  async update(place: Place, name: string, wish: ServiceWish): Promise<CommunicationService> {
+    return this.#change(await this.get(place, name), wish, 'merge');
+  }
+
+  /** Deletes a service with everything in it and ends its tokens. @returns false when it was not there */
+  async delete(place: Place, name: string): Promise<boolean> {
+    const existing = await this.#find(place, name);
+    if (!existing) return false;
+    await this.#delete(existing.resourceId);
+    return true;
+  }
+
+  /** @throws ServiceError `ServiceNotFound` */
+  async keys(place: Place, name: string): Promise<KeyPair> {
+    return this.#keysOf((await this.get(place, name)).resourceId);
+  }
+
+  /** Replaces one key, and ends the tokens issued under its former value. @returns both keys */
+  async regenerateKey(place: Place, name: string, slot: KeySlot): Promise<KeyPair> {
+    const { resourceId } = await this.get(place, name);
+    await this.#uses.resources.regenerateKey(resourceId, slot);
+    return this.#keysOf(resourceId);
+  }
+
+  /** Whether the keys of a service open anything. */
+  keysDisabled({ resourceId }: CommunicationService): boolean {
+    return this.#uses.resources.get(resourceId).resource.keysDisabled;
+  }
+
+  /** Whether a name could be had now. */
+  async isNameFree(name: string): Promise<boolean> {
+    const { db, store, resources } = this.#uses;
+    const key = resourceName(name);
+    return !(await store.isNameTaken(db.rows, key)) && !resources.list().some((resource) => resource.name === key);
+  }
+
+  subscriptions(): Promise<string[]> {
+    return this.#uses.store.subscriptions(this.#uses.db.rows);
+  }
+
+  groups(subscriptionId: string): Promise<ResourceGroup[]> {
+    return this.#uses.store.groups(this.#uses.db.rows, subscriptionId);
+  }
+
+  /** @throws ServiceError `ResourceGroupNotFound` */
+  async getGroup({ subscriptionId, group }: Place): Promise<ResourceGroup> {
+    const found = await this.#uses.store.group(this.#uses.db.rows, subscriptionId, nameKey(group));
+    if (!found) throw new ServiceError('ResourceGroupNotFound', { values: { group: printable(group) } });
+    return found;
+  }
+
+  /** @returns the group, and whether it is new */
+  async putGroup(
+    place: Place,
+    location: string,
+    tags: Record<string, string>,
+  ): Promise<{ group: ResourceGroup; fresh: boolean }> {
+    const { db, store, clock } = this.#uses;
+    const { subscriptionId, group: name } = place;
+    const fresh = (await store.group(db.rows, subscriptionId, nameKey(name))) === undefined;
+    await db.writer.write((tx) =>
+      store.putGroup(tx, {
+        subscription_id: subscriptionId,
+        name_key: nameKey(name),
+        name,
+        location,
+        tags: JSON.stringify(tags),
+        created_at: clock.now(),
+      }),
+    );
+    return { group: await this.getGroup(place), fresh };
+  }
+
+  /** Deletes a group with every service in it. @returns false when it was not there */
+  async deleteGroup({ subscriptionId, group }: Place): Promise<boolean> {
+    const { db, store } = this.#uses;
+    const groupKey = nameKey(group);
+    if (!(await store.group(db.rows, subscriptionId, groupKey))) return false;
+    for (const { resourceId } of await store.services(db.rows, { subscriptionId, groupKey }))
+      await this.#delete(resourceId);
+    await db.writer.write((tx) => store.deleteGroup(tx, subscriptionId, groupKey));
+    return true;
+  }
+
+  /** Gives a resource that was made otherwise a place in the management plane. */
+  async adopt(resourceId: ResourceId, place: Place, name: string, dataLocation: string): Promise<void> {
+    const { db, store, clock } = this.#uses;
+    if (await this.#find(place, name)) return;
+    await this.putGroup(place, 'global', {});
+    await db.writer.write((tx) =>
+      store.insertService(tx, this.#row(resourceId, place, name, { location: 'global', dataLocation }, clock.now())),
+    );
+  }
+
+  #find({ subscriptionId, group }: Place, name: string): Promise<CommunicationService | undefined> {
+    return this.#uses.store.service(this.#uses.db.rows, subscriptionId, nameKey(group), nameKey(name));
+  }
+
+  async #create(place: Place, name: string, wish: ServiceWish): Promise<void> {
+    const { store, resources, clock } = this.#uses;
+    await this.getGroup(place);
+    if (!wish.location) throw new ServiceError('LocationRequired');
+    if (!wish.dataLocation) throw new ServiceError('DataLocationRequired');
+    if (!(await this.isNameFree(name))) throw new ServiceError('PlaceTaken', { values: { name } });
+    const resource = await resources.create({ name, location: tokenLocation(wish.dataLocation) }, async (tx, id) => {
+      await store.insertService(tx, this.#row(id, place, name, wish, clock.now()));
+    });
+    if (wish.disableLocalAuth) await resources.setKeysDisabled(resource.id, true);
+  }
+
+  #row(resourceId: ResourceId, { subscriptionId, group }: Place, name: string, wish: ServiceWish, now: number) {
+    return {
+      resource_id: resourceId,
+      subscription_id: subscriptionId,
+      group_key: nameKey(group),
+      name_key: nameKey(name),
+      name,
+      location: wish.location ?? 'global',
+      data_location: wish.dataLocation ?? '',
+      tags: JSON.stringify(wish.tags ?? {}),
+      identity: wish.identity === undefined ? null : JSON.stringify(wish.identity),
+      properties: JSON.stringify(wish.properties ?? {}),
+      created_at: now,
+      changed_at: now,
+    };
+  }
+
+  async #change(
+    service: CommunicationService,
+    wish: ServiceWish,
+    way: 'replace' | 'merge',
+  ): Promise<CommunicationService> {
+    const { db, store, resources, clock } = this.#uses;
+    if (wish.dataLocation !== undefined && wish.dataLocation !== service.dataLocation)
+      throw new ServiceError('DataLocationFixed');
+    const kept = way === 'merge' ? service : undefined;
+    const identity = wish.identity ?? kept?.identity;
+    const set = {
+      tags: JSON.stringify(wish.tags ?? kept?.tags ?? {}),
+      identity: identity === undefined ? null : JSON.stringify(identity),
+      properties: JSON.stringify({ ...kept?.properties, ...wish.properties }),
+      changed_at: clock.now(),
+    };
+    const disabled = wish.disableLocalAuth ?? (way === 'merge' ? this.keysDisabled(service) : false);
+    const { resourceId } = service;
+    if (disabled === this.keysDisabled(service))
+      await db.writer.write((tx) => store.updateService(tx, resourceId, set));
+    else await resources.setKeysDisabled(resourceId, disabled, (tx) => store.updateService(tx, resourceId, set));
+    return this.get(service, service.name);
+  }
+
+  async #delete(resourceId: ResourceId): Promise<void> {
+    const { store, resources } = this.#uses;
+    await resources.delete(resourceId, (tx) => store.deleteService(tx, resourceId));
+  }
+
+  #keysOf(resourceId: ResourceId): KeyPair {
+    const { keys } = this.#uses.resources.get(resourceId);
+    const text = (slot: KeySlot): string =>
+      keys
+        .find((key) => key.slot === slot)
+        ?.secret.export()
+        .toString('base64') ?? '';
+    return { primary: text('primary'), secondary: text('secondary') };
+  }
+}
+
+/** What of a caller's own text may stand in a message to that caller. */
+const printable = (text: string): string => text.slice(0, 90).replace(/[^\x20-\x7e]/g, '?');

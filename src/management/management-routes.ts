@@ -1,0 +1,393 @@
+import Type from 'typebox';
+import { KEY_SLOTS } from '../callers.ts';
+import { ServiceError } from '../errors.ts';
+import { created, noContent, ok, type Reply, type Route, route } from '../http/route.ts';
+import { API_VERSIONS } from '../http/versions.ts';
+import { sevenDigits } from '../lib/instants.ts';
+import {
+  type CommunicationService,
+  groupName,
+  type Place,
+  type ResourceGroup,
+  subscriptionId,
+} from './communication-service.ts';
+import type { CommunicationServices, KeyPair, ServiceWish } from './communication-services.ts';
+
+const PROVIDER = 'providers/Microsoft.Communication';
+const SERVICES =
+  '/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Communication/communicationServices';
+const VERSIONS = API_VERSIONS.management;
+
+const nullable = <T extends Parameters<typeof Type.Optional>[0]>(schema: T) =>
+  Type.Optional(Type.Union([schema, Type.Null()]));
+
+const Tags = Type.Record(Type.String(), Type.String());
+
+const Identity = Type.Object({
+  type: Type.String(),
+  principalId: Type.Optional(Type.String()),
+  tenantId: Type.Optional(Type.String()),
+  userAssignedIdentities: Type.Optional(Type.Unknown()),
+});
+
+const ServiceBody = Type.Object({
+  location: nullable(Type.String()),
+  tags: nullable(Tags),
+  identity: nullable(Identity),
+  properties: nullable(
+    Type.Object({
+      dataLocation: nullable(Type.String()),
+      disableLocalAuth: nullable(Type.Boolean()),
+      linkedDomains: nullable(Type.Array(Type.String())),
+      publicNetworkAccess: nullable(Type.String()),
+    }),
+  ),
+});
+
+const ServiceShape = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  type: Type.String(),
+  location: Type.String(),
+});
+const ListShape = Type.Object({ value: Type.Array(Type.Object({})) });
+const KeysShape = Type.Object({
+  primaryKey: Type.Optional(Type.String()),
+  secondaryKey: Type.Optional(Type.String()),
+  primaryConnectionString: Type.Optional(Type.String()),
+  secondaryConnectionString: Type.Optional(Type.String()),
+});
+const GroupBody = Type.Object({ location: Type.String(), tags: nullable(Tags) });
+const GroupShape = Type.Object({ id: Type.String(), name: Type.String(), location: Type.String() });
+
+interface Deployment {
+  /** Endpoint of connection strings, with its trailing slash. */
+  endpoint: () => string;
+  /** Stands for the directory of the operator. */
+  tenantId: string;
+}
+
+type Named = { subscription: string; group: string; name: string };
+
+const placeOf = ({ subscription, group }: { subscription: string; group: string }): Place => ({
+  subscriptionId: subscriptionId(subscription),
+  group: groupName(group),
+});
+
+const shownGroup = ({ subscriptionId, name, location, tags }: ResourceGroup) => ({
+  id: `/subscriptions/${subscriptionId}/resourceGroups/${name}`,
+  name,
+  type: 'Microsoft.Resources/resourceGroups',
+  location,
+  tags,
+  properties: { provisioningState: 'Succeeded' },
+});
+
+/** What of a body is a wish; `null` and absent are the same. */
+function wishOf(body: {
+  location?: string | null;
+  tags?: Record<string, string> | null;
+  identity?: ServiceWish['identity'] | null;
+  properties?: Record<string, unknown> | null;
+}): ServiceWish {
+  const { dataLocation, disableLocalAuth, linkedDomains, publicNetworkAccess } = body.properties ?? {};
+  const others = Object.entries({ linkedDomains, publicNetworkAccess }).filter(
+    ([, value]) => value !== undefined && value !== null,
+  );
+  return {
+    location: body.location ?? undefined,
+    dataLocation: (dataLocation as string | null | undefined) ?? undefined,
+    tags: body.tags ?? undefined,
+    identity: body.identity ?? undefined,
+    disableLocalAuth: (disableLocalAuth as boolean | null | undefined) ?? undefined,
+    properties: others.length > 0 ? Object.fromEntries(others) : undefined,
+  };
+}
+
+/**
+ * The management plane in the shape of ARM: management-cli-connector, section 1. Everything completes at once: the answers
+ * say `Succeeded` and carry no header that would make a client poll.
+ */
+export function managementRoutes(services: CommunicationServices, { endpoint, tenantId }: Deployment): Route[] {
+  const shown = (service: CommunicationService) => ({
+    id: `/subscriptions/${service.subscriptionId}/resourceGroups/${service.group}/${PROVIDER}/communicationServices/${service.name}`,
+    name: service.name,
+    type: 'microsoft.communication/communicationservices',
+    location: service.location,
+    tags: service.tags,
+    ...(service.identity && { identity: service.identity }),
+    systemData: {
+      createdAt: sevenDigits(service.createdAtMs).replace('+00:00', 'Z'),
+      createdByType: 'Application',
+      lastModifiedAt: sevenDigits(service.changedAtMs).replace('+00:00', 'Z'),
+      lastModifiedByType: 'Application',
+    },
+    properties: {
+      provisioningState: 'Succeeded',
+      hostName: new URL(endpoint()).hostname,
+      dataLocation: service.dataLocation,
+      immutableResourceId: service.resourceId,
+      disableLocalAuth: services.keysDisabled(service),
+      publicNetworkAccess: 'Enabled',
+      ...service.properties,
+    },
+  });
+  const connectionString = (key: string): string => `endpoint=${endpoint()};accesskey=${key}`;
+  const primary = ({ primary: key }: KeyPair) => ({ primaryKey: key, primaryConnectionString: connectionString(key) });
+  const secondary = ({ secondary: key }: KeyPair) => ({
+    secondaryKey: key,
+    secondaryConnectionString: connectionString(key),
+  });
+  const shownSubscription = (id: string) => ({
+    id: `/subscriptions/${id}`,
+    subscriptionId: id,
+    tenantId,
+    displayName: 'Linarite',
+    state: 'Enabled',
+    authorizationSource: 'RoleBased',
+    managedByTenants: [],
+    subscriptionPolicies: {
+      locationPlacementId: 'Public_2014-09-01',
+      quotaId: 'PayAsYouGo_2014-09-01',
+      spendingLimit: 'Off',
+    },
+  });
+  const at = (path: Named) => [placeOf(path), path.name] as const;
+
+  return [
+    route({
+      operation: 'listOperations',
+      summary: 'Operations of the provider.',
+      at: 'GET /providers/Microsoft.Communication/operations',
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      answers: { 200: ListShape },
+      handle: () =>
+        ok({
+          value: PROVIDER_OPERATIONS.map(([name, operation]) => ({
+            name,
+            isDataAction: false,
+            display: { provider: 'Microsoft.Communication', resource: 'CommunicationServices', operation },
+          })),
+        }),
+    }),
+    route({
+      operation: 'checkNameAvailability',
+      summary: 'Whether a name could be had.',
+      at: 'POST /subscriptions/{subscription}/providers/Microsoft.Communication/checkNameAvailability',
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      body: { schema: Type.Object({ name: Type.String(), type: nullable(Type.String()) }), kind: 'json' },
+      answers: {
+        200: Type.Object({
+          nameAvailable: Type.Boolean(),
+          reason: Type.Optional(Type.String()),
+          message: Type.Optional(Type.String()),
+        }),
+      },
+      async handle({ path, body }) {
+        subscriptionId(path.subscription);
+        if (!/^[-\w]{1,63}$/.test(body.name)) {
+          return ok({
+            nameAvailable: false,
+            reason: 'Invalid',
+            message: 'A name has 1 to 63 letters, digits, hyphens or underscores.',
+          });
+        }
+        if (await services.isNameFree(body.name)) return ok({ nameAvailable: true });
+        return ok({ nameAvailable: false, reason: 'AlreadyExists', message: 'The name is taken.' });
+      },
+    }),
+    route({
+      operation: 'listCommunicationServices',
+      summary: 'Every communication service of a subscription.',
+      at: 'GET /subscriptions/{subscription}/providers/Microsoft.Communication/communicationServices',
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      answers: { 200: ListShape },
+      handle: async ({ path }) => ok({ value: (await services.list(subscriptionId(path.subscription))).map(shown) }),
+    }),
+    route({
+      operation: 'listCommunicationServicesInGroup',
+      summary: 'Every communication service of a resource group.',
+      at: `GET ${SERVICES}`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      answers: { 200: ListShape },
+      handle: async ({ path }) => ok({ value: (await services.listInGroup(placeOf(path))).map(shown) }),
+    }),
+    route({
+      operation: 'getCommunicationService',
+      summary: 'Gives a communication service.',
+      at: `GET ${SERVICES}/{name}`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      answers: { 200: ServiceShape },
+      handle: async ({ path }) => ok(shown(await services.get(...at(path)))),
+    }),
+    route({
+      operation: 'putCommunicationService',
+      summary: 'Creates a communication service with two access keys, or changes it.',
+      at: `PUT ${SERVICES}/{name}`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      body: { schema: ServiceBody, kind: 'json' },
+      answers: { 200: ServiceShape, 201: ServiceShape },
+      async handle({ path, body }) {
+        const { service, fresh } = await services.put(...at(path), wishOf(body));
+        return fresh ? created(shown(service)) : ok(shown(service));
+      },
+    }),
+    route({
+      operation: 'updateCommunicationService',
+      summary: 'Changes what is named of a communication service.',
+      at: `PATCH ${SERVICES}/{name}`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      body: { schema: ServiceBody, kind: 'json' },
+      answers: { 200: ServiceShape },
+      handle: async ({ path, body }) => ok(shown(await services.update(...at(path), wishOf(body)))),
+    }),
+    route({
+      operation: 'deleteCommunicationService',
+      summary: 'Deletes a communication service, its identities and its tokens.',
+      at: `DELETE ${SERVICES}/{name}`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      answers: { 200: 'nothing', 204: 'nothing' },
+      handle: async ({ path }): Promise<Reply> =>
+        (await services.delete(...at(path))) ? { status: 200 } : noContent(),
+    }),
+    route({
+      operation: 'listKeys',
+      summary: 'Both access keys and their connection strings.',
+      at: `POST ${SERVICES}/{name}/listKeys`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      answers: { 200: KeysShape },
+      async handle({ path }) {
+        const keys = await services.keys(...at(path));
+        return ok({ ...primary(keys), ...secondary(keys) });
+      },
+    }),
+    route({
+      operation: 'regenerateKey',
+      summary: 'Replaces one access key; tokens issued under its former value end.',
+      at: `POST ${SERVICES}/{name}/regenerateKey`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      body: { schema: Type.Object({ keyType: Type.String() }), kind: 'json' },
+      answers: { 200: KeysShape },
+      async handle({ path, body }) {
+        const slot = KEY_SLOTS.find((candidate) => candidate === body.keyType.toLowerCase());
+        if (!slot) throw new ServiceError('KeyTypeInvalid');
+        const keys = await services.regenerateKey(...at(path), slot);
+        return ok(slot === 'primary' ? primary(keys) : secondary(keys)); // the original gives the new one only
+      },
+    }),
+    route({
+      operation: 'linkNotificationHub',
+      summary: 'Answers as the original does; there are no push notifications to link.',
+      at: `POST ${SERVICES}/{name}/linkNotificationHub`,
+      versions: VERSIONS,
+      access: { caller: 'operator' },
+      body: { schema: Type.Object({ resourceId: Type.String() }), kind: 'json' },
+      answers: { 200: Type.Object({ resourceId: Type.String() }) },
+      async handle({ path, body }) {
+        await services.get(...at(path));
+        return ok({ resourceId: body.resourceId });
+      },
+    }),
+
+    route({
+      operation: 'listTenants',
+      summary: 'The one directory that operators come from.',
+      at: 'GET /tenants',
+      access: { caller: 'operator' },
+      answers: { 200: ListShape },
+      handle: () =>
+        ok({ value: [{ id: `/tenants/${tenantId}`, tenantId, displayName: 'Linarite', tenantCategory: 'Home' }] }),
+    }),
+    route({
+      operation: 'listSubscriptions',
+      summary: 'Subscriptions that have resource groups, and the one to begin with.',
+      at: 'GET /subscriptions',
+      access: { caller: 'operator' },
+      answers: { 200: ListShape },
+      async handle() {
+        const ids = new Set([FIRST_SUBSCRIPTION, ...(await services.subscriptions())]);
+        return ok({ value: [...ids].map(shownSubscription) });
+      },
+    }),
+    route({
+      operation: 'getSubscription',
+      summary: 'Gives a subscription. Any GUID is one.',
+      at: 'GET /subscriptions/{subscription}',
+      access: { caller: 'operator' },
+      answers: { 200: Type.Object({ subscriptionId: Type.String() }) },
+      handle: ({ path }) => ok(shownSubscription(subscriptionId(path.subscription))),
+    }),
+    route({
+      operation: 'listResourceGroups',
+      summary: 'Every resource group of a subscription.',
+      at: 'GET /subscriptions/{subscription}/resourceGroups',
+      access: { caller: 'operator' },
+      answers: { 200: ListShape },
+      handle: async ({ path }) =>
+        ok({ value: (await services.groups(subscriptionId(path.subscription))).map(shownGroup) }),
+    }),
+    route({
+      operation: 'getResourceGroup',
+      summary: 'Gives a resource group.',
+      at: 'GET /subscriptions/{subscription}/resourceGroups/{group}',
+      access: { caller: 'operator' },
+      answers: { 200: GroupShape },
+      handle: async ({ path }) => ok(shownGroup(await services.getGroup(placeOf(path)))),
+    }),
+    route({
+      operation: 'resourceGroupExists',
+      summary: 'Whether a resource group is there.',
+      at: 'HEAD /subscriptions/{subscription}/resourceGroups/{group}',
+      access: { caller: 'operator' },
+      answers: { 204: 'nothing' },
+      async handle({ path }) {
+        await services.getGroup(placeOf(path));
+        return noContent();
+      },
+    }),
+    route({
+      operation: 'putResourceGroup',
+      summary: 'Creates a resource group, or sets its tags.',
+      at: 'PUT /subscriptions/{subscription}/resourceGroups/{group}',
+      access: { caller: 'operator' },
+      body: { schema: GroupBody, kind: 'json' },
+      answers: { 200: GroupShape, 201: GroupShape },
+      async handle({ path, body }) {
+        const { group, fresh } = await services.putGroup(placeOf(path), body.location, body.tags ?? {});
+        return fresh ? created(shownGroup(group)) : ok(shownGroup(group));
+      },
+    }),
+    route({
+      operation: 'deleteResourceGroup',
+      summary: 'Deletes a resource group with every service in it, and ends their tokens.',
+      at: 'DELETE /subscriptions/{subscription}/resourceGroups/{group}',
+      access: { caller: 'operator' },
+      answers: { 200: 'nothing', 204: 'nothing' },
+      handle: async ({ path }): Promise<Reply> =>
+        (await services.deleteGroup(placeOf(path))) ? { status: 200 } : noContent(),
+    }),
+  ];
+}
+
+/** The subscription that dev mode puts its resource into. */
+export const FIRST_SUBSCRIPTION = '5e1f0057-0000-4000-8000-000000000001';
+/** The directory that stands for the operator's. */
+export const OPERATOR_TENANT = '5e1f0057-0000-4000-8000-00000000007e';
+
+const PROVIDER_OPERATIONS = [
+  ['Microsoft.Communication/CommunicationServices/Read', 'Read a communication service'],
+  ['Microsoft.Communication/CommunicationServices/Write', 'Create or update a communication service'],
+  ['Microsoft.Communication/CommunicationServices/Delete', 'Delete a communication service'],
+  ['Microsoft.Communication/CommunicationServices/ListKeys/action', 'Read the access keys'],
+  ['Microsoft.Communication/CommunicationServices/RegenerateKey/action', 'Replace an access key'],
+] as const;
