@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { STORES } from '../harness/postgres.ts';
+import { startTestServer, type TestServer } from '../harness/server.ts';
+
+const SUBSCRIPTION = '5e1f0057-0000-4000-8000-000000000001';
+const GROUP = `/subscriptions/${SUBSCRIPTION}/resourceGroups/shop`;
+const SERVICES = `${GROUP}/providers/Microsoft.Communication/communicationServices`;
+
+/** Sends a request of the management plane with the operator's credential. */
+function asOperator(server: TestServer, at: string, body?: object, version = '2023-04-01') {
+  const [method = '', path = ''] = at.split(' ');
+  const key = readFileSync(join(server.folder, 'operator.key'), 'utf8').trim();
+  return server.send({
+    method,
+    target: `${path}?api-version=${version}`,
+    headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' },
+    body: body && JSON.stringify(body),
+  });
+}
+
+async function givenService(server: TestServer, name = 'contoso') {
+  await asOperator(server, `PUT ${GROUP}`, { location: 'westeurope' });
+  const made = await asOperator(server, `PUT ${SERVICES}/${name}`, {
+    location: 'global',
+    properties: { dataLocation: 'Europe' },
+  });
+  assert.equal(made.status, 201, made.text);
+  const keys = (await asOperator(server, `POST ${SERVICES}/${name}/listKeys`)).body;
+  return { id: made.body.properties.immutableResourceId as string, keys };
+}
+
+/** A fresh identity of a resource, with a token issued under one of its keys. */
+async function givenToken(server: TestServer, key: string): Promise<string> {
+  const answer = await server.asService('POST /identities', { createTokenWithScopes: ['chat'] }, { key });
+  assert.equal(answer.status, 201, answer.text);
+  return answer.body.accessToken.token;
+}
+
+const isAccepted = async (server: TestServer, token: string) => (await server.asUser(token)).status === 200;
+
+for (const store of STORES) {
+  describe(`the management plane on ${store}`, () => {
+    test('makes a service whose keys open the data plane for its own identities only', async (t) => {
+      const server = await startTestServer(t, { store });
+      const { id, keys } = await givenService(server);
+      assert.match(keys.primaryConnectionString, /^endpoint=https:\/\/localhost:\d+\/;accesskey=[A-Za-z0-9+/]{86}==$/);
+
+      const identity = await server.asService('POST /identities', undefined, { key: keys.primaryKey });
+      assert.ok(identity.body.identity.id.startsWith(`8:acs:${id}_`));
+      const at = `POST /identities/${encodeURIComponent(identity.body.identity.id)}/:issueAccessToken`;
+      assert.equal((await server.asService(at, { scopes: ['voip'] }, { key: keys.secondaryKey })).status, 200);
+      const foreign = await server.asService(at, { scopes: ['voip'] });
+      assert.deepEqual([foreign.status, foreign.body.error.code], [401, 'IdentityNotOwned']);
+    });
+
+    test('regenerating a key ends the tokens of its former value and no others', async (t) => {
+      const server = await startTestServer(t, { store });
+      const { keys } = await givenService(server);
+      const [first, second] = [await givenToken(server, keys.primaryKey), await givenToken(server, keys.secondaryKey)];
+
+      const answer = await asOperator(server, `POST ${SERVICES}/contoso/regenerateKey`, { keyType: 'primary' });
+      assert.deepEqual(Object.keys(answer.body), ['primaryKey', 'primaryConnectionString']);
+      assert.notEqual(answer.body.primaryKey, keys.primaryKey);
+      assert.deepEqual([await isAccepted(server, first), await isAccepted(server, second)], [false, true]);
+      assert.equal((await server.asService('POST /identities', undefined, { key: keys.primaryKey })).status, 401);
+      assert.ok(await isAccepted(server, await givenToken(server, answer.body.primaryKey)));
+    });
+
+    test('deleting a service, or its group, ends its tokens and closes its keys', async (t) => {
+      const server = await startTestServer(t, { store });
+      const one = await givenService(server, 'one');
+      const two = await givenService(server, 'two');
+      const tokens = [await givenToken(server, one.keys.primaryKey), await givenToken(server, two.keys.primaryKey)];
+      const own = await server.givenToken(await server.givenIdentity());
+
+      assert.equal((await asOperator(server, `DELETE ${SERVICES}/one`)).status, 200);
+      assert.equal((await asOperator(server, `DELETE ${SERVICES}/one`)).status, 204);
+      assert.deepEqual(
+        [await isAccepted(server, tokens[0] ?? ''), await isAccepted(server, tokens[1] ?? '')],
+        [false, true],
+      );
+      assert.equal((await asOperator(server, `DELETE ${GROUP}`)).status, 200);
+      assert.equal(await isAccepted(server, tokens[1] ?? ''), false);
+      assert.equal(await isAccepted(server, own), true);
+      assert.equal((await server.asService('POST /identities', undefined, { key: two.keys.primaryKey })).status, 401);
+      assert.equal((await asOperator(server, `GET ${SERVICES}/two`)).body.error.code, 'ResourceGroupNotFound');
+    });
+
+    test('disableLocalAuth closes both keys, and switching it back opens them', async (t) => {
+      const server = await startTestServer(t, { store });
+      const { keys } = await givenService(server);
+      await asOperator(server, `PATCH ${SERVICES}/contoso`, { properties: { disableLocalAuth: true } });
+      assert.equal((await server.asService('POST /identities', undefined, { key: keys.primaryKey })).status, 401);
+      await asOperator(server, `PATCH ${SERVICES}/contoso`, { properties: { disableLocalAuth: false } });
+      assert.equal((await server.asService('POST /identities', undefined, { key: keys.primaryKey })).status, 201);
+    });
+  });
+}
+
+describe('the management plane on the wire', () => {
+  test('gives the shape of ARM, and keeps what is set', async (t) => {
+    const server = await startTestServer(t);
+    await asOperator(server, `PUT ${GROUP}`, { location: 'westeurope', tags: { team: 'shop' } });
+    const wish = {
+      location: 'global',
+      tags: { a: 'b' },
+      identity: { type: 'None' },
+      properties: { dataLocation: 'United States', linkedDomains: [] },
+    };
+    const { status, body } = await asOperator(server, `PUT ${SERVICES}/Contoso`, wish);
+    assert.equal(status, 201);
+    assert.equal(body.id, `${SERVICES}/Contoso`);
+    assert.equal(body.type, 'microsoft.communication/communicationservices');
+    assert.deepEqual([body.location, body.tags, body.identity], ['global', { a: 'b' }, { type: 'None' }]);
+    assert.match(body.systemData.createdAt, /\.\d{7}Z$/);
+    const { immutableResourceId, ...properties } = body.properties;
+    assert.match(immutableResourceId, /^[0-9a-f-]{36}$/);
+    assert.deepEqual(properties, {
+      provisioningState: 'Succeeded',
+      hostName: 'localhost',
+      dataLocation: 'United States',
+      disableLocalAuth: false,
+      publicNetworkAccess: 'Enabled',
+      linkedDomains: [],
+    });
+
+    const again = await asOperator(server, `PUT ${SERVICES}/contoso`, { ...wish, tags: { c: 'd' } });
+    assert.deepEqual(
+      [again.status, again.body.tags, again.body.properties.immutableResourceId],
+      [200, { c: 'd' }, immutableResourceId],
+    );
+    const lists = [
+      `GET ${SERVICES.replace('resourceGroups', 'resourcegroups')}`,
+      `GET /subscriptions/${SUBSCRIPTION}/providers/microsoft.communication/communicationservices`,
+    ];
+    for (const list of lists) {
+      const { body } = await asOperator(server, list);
+      assert.ok(body.value.some((service: { name: string }) => service.name === 'Contoso'));
+    }
+  });
+
+  const refusals: [string, string, object | undefined, number, string][] = [
+    [
+      'a group that is not there',
+      `PUT ${SERVICES}/x`,
+      { location: 'global', properties: { dataLocation: 'Europe' } },
+      404,
+      'ResourceGroupNotFound',
+    ],
+    [
+      'a service that is not there',
+      'GET /subscriptions/{S}/resourceGroups/dev/providers/Microsoft.Communication/communicationServices/nope',
+      undefined,
+      404,
+      'ResourceNotFound',
+    ],
+    [
+      'a subscription that is no GUID',
+      'GET /subscriptions/mine/resourceGroups',
+      undefined,
+      400,
+      'InvalidSubscriptionId',
+    ],
+    [
+      'a service without a data location',
+      'PUT /subscriptions/{S}/resourceGroups/dev/providers/Microsoft.Communication/communicationServices/x',
+      { location: 'global' },
+      400,
+      'RequiredProperty',
+    ],
+    [
+      'another data location',
+      'PATCH /subscriptions/{S}/resourceGroups/dev/providers/Microsoft.Communication/communicationServices/dev',
+      { properties: { dataLocation: 'Europe' } },
+      409,
+      'PropertyChangeNotAllowed',
+    ],
+    [
+      'a name with a blank',
+      'PUT /subscriptions/{S}/resourceGroups/dev/providers/Microsoft.Communication/communicationServices/a%20b',
+      { location: 'global', properties: { dataLocation: 'Europe' } },
+      400,
+      'InvalidResourceName',
+    ],
+    [
+      'a third key',
+      'POST /subscriptions/{S}/resourceGroups/dev/providers/Microsoft.Communication/communicationServices/dev/regenerateKey',
+      { keyType: 'Tertiary' },
+      400,
+      'InvalidKeyType',
+    ],
+  ];
+  for (const [what, at, body, status, code] of refusals) {
+    test(`refuses ${what}`, async (t) => {
+      const server = await startTestServer(t);
+      const answer = await asOperator(server, at.replace('{S}', SUBSCRIPTION), body);
+      assert.deepEqual([answer.status, answer.body.error.code], [status, code]);
+    });
+  }
+
+  test('says whether a name is to be had, and whether a group exists', async (t) => {
+    const server = await startTestServer(t);
+    const check = (name: string) =>
+      asOperator(
+        server,
+        `POST /subscriptions/${SUBSCRIPTION}/providers/Microsoft.Communication/checkNameAvailability`,
+        { name },
+      );
+    assert.equal((await check('fresh')).body.nameAvailable, true);
+    assert.equal((await check('DEV')).body.reason, 'AlreadyExists');
+    assert.equal((await check('a b')).body.reason, 'Invalid');
+    assert.equal((await asOperator(server, `HEAD /subscriptions/${SUBSCRIPTION}/resourcegroups/DEV`)).status, 204);
+    assert.equal((await asOperator(server, `HEAD ${GROUP}`)).status, 404);
+  });
+
+  test('is closed to access keys, user tokens and strangers', async (t) => {
+    const server = await startTestServer(t);
+    const target = `${SERVICES}?api-version=2023-04-01`;
+    assert.equal((await server.asService(`GET ${target}`)).status, 401);
+    assert.equal(
+      (await server.asUser(await server.givenToken(await server.givenIdentity()), `GET ${target}`)).status,
+      401,
+    );
+    assert.equal((await server.send({ target })).status, 401);
+  });
+});
