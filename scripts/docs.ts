@@ -1,7 +1,6 @@
 // npm run docs: writes docs/reference from the tables of the sources. With --check it only compares.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { TSchema } from 'typebox';
 import { grantOf } from '../src/capabilities/capabilities.ts';
 import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
 import { ERRORS, REASONS } from '../src/errors.ts';
@@ -12,6 +11,8 @@ import { type RouteParts, routeList } from '../src/routes.ts';
 import { SETTINGS } from '../src/settings.ts';
 
 const ROOT = dirname(import.meta.dirname);
+
+type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** Every route of the server. Building the list calls none of the parts, so it needs none here. */
 const ROUTES = routeList({ mode: 'production' } as RouteParts);
@@ -115,7 +116,7 @@ export function operationsPage(routes: readonly Route[]): string {
       [
         `- Caller: ${callerWords(route.access)}`,
         `- Api-versions: ${route.versions ? `\`${route.versions.join('`, `')}\`` : 'none'}`,
-        ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema)}`] : []),
+        ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema.json)}`] : []),
         ...Object.entries(route.answers).map(([status, answer]) => `- ${status}: ${answerWords(answer)}`),
       ].join('\n'),
     ]),
@@ -138,12 +139,12 @@ function callerWords(access: Access): string {
 }
 
 const answerWords = (answer: Route['answers'][number]): string =>
-  answer === 'nothing' ? 'no body' : answer === 'text' ? 'text' : fields(answer);
+  answer === 'nothing' ? 'no body' : answer === 'text' ? 'text' : fields(answer.json);
 
 /** The first level of an object schema in words: `scopes` (array), `customId` (string or null, optional). */
-function fields(schema: TSchema): string {
+function fields(schema: JsonSchema): string {
   const { properties = {}, required = [] } = schema as {
-    properties?: Record<string, TSchema>;
+    properties?: Record<string, JsonSchema>;
     required?: readonly string[];
   };
   const words = Object.entries(properties).map(
@@ -152,8 +153,8 @@ function fields(schema: TSchema): string {
   return words.join(', ') || typeWords(schema);
 }
 
-function typeWords(schema: TSchema): string {
-  const { type, anyOf } = schema as { type?: string; anyOf?: readonly TSchema[] };
+function typeWords(schema: JsonSchema): string {
+  const { type, anyOf } = schema as { type?: string; anyOf?: readonly JsonSchema[] };
   return type ?? anyOf?.map(typeWords).join(' or ') ?? 'any';
 }
 

@@ -59,6 +59,8 @@ export const ERRORS = {
   IdentityNotOwned:      { status: 401, code: 'IdentityNotOwned', message: "Provided identity doesn't belong to the resource.", raisedBy: 'action' },
   IdentityNotFound:      { status: 404, code: 'IdentityNotFound', message: 'Provided identity does not exist.', raisedBy: 'action' },
   TokensValidFromInvalid:{ status: 400, code: 'ValidationError', message: 'TokensValidFrom must be an RFC 3339 instant.', target: 'tokensValidFrom', raisedBy: 'action' },
+  PageSizeOutOfRange:    { status: 400, code: 'ValidationError', message: 'PageSize must be a whole number from 1 to {most}.', target: 'pageSize', raisedBy: 'action' },
+  ContinuationInvalid:   { status: 400, code: 'ValidationError', message: 'The continuation is none that a page of this list gave.', target: 'continuation', raisedBy: 'action' },
 
   // Resources.
   ResourceNameInvalid:   { status: 400, code: 'InvalidResourceName', message: 'A resource name has 1 to 63 letters, digits, hyphens or underscores.', target: 'name', raisedBy: 'action' },
@@ -75,6 +77,12 @@ export const ERRORS = {
   DataLocationFixed:     { status: 409, code: 'PropertyChangeNotAllowed', message: 'The property dataLocation cannot be changed.', target: 'properties.dataLocation', raisedBy: 'action' },
   PlaceTaken:            { status: 409, code: 'NameNotAvailable', message: "The name '{name}' is taken.", target: 'name', raisedBy: 'action' },
   KeyTypeInvalid:        { status: 400, code: 'InvalidKeyType', message: 'The keyType must be Primary or Secondary.', target: 'keyType', raisedBy: 'action' },
+
+  // Care for the store.
+  BackupUnsupported:     { status: 400, code: 'BackupUnsupported', message: 'This store is not backed up by this server: {why}.', raisedBy: 'action' },
+  BackupRunning:         { status: 409, code: 'BackupRunning', message: 'A backup is being made. Try again when it is done.', raisedBy: 'action' },
+  BackupFailed:          { status: 500, code: 'BackupFailed', message: 'The backup could not be written ({why}); the store itself is unharmed.', raisedBy: 'action' },
+  RollbackNotAccepted:   { status: 400, code: 'RollbackNotAccepted', message: 'Recovery ends every token issued so far; it needs acceptRollback to be true.', target: 'acceptRollback', raisedBy: 'action' },
 
   // Ours.
   TooManyRequests:       { status: 429, code: 'TooManyRequests', message: 'Too many requests. Try again later.', raisedBy: 'door', retryAfter: 1 },

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Backups } from './backup/backups.ts';
+import { Recovery } from './backup/recovery.ts';
 import { certificatesFromFiles } from './certificates/certificate-files.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
+import { dataFolder } from './data-folder.ts';
 import { Doorkeeper } from './http/doorkeeper.ts';
 import { SignatureVerifier } from './http/hmac.ts';
 import { listen, type TlsIdentity } from './http/listen.ts';
@@ -12,8 +13,8 @@ import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
+import { FIRST_SUBSCRIPTION } from './management/communication-service.ts';
 import { CommunicationServices } from './management/communication-services.ts';
-import { FIRST_SUBSCRIPTION } from './management/management-routes.ts';
 import { ManagementStore } from './management/management-store.ts';
 import { type Log, openLog } from './monitoring/log.ts';
 import { OPEN_METRICS } from './monitoring/metrics.ts';
@@ -28,12 +29,12 @@ import { Revocations } from './revocation/revocations.ts';
 import { routeList } from './routes.ts';
 import { keyEncryptionKey } from './secrets/kek.ts';
 import { KeyRing } from './secrets/key-ring.ts';
-import { type Settings, SettingsError } from './settings.ts';
+import type { Settings } from './settings.ts';
 import { checkClock, checkMark, checkNoWellKnownKey, checkSettings, noteClock } from './start-checks.ts';
 import { Health } from './status/health.ts';
 import type { Database } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
-import { openSqlite } from './storage/sqlite.ts';
+import { openDatabase } from './storage/open-database.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
 import { SigningKeys } from './tokens/signing-keys.ts';
@@ -97,7 +98,6 @@ export async function startServer(
     if (mode === 'production') await checkClock(db, clock);
     const keyRing = await KeyRing.open(db, kek, clock.now());
 
-    const log_ = new RevocationStore(db);
     const lifetimes = {
       shortest: settings.tokenMinutesShortest,
       longest: settings.tokenMinutesLongest,
@@ -105,12 +105,12 @@ export async function startServer(
     };
     const tokenMs = lifetimes.longest * MINUTE_MS;
     const revocations = new Revocations(
-      { store: log_, writer: db.writer, clock, events, sleep },
+      { store: new RevocationStore(db), writer: db.writer, clock, events, sleep },
       { nodeId: randomUUID(), exclusive: db.exclusive, leaseMs: settings.leaseMs, windowMs: tokenMs + 60 * MINUTE_MS },
     );
-    const resources = new Resources({ db, store: new ResourceStore(), log: log_, revocations, keyRing, clock });
+    const resources = new Resources({ db, store: new ResourceStore(), revocations, keyRing, clock });
     const keys = new SigningKeys(
-      { db, store: new SigningKeyStore(), log: log_, revocations, keyRing, clock, events },
+      { db, store: new SigningKeyStore(), revocations, keyRing, clock, events },
       {
         algorithm: settings.signingAlgorithm,
         rsaBits: settings.signingRsaBits,
@@ -125,10 +125,9 @@ export async function startServer(
     else checkNoWellKnownKey(resources);
 
     const address = { issuer: settings.publicUrl ?? '' }; // with port 0 the port is known only once it is open
-    const identityStore = new IdentityStore();
-    const identities = new Identities({ db, store: identityStore, revocations, clock, events });
+    const identities = new Identities({ db, store: new IdentityStore(), revocations, clock, events });
     const tokens = new AccessTokens(
-      { db, store: new TokenStore(), identities, identityStore, resources, keys, revocations, clock, events },
+      { db, store: new TokenStore(), identities, resources, keys, revocations, clock, events },
       { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
     );
     const services = new CommunicationServices({ db, store: new ManagementStore(), resources, clock });
@@ -153,6 +152,9 @@ export async function startServer(
             tokens,
             keys,
             services,
+            backups: new Backups({ db, folder, clock, events }),
+            recovery: new Recovery({ revocations, keys, events }),
+            isOperator: (secret) => operatorSecret.matches(secret),
             lifetimes,
             issuer: () => address.issuer,
             health,
@@ -163,7 +165,7 @@ export async function startServer(
         ),
         doorkeeper: new Doorkeeper({
           mode,
-          allowedHosts: settings.allowedHosts,
+          allowedHosts: allowedHosts(settings),
           allowedOrigins: settings.allowedOrigins,
           trustedProxies: settings.trustedProxies,
         }),
@@ -234,43 +236,6 @@ async function unwind(undo: (() => Promise<void> | void)[]): Promise<void> {
   for (const step of undo.splice(0).reverse()) await step();
 }
 
-/** Makes the data folder. @returns undefined when nothing is to be kept */
-function dataFolder({ data, databaseUrl, mode }: Settings): string | undefined {
-  if (data === ':memory:') {
-    if (mode === 'production' && databaseUrl === undefined)
-      throw new SettingsError('LINARITE_DATA must be a folder in production mode, not :memory:');
-    return undefined;
-  }
-  const folder = resolve(data);
-  try {
-    makeFolder(folder);
-  } catch (cause) {
-    throw new SettingsError(
-      `LINARITE_DATA names a folder that cannot be made: ${folder} (${(cause as NodeJS.ErrnoException).code})`,
-    );
-  }
-  return folder;
-}
-
-/** Node's own recursive way never returns where a folder exists but takes no entries, as under /proc. */
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && statSync(folder).isDirectory()) return;
-    if (code !== 'ENOENT' || existsSync(dirname(folder))) throw cause;
-    makeFolder(dirname(folder));
-    mkdirSync(folder, { mode: 0o700 });
-  }
-}
-
-async function openDatabase({ databaseUrl }: Settings, folder: string | undefined): Promise<Database> {
-  if (databaseUrl === undefined) return openSqlite(folder === undefined ? ':memory:' : join(folder, 'linarite.db'));
-  const { openPostgres } = await import('./storage/postgres.ts'); // its driver is loaded where it is needed only
-  return openPostgres(databaseUrl);
-}
-
 interface Certificates {
   tls: TlsIdentity | undefined;
   caPem: string | undefined;
@@ -295,6 +260,12 @@ async function tlsIdentity(settings: Settings, folder: string | undefined, clock
     caPath: own.caPath,
     dispose: () => own.dispose(),
   };
+}
+
+/** Names to answer for beside those of this machine. In production mode an empty list means any. */
+function allowedHosts({ mode, allowedHosts: listed, publicUrl }: Settings): string[] {
+  if (publicUrl === undefined || (mode === 'production' && listed.length === 0)) return [...listed];
+  return [...listed, new URL(publicUrl).hostname];
 }
 
 /** Which issuers a token of ours may name. In dev mode the port changes from start to start; the keys tell who made it. */
@@ -339,12 +310,13 @@ interface ChoreParts {
 /** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
 function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
   const { settings, folder, db, clock, events, keys, identities, resources, setTls } = parts;
+  const stopping = new AbortController();
   const chores: [string, () => Promise<void>][] = [
     ['rotating signing keys', () => keys.rotate()],
     [
       'removing identities of deleted resources',
       async () => {
-        for (const id of await resources.unfinishedDeletions()) await identities.removeAllOf(id);
+        for (const id of await resources.unfinishedDeletions()) await identities.removeAllOf(id, stopping.signal);
       },
     ],
     [
@@ -378,6 +350,7 @@ function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
   const timer = setInterval(() => (running = running.then(runAll)), MINUTE_MS).unref();
   return {
     async stop() {
+      stopping.abort();
       clearTimeout(first);
       clearInterval(timer);
       await running;

@@ -1,5 +1,5 @@
-import { isLoopback } from './http/loopback.ts';
 import type { Clock } from './lib/clock.ts';
+import { isLoopback } from './lib/loopback.ts';
 import type { Resources } from './resources/resources.ts';
 import { type Settings, SettingsError } from './settings.ts';
 import { type Database, StoreError } from './storage/database.ts';

@@ -1,114 +1,24 @@
-import { parseArgs } from 'node:util';
-import { trustLines } from '../certificates/trust-lines.ts';
-import { openLog } from '../monitoring/log.ts';
-import { type Server, startServer } from '../server.ts';
-import { readSettings, type Settings, SettingsError, settingsHelp } from '../settings.ts';
-import { StoreError } from '../storage/database.ts';
 import { VERSION } from '../version.ts';
 
-const STOPPED = 0;
-const FAILED = 1;
-const WRONG_USE = 2;
-
-const HELP = `linarite ${VERSION}: user identities and access tokens, compatible with the Azure Communication Services API
-
-Usage: linarite [serve]       run the server until SIGINT or SIGTERM
-       linarite --help        this page
-       linarite --version     the release
-
-Exit status: 0 stopped as asked, 1 failed while running, 2 wrong usage or settings.
-
-Settings, as environment variables:
-`;
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Runs a command line.
+ * Runs a command line. What a command needs is loaded when it is known which one: `--version` loads nothing, and the
+ * server does not load the command parser.
  * @returns the exit code
  */
-export async function run(
-  args: readonly string[],
-  environment: Readonly<Record<string, string | undefined>>,
-): Promise<number> {
-  let command: ReturnType<typeof readArguments>;
-  try {
-    command = readArguments(args);
-  } catch (cause) {
-    return complain(`${(cause as Error).message.split('. ')[0]}; see --help`, WRONG_USE);
+export async function run(args: readonly string[], environment: Environment): Promise<number> {
+  const [first = 'serve', ...more] = args;
+  if (more.length === 0) {
+    if (first === '--version' || first === '-V') {
+      process.stdout.write(`${VERSION}\n`);
+      return 0;
+    }
+    if (first === 'serve') {
+      const { serve } = await import('./serve.ts');
+      return serve(environment);
+    }
   }
-  if (command.help) {
-    process.stdout.write(`${HELP}${settingsHelp()}\n`);
-    return STOPPED;
-  }
-  if (command.version) {
-    process.stdout.write(`${VERSION}\n`);
-    return STOPPED;
-  }
-  return serve(environment);
-}
-
-function readArguments(args: readonly string[]): { help: boolean; version: boolean } {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'V' } },
-  });
-  const [command = 'serve', ...more] = positionals;
-  if (command !== 'serve' || more.length > 0) throw new Error(`there is no command '${positionals.join(' ')}'`);
-  return { help: values.help ?? false, version: values.version ?? false };
-}
-
-async function serve(environment: Readonly<Record<string, string | undefined>>): Promise<number> {
-  // From the first moment on, so that a signal during the start is not lost.
-  const signal = Promise.withResolvers<void>();
-  let firstAt: number | undefined;
-  const onSignal = (): void => {
-    signal.resolve();
-    firstAt ??= performance.now();
-    // Whoever asks twice does not want to wait; npm passing on what the terminal sent to everybody is not asking twice.
-    if (performance.now() - firstAt > 1000) process.exit(FAILED);
-  };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-
-  let settings: Settings;
-  let server: Server;
-  try {
-    settings = readSettings(environment);
-    const log = openLog(settings);
-    process.on('exit', () => log.flushSync());
-    process.on('uncaughtException', (cause) => {
-      log.write('fatal', 'unexpected', { cause });
-      process.exit(FAILED);
-    });
-    server = await startServer(settings, { log });
-  } catch (cause) {
-    if (cause instanceof SettingsError) return complain(cause.message, WRONG_USE);
-    if (cause instanceof StoreError) return complain(cause.message, FAILED);
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE')
-      return complain(`${message}: stop what listens there, or set LINARITE_PORT (0 takes any free one)`, FAILED);
-    if (code !== undefined) return complain(message, FAILED);
-    throw cause;
-  }
-  process.stdout.write(readyBlock(settings, server));
-  await signal.promise;
-  await server.close();
-  return STOPPED;
-}
-
-function complain(message: string, code: number): number {
-  process.stderr.write(`linarite: ${message}\n`);
-  return code;
-}
-
-/** What a person needs first, printed once the server answers. */
-function readyBlock({ mode }: Settings, { endpoint, connectionString, caPath }: Server): string {
-  const lines = [`Linarite ${VERSION} is ready in ${mode} mode.`, `Endpoint: ${endpoint}`];
-  if (connectionString !== undefined) lines.push(`Connection string: ${connectionString}`);
-  if (caPath !== undefined) {
-    lines.push(`CA certificate: ${caPath}`, '', 'Trust it in one shell, never in the whole system:');
-    const rows = trustLines(caPath, endpoint);
-    const width = Math.max(...rows.map(({ client }) => client.length));
-    for (const { client, line } of rows) lines.push(`  ${client.padEnd(width)}  ${line}`);
-  }
-  return `${lines.join('\n')}\n`;
+  const { runProgram } = await import('./program.ts');
+  return runProgram(args, environment);
 }

@@ -1,7 +1,6 @@
-import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
 import { ServiceError } from '../errors.ts';
 import type { BodyKind } from './route.ts';
+import type { Schema } from './schema.ts';
 import type { WireRequest } from './wire.ts';
 
 /** Reads a body of one shape. */
@@ -13,13 +12,11 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * Makes the reader of a route's bodies. A body that is empty, or JSON `null`, is an object without members: clients that
  * have nothing to say send any of the three under `application/json`.
  */
-export function bodyReader({ schema, kind }: { schema: TSchema; kind: BodyKind }): BodyReader {
-  // Compiled at the first request, not at the start: most processes use few of the routes.
-  let checker: ReturnType<typeof Compile> | undefined;
+export function bodyReader({ schema, kind }: { schema: Schema; kind: BodyKind }): BodyReader {
   return (request, bytes) => {
     const value = (bytes.length === 0 ? undefined : PARSERS[kind](request, bytes)) ?? {};
-    checker ??= Compile(schema);
-    if (!checker.Check(value)) throw complaint(schema, value as Record<string, unknown>);
+    const misfit = schema.misfit(value);
+    if (misfit) throw complaint(misfit, value as Record<string, unknown>);
     return value;
   };
 }
@@ -67,14 +64,7 @@ export function requireNoEncoding(request: WireRequest): void {
  * Says what the original says when it cannot bind a body: the first field, in Pascal case, that is missing or not valid.
  * Finds it by checking field by field; the library's own list of errors walks all of a long array, for seconds.
  */
-function complaint(schema: TSchema, value: Record<string, unknown>): ServiceError {
-  const { properties = {}, required = [] } = schema as {
-    properties?: Record<string, TSchema>;
-    required?: readonly string[];
-  };
-  const isWrong = ([name, property]: [string, TSchema]): boolean =>
-    Object.hasOwn(value, name) ? !Compile(property).Check(value[name]) : required.includes(name);
-  const [name] = Object.entries(properties).find(isWrong) ?? [''];
+function complaint([name = '']: readonly string[], value: Record<string, unknown>): ServiceError {
   const field = pascal(name);
   const isAbsent = !Object.hasOwn(value, name) || value[name] === null;
   return new ServiceError(isAbsent ? 'FieldMissing' : 'FieldMalformed', { target: field, values: { field } });

@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.ts';
-import { isLoopback } from './loopback.ts';
+import { isLoopback } from '../lib/loopback.ts';
 import type { Access, Reply, Route } from './route.ts';
 import type { WireRequest } from './wire.ts';
 

@@ -3,8 +3,8 @@ import type { KeySlot, ResourceId, ServiceCaller } from '../callers.ts';
 import { type Reason, ServiceError } from '../errors.ts';
 import { fromBase64, sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
+import { isLoopback } from '../lib/loopback.ts';
 import { parseHttpDate } from './http-date.ts';
-import { isLoopback } from './loopback.ts';
 import type { WireRequest } from './wire.ts';
 
 /** Who may have signed: a resource with its keys. */

@@ -1,6 +1,6 @@
-import type { Static, TSchema } from 'typebox';
 import type { Caller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '../callers.ts';
 import type { Capability } from '../capabilities/tables.ts';
+import type { Schema, Shape } from './schema.ts';
 import type { ApiVersion } from './versions.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -58,9 +58,9 @@ export interface Route {
   /** Api-versions that define the route, oldest first; undefined for routes of ours that have none. */
   readonly versions?: readonly ApiVersion[];
   readonly access: Access;
-  readonly body?: { readonly schema: TSchema; readonly kind: BodyKind };
+  readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
   /** The success statuses and the shape of their bodies, for the reference. */
-  readonly answers: { readonly [status: number]: TSchema | 'nothing' | 'text' };
+  readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' };
   readonly summary: string;
   handle(input: {
     caller: Caller;
@@ -75,7 +75,7 @@ export interface Route {
 export function route<
   const At extends `${Method} /${string}`,
   const A extends Access,
-  S extends TSchema,
+  S extends Schema,
   V extends readonly ApiVersion[] | undefined = undefined,
 >(
   entry: Omit<Route, 'at' | 'access' | 'body' | 'versions' | 'handle'> & {
@@ -83,7 +83,7 @@ export function route<
     at: At;
     access: A;
     body?: { schema: S; kind: BodyKind };
-    handle(input: RouteInput<A, At, Static<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
+    handle(input: RouteInput<A, At, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },
 ): Route {
   return entry as unknown as Route; // the one cast that lets a list hold routes of different types

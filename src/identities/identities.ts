@@ -3,7 +3,8 @@ import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Revocations } from '../revocation/revocations.ts';
-import type { Database, Rows } from '../storage/database.ts';
+import type { Database } from '../storage/database.ts';
+import type { Rows } from '../storage/sql.ts';
 import { type Identity, identityIdMaker, namesNoResource } from './identity.ts';
 import type { IdentityStore } from './identity-store.ts';
 
@@ -43,18 +44,15 @@ export class Identities {
       const existing = customId === undefined ? undefined : await store.findByCustomId(tx, resourceId, customId);
       if (existing) return existing;
       const id = this.#newId(resourceId, createdAtMs);
-      const fresh = await store.insert(tx, {
-        resource_id: resourceId,
-        id,
-        custom_id: customId ?? null,
-        created_at: createdAtMs,
-        last_token_issued_at: null,
-        revoked_seq: 0,
-        tokens_valid_from: null,
-      });
+      const fresh = await store.insert(tx, { resourceId, id, customId, createdAtMs });
       if (fresh) return { id, resourceId, customId, createdAtMs, lastTokenIssuedAtMs: undefined };
       // Somebody else was faster with the custom id, or (once in a great while) with the id: look again.
     }
+  }
+
+  /** Notes, within a transaction, when an identity was last given a token. */
+  noteTokenIn(tx: Rows, resourceId: ResourceId, id: IdentityId, atMs: number): Promise<void> {
+    return this.#uses.store.setLastTokenIssuedAt(tx, resourceId, id, atMs);
   }
 
   /** @throws ServiceError `IdentityNotFound` */
@@ -62,6 +60,24 @@ export class Identities {
     const identity = await this.#uses.store.find(this.#uses.db.rows, caller.resourceId, id);
     if (!identity) throw absent(id);
     return identity;
+  }
+
+  /**
+   * Lists identities by id, a page at a time.
+   * @returns a page, and what to begin the next one after; undefined when there is none
+   */
+  async list(
+    { resourceId }: ServiceCaller,
+    { size, after, customId }: { size: number; after: IdentityId | undefined; customId: string | undefined },
+  ): Promise<{ page: Identity[]; next: IdentityId | undefined }> {
+    const { db, store } = this.#uses;
+    if (customId !== undefined) {
+      const found = await store.findByCustomId(db.rows, resourceId, customId);
+      return { page: found ? [found] : [], next: undefined };
+    }
+    const found = await store.page(db.rows, resourceId, after, size + 1); // one more tells whether there is another page
+    const page = found.slice(0, size);
+    return { page, next: found.length > size ? page.at(-1)?.id : undefined };
   }
 
   /** Makes every token issued so far for the identity worthless. @throws ServiceError `IdentityNotFound` */
@@ -104,10 +120,13 @@ export class Identities {
     });
   }
 
-  /** Removes every identity of a deleted resource, in steps that let others write in between. */
-  async removeAllOf(resourceId: ResourceId): Promise<void> {
+  /** Removes every identity of a deleted resource, in steps that let others write in between, until it is told to stop. */
+  async removeAllOf(resourceId: ResourceId, stop: AbortSignal): Promise<void> {
     const { db, store } = this.#uses;
-    while ((await db.writer.write((tx) => store.deleteSome(tx, resourceId, MOST_PER_SWEEP))) === MOST_PER_SWEEP);
+    let removed: number;
+    do {
+      removed = await db.writer.write((tx) => store.deleteSome(tx, resourceId, MOST_PER_SWEEP));
+    } while (removed === MOST_PER_SWEEP && !stop.aborted);
   }
 }
 

@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import { ServiceError } from '../errors.ts';
 import { created, noContent, ok, type Route, route } from '../http/route.ts';
+import { int32, listOf, maybe, object, optional, text } from '../http/schema.ts';
 import { isBefore, versions } from '../http/versions.ts';
 import { parseInstant, sevenDigits, wholeSeconds } from '../lib/instants.ts';
 import type { AccessTokens } from '../tokens/access-tokens.ts';
@@ -15,25 +15,23 @@ const FIRST = versions('2020-07-20-preview1', '2020-07-20-preview2');
 const SINCE_SECOND = versions('2021-02-22-preview1');
 
 // Clients that were given nothing send null, [] or no member at all.
-const CreateBody = Type.Object({
-  createTokenWithScopes: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])),
-  expiresInMinutes: Type.Optional(
-    Type.Union([Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }), Type.Null()]),
-  ),
-  customId: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+const CreateBody = object({
+  createTokenWithScopes: optional(listOf(text())),
+  expiresInMinutes: optional(int32()),
+  customId: optional(text()),
 });
 
-const ValidFromBody = Type.Object({ tokensValidFrom: Type.String() });
+const ValidFromBody = object({ tokensValidFrom: text() });
 
-const IdentityShape = Type.Object({
-  customId: Type.Optional(Type.String()),
-  lastTokenIssuedAt: Type.Optional(Type.String({ format: 'date-time' })),
-  id: Type.String(),
+const IdentityShape = object({
+  customId: maybe(text()),
+  lastTokenIssuedAt: maybe(text({ format: 'date-time' })),
+  id: text(),
 });
 
-const CreatedShape = Type.Object({
+const CreatedShape = object({
   identity: IdentityShape,
-  accessToken: Type.Optional(Type.Object({ token: Type.String(), expiresOn: Type.String({ format: 'date-time' }) })),
+  accessToken: maybe(object({ token: text(), expiresOn: text({ format: 'date-time' }) })),
 });
 
 /** Only identities with a custom id show more than their id. */
@@ -53,7 +51,7 @@ export const identityRoutes = (identities: Identities, tokens: AccessTokens, lif
     versions: ALL,
     access: { caller: 'service' },
     body: { schema: CreateBody, kind: 'json' },
-    answers: { 201: CreatedShape, 200: Type.Object({ id: Type.String() }) },
+    answers: { 201: CreatedShape, 200: object({ id: text() }) },
     async handle({ caller, body, version }) {
       if (FIRST.includes(version)) return ok({ id: (await identities.create(caller)).id });
 

@@ -1,115 +1,81 @@
-import type { Selectable } from 'kysely';
 import type { IdentityId, ResourceId } from '../callers.ts';
-import type { Rows, Tables } from '../storage/database.ts';
-import { Prepared } from '../storage/prepared.ts';
+import type { IdentityRow } from '../storage/database.ts';
+import { type Rows, sql } from '../storage/sql.ts';
 import type { Identity } from './identity.ts';
 
-type Row = Selectable<Tables['identities']>;
-
-const INSERT = new Prepared<Row, Row[keyof Row][]>((rows) =>
-  rows
-    .insertInto('identities')
-    .values({
-      resource_id: '' as ResourceId,
-      id: '' as IdentityId,
-      custom_id: '',
-      created_at: 0,
-      last_token_issued_at: 0,
-      revoked_seq: 0,
-      tokens_valid_from: 0,
-    })
-    .onConflict((conflict) => conflict.doNothing())
-    .compile(),
-);
+const COLUMNS = sql`resource_id, id, custom_id, created_at, last_token_issued_at`;
 
 export class IdentityStore {
   /** @returns false when the id, or the custom id, is taken */
-  async insert(tx: Rows, row: Row): Promise<boolean> {
-    const done = await INSERT.run(tx, [
-      row.resource_id,
-      row.id,
-      row.custom_id,
-      row.created_at,
-      row.last_token_issued_at,
-      row.revoked_seq,
-      row.tokens_valid_from,
-    ]);
-    return done.numAffectedRows === 1n;
+  async insert(
+    tx: Rows,
+    { resourceId, id, customId, createdAtMs }: Omit<Identity, 'lastTokenIssuedAtMs'>,
+  ): Promise<boolean> {
+    const written = await tx.run(sql`
+      insert into identities
+        (resource_id, id, custom_id, created_at, last_token_issued_at, revoked_seq, tokens_valid_from)
+      values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, 0, null)
+      on conflict do nothing`);
+    return written === 1;
   }
 
   async find(rows: Rows, resourceId: ResourceId, id: IdentityId): Promise<Identity | undefined> {
-    const row = await rows
-      .selectFrom('identities')
-      .selectAll()
-      .where('resource_id', '=', resourceId)
-      .where('id', '=', id)
-      .executeTakeFirst();
+    const row = await rows.first<IdentityRow>(
+      sql`select ${COLUMNS} from identities where resource_id = ${resourceId} and id = ${id}`,
+    );
     return row && fromRow(row);
   }
 
   async findByCustomId(rows: Rows, resourceId: ResourceId, customId: string): Promise<Identity | undefined> {
-    const row = await rows
-      .selectFrom('identities')
-      .selectAll()
-      .where('resource_id', '=', resourceId)
-      .where('custom_id', '=', customId)
-      .executeTakeFirst();
+    const row = await rows.first<IdentityRow>(
+      sql`select ${COLUMNS} from identities where resource_id = ${resourceId} and custom_id = ${customId}`,
+    );
     return row && fromRow(row);
+  }
+
+  /** Up to `limit` identities of a resource in the order of their ids. Each page costs the same, however many went before. */
+  async page(rows: Rows, resourceId: ResourceId, after: IdentityId | undefined, limit: number): Promise<Identity[]> {
+    const found = await rows.all<IdentityRow>(sql`
+      select ${COLUMNS} from identities
+      where resource_id = ${resourceId} and id > ${after ?? ''} order by id limit ${limit}`);
+    return found.map(fromRow);
   }
 
   /** Notes that all tokens from before a position are void. @returns false when there is no such identity */
   async setRevoked(tx: Rows, resourceId: ResourceId, id: IdentityId, seq: number): Promise<boolean> {
-    const done = await tx
-      .updateTable('identities')
-      .set({ revoked_seq: seq })
-      .where('resource_id', '=', resourceId)
-      .where('id', '=', id)
-      .executeTakeFirst();
-    return done.numUpdatedRows === 1n;
+    const written = await tx.run(
+      sql`update identities set revoked_seq = ${seq} where resource_id = ${resourceId} and id = ${id}`,
+    );
+    return written === 1;
   }
 
   async setValidFrom(tx: Rows, resourceId: ResourceId, id: IdentityId, validFromMs: number): Promise<boolean> {
-    const done = await tx
-      .updateTable('identities')
-      .set({ tokens_valid_from: validFromMs })
-      .where('resource_id', '=', resourceId)
-      .where('id', '=', id)
-      .executeTakeFirst();
-    return done.numUpdatedRows === 1n;
+    const written = await tx.run(
+      sql`update identities set tokens_valid_from = ${validFromMs} where resource_id = ${resourceId} and id = ${id}`,
+    );
+    return written === 1;
   }
 
   async setLastTokenIssuedAt(tx: Rows, resourceId: ResourceId, id: IdentityId, atMs: number): Promise<void> {
-    await tx
-      .updateTable('identities')
-      .set({ last_token_issued_at: atMs })
-      .where('resource_id', '=', resourceId)
-      .where('id', '=', id)
-      .execute();
+    await tx.run(
+      sql`update identities set last_token_issued_at = ${atMs} where resource_id = ${resourceId} and id = ${id}`,
+    );
   }
 
   async delete(tx: Rows, resourceId: ResourceId, id: IdentityId): Promise<boolean> {
-    const done = await tx
-      .deleteFrom('identities')
-      .where('resource_id', '=', resourceId)
-      .where('id', '=', id)
-      .executeTakeFirst();
-    return done.numDeletedRows === 1n;
+    return (await tx.run(sql`delete from identities where resource_id = ${resourceId} and id = ${id}`)) === 1;
   }
 
   /** Removes up to `limit` identities of a resource. @returns how many */
-  async deleteSome(tx: Rows, resourceId: ResourceId, limit: number): Promise<number> {
-    const done = await tx
-      .deleteFrom('identities')
-      .where('resource_id', '=', resourceId)
-      .where('id', 'in', (rows) =>
-        rows.selectFrom('identities').select('id').where('resource_id', '=', resourceId).limit(limit),
-      )
-      .executeTakeFirst();
-    return Number(done.numDeletedRows);
+  deleteSome(tx: Rows, resourceId: ResourceId, limit: number): Promise<number> {
+    return tx.run(sql`
+      delete from identities
+      where resource_id = ${resourceId}
+        and id in (select id from identities where resource_id = ${resourceId} limit ${limit})`);
   }
 }
 
-const fromRow = (row: Row): Identity => ({
+const fromRow = (row: IdentityRow): Identity => ({
   id: row.id,
   resourceId: row.resource_id,
   customId: row.custom_id ?? undefined,

@@ -42,6 +42,24 @@ export function customId(text: string): string {
   return text;
 }
 
+const PAGE_SIZE = { usual: 100, most: 1000 };
+
+/** Reads how many identities a page may have. @throws ServiceError `PageSizeOutOfRange` */
+export function pageSize(text: string | null): number {
+  if (text === null) return PAGE_SIZE.usual;
+  const size = Number(text);
+  if (!/^\d{1,4}$/.test(text) || size < 1 || size > PAGE_SIZE.most)
+    throw new ServiceError('PageSizeOutOfRange', { values: { most: PAGE_SIZE.most } });
+  return size;
+}
+
+/** Reads where a page begins: after the last id of the page before. @throws ServiceError `ContinuationInvalid` */
+export function pageStart(text: string | null): IdentityId | undefined {
+  if (text === null) return undefined;
+  if (!/^8:[\w:.-]{1,250}$/.test(text)) throw new ServiceError('ContinuationInvalid');
+  return text as IdentityId;
+}
+
 const EPOCH_MS = Date.UTC(2020, 0, 1, 8);
 
 /**

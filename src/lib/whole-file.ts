@@ -39,8 +39,8 @@ async function writeAndSync(handle: FileHandle, text: string, mode: number): Pro
   await handle.sync();
 }
 
-/** Makes the new names last. Windows has no such call, and does without. */
-async function syncFolder(folder: string): Promise<void> {
+/** Makes new names last. Windows has no such call, and does without. */
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
   await handle.sync().finally(() => handle.close());

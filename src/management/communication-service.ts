@@ -25,8 +25,8 @@ export interface CommunicationService extends Place {
 
 export interface ManagedIdentity {
   readonly type: string;
-  readonly principalId?: string;
-  readonly tenantId?: string;
+  readonly principalId?: string | undefined;
+  readonly tenantId?: string | undefined;
   readonly userAssignedIdentities?: unknown;
 }
 
@@ -37,6 +37,9 @@ export interface ResourceGroup {
   readonly tags: Readonly<Record<string, string>>;
   readonly createdAtMs: number;
 }
+
+/** The subscription that dev mode puts its resource into. */
+export const FIRST_SUBSCRIPTION = '5e1f0057-0000-4000-8000-000000000001';
 
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

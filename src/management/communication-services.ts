@@ -44,14 +44,14 @@ export class CommunicationServices {
   }
 
   list(subscriptionId: string): Promise<CommunicationService[]> {
-    return this.#uses.store.services(this.#uses.db.rows, { subscriptionId });
+    return this.#uses.store.services(this.#uses.db.rows, subscriptionId);
   }
 
   /** @throws ServiceError `ResourceGroupNotFound` */
   async listInGroup(place: Place): Promise<CommunicationService[]> {
     await this.getGroup(place);
     const { subscriptionId, group } = place;
-    return this.#uses.store.services(this.#uses.db.rows, { subscriptionId, groupKey: nameKey(group) });
+    return this.#uses.store.servicesInGroup(this.#uses.db.rows, subscriptionId, nameKey(group));
   }
 
   /** @throws ServiceError `ServiceNotFound`, `ResourceGroupNotFound` */
@@ -149,7 +149,7 @@ export class CommunicationServices {
     const { db, store } = this.#uses;
     const groupKey = nameKey(group);
     if (!(await store.group(db.rows, subscriptionId, groupKey))) return false;
-    for (const { resourceId } of await store.services(db.rows, { subscriptionId, groupKey }))
+    for (const { resourceId } of await store.servicesInGroup(db.rows, subscriptionId, groupKey))
       await this.#delete(resourceId);
     await db.writer.write((tx) => store.deleteGroup(tx, subscriptionId, groupKey));
     return true;

@@ -1,11 +1,12 @@
-import Type from 'typebox';
 import { KEY_SLOTS } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { created, noContent, ok, type Reply, type Route, route } from '../http/route.ts';
+import { anything, listOf, maybe, object, optional, recordOf, type Shape, text, truth } from '../http/schema.ts';
 import { API_VERSIONS } from '../http/versions.ts';
 import { sevenDigits } from '../lib/instants.ts';
 import {
   type CommunicationService,
+  FIRST_SUBSCRIPTION,
   groupName,
   type Place,
   type ResourceGroup,
@@ -18,47 +19,44 @@ const SERVICES =
   '/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Communication/communicationServices';
 const VERSIONS = API_VERSIONS.management;
 
-const nullable = <T extends Parameters<typeof Type.Optional>[0]>(schema: T) =>
-  Type.Optional(Type.Union([schema, Type.Null()]));
+const Tags = recordOf(text());
 
-const Tags = Type.Record(Type.String(), Type.String());
-
-const Identity = Type.Object({
-  type: Type.String(),
-  principalId: Type.Optional(Type.String()),
-  tenantId: Type.Optional(Type.String()),
-  userAssignedIdentities: Type.Optional(Type.Unknown()),
+const Identity = object({
+  type: text(),
+  principalId: maybe(text()),
+  tenantId: maybe(text()),
+  userAssignedIdentities: maybe(anything()),
 });
 
-const ServiceBody = Type.Object({
-  location: nullable(Type.String()),
-  tags: nullable(Tags),
-  identity: nullable(Identity),
-  properties: nullable(
-    Type.Object({
-      dataLocation: nullable(Type.String()),
-      disableLocalAuth: nullable(Type.Boolean()),
-      linkedDomains: nullable(Type.Array(Type.String())),
-      publicNetworkAccess: nullable(Type.String()),
+const ServiceBody = object({
+  location: optional(text()),
+  tags: optional(Tags),
+  identity: optional(Identity),
+  properties: optional(
+    object({
+      dataLocation: optional(text()),
+      disableLocalAuth: optional(truth()),
+      linkedDomains: optional(listOf(text())),
+      publicNetworkAccess: optional(text()),
     }),
   ),
 });
 
-const ServiceShape = Type.Object({
-  id: Type.String(),
-  name: Type.String(),
-  type: Type.String(),
-  location: Type.String(),
+const ServiceShape = object({
+  id: text(),
+  name: text(),
+  type: text(),
+  location: text(),
 });
-const ListShape = Type.Object({ value: Type.Array(Type.Object({})) });
-const KeysShape = Type.Object({
-  primaryKey: Type.Optional(Type.String()),
-  secondaryKey: Type.Optional(Type.String()),
-  primaryConnectionString: Type.Optional(Type.String()),
-  secondaryConnectionString: Type.Optional(Type.String()),
+const ListShape = object({ value: listOf(object({})) });
+const KeysShape = object({
+  primaryKey: maybe(text()),
+  secondaryKey: maybe(text()),
+  primaryConnectionString: maybe(text()),
+  secondaryConnectionString: maybe(text()),
 });
-const GroupBody = Type.Object({ location: Type.String(), tags: nullable(Tags) });
-const GroupShape = Type.Object({ id: Type.String(), name: Type.String(), location: Type.String() });
+const GroupBody = object({ location: text(), tags: optional(Tags) });
+const GroupShape = object({ id: text(), name: text(), location: text() });
 
 interface Deployment {
   /** Endpoint of connection strings, with its trailing slash. */
@@ -84,22 +82,17 @@ const shownGroup = ({ subscriptionId, name, location, tags }: ResourceGroup) => 
 });
 
 /** What of a body is a wish; `null` and absent are the same. */
-function wishOf(body: {
-  location?: string | null;
-  tags?: Record<string, string> | null;
-  identity?: ServiceWish['identity'] | null;
-  properties?: Record<string, unknown> | null;
-}): ServiceWish {
+function wishOf(body: Shape<typeof ServiceBody>): ServiceWish {
   const { dataLocation, disableLocalAuth, linkedDomains, publicNetworkAccess } = body.properties ?? {};
   const others = Object.entries({ linkedDomains, publicNetworkAccess }).filter(
     ([, value]) => value !== undefined && value !== null,
   );
   return {
     location: body.location ?? undefined,
-    dataLocation: (dataLocation as string | null | undefined) ?? undefined,
+    dataLocation: dataLocation ?? undefined,
     tags: body.tags ?? undefined,
     identity: body.identity ?? undefined,
-    disableLocalAuth: (disableLocalAuth as boolean | null | undefined) ?? undefined,
+    disableLocalAuth: disableLocalAuth ?? undefined,
     properties: others.length > 0 ? Object.fromEntries(others) : undefined,
   };
 }
@@ -177,12 +170,12 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: 'POST /subscriptions/{subscription}/providers/Microsoft.Communication/checkNameAvailability',
       versions: VERSIONS,
       access: { caller: 'operator' },
-      body: { schema: Type.Object({ name: Type.String(), type: nullable(Type.String()) }), kind: 'json' },
+      body: { schema: object({ name: text(), type: optional(text()) }), kind: 'json' },
       answers: {
-        200: Type.Object({
-          nameAvailable: Type.Boolean(),
-          reason: Type.Optional(Type.String()),
-          message: Type.Optional(Type.String()),
+        200: object({
+          nameAvailable: truth(),
+          reason: maybe(text()),
+          message: maybe(text()),
         }),
       },
       async handle({ path, body }) {
@@ -276,7 +269,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `POST ${SERVICES}/{name}/regenerateKey`,
       versions: VERSIONS,
       access: { caller: 'operator' },
-      body: { schema: Type.Object({ keyType: Type.String() }), kind: 'json' },
+      body: { schema: object({ keyType: text() }), kind: 'json' },
       answers: { 200: KeysShape },
       async handle({ path, body }) {
         const slot = KEY_SLOTS.find((candidate) => candidate === body.keyType.toLowerCase());
@@ -291,8 +284,8 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `POST ${SERVICES}/{name}/linkNotificationHub`,
       versions: VERSIONS,
       access: { caller: 'operator' },
-      body: { schema: Type.Object({ resourceId: Type.String() }), kind: 'json' },
-      answers: { 200: Type.Object({ resourceId: Type.String() }) },
+      body: { schema: object({ resourceId: text() }), kind: 'json' },
+      answers: { 200: object({ resourceId: text() }) },
       async handle({ path, body }) {
         await services.get(...at(path));
         return ok({ resourceId: body.resourceId });
@@ -324,7 +317,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       summary: 'Gives a subscription. Any GUID is one.',
       at: 'GET /subscriptions/{subscription}',
       access: { caller: 'operator' },
-      answers: { 200: Type.Object({ subscriptionId: Type.String() }) },
+      answers: { 200: object({ subscriptionId: text() }) },
       handle: ({ path }) => ok(shownSubscription(subscriptionId(path.subscription))),
     }),
     route({
@@ -379,8 +372,6 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
   ];
 }
 
-/** The subscription that dev mode puts its resource into. */
-export const FIRST_SUBSCRIPTION = '5e1f0057-0000-4000-8000-000000000001';
 /** The directory that stands for the operator's. */
 export const OPERATOR_TENANT = '5e1f0057-0000-4000-8000-00000000007e';
 

@@ -1,92 +1,79 @@
-import type { Insertable, Selectable } from 'kysely';
 import type { KeySlot, ResourceId } from '../callers.ts';
-import type { Rows, Tables } from '../storage/database.ts';
-
-export type ResourceRow = Selectable<Tables['resources']>;
-export type AccessKeyRow = Selectable<Tables['access_keys']>;
+import type { AccessKeyRow, ResourceRow } from '../storage/database.ts';
+import { type Rows, sql } from '../storage/sql.ts';
 
 export class ResourceStore {
   /** Every living resource, oldest first. */
   living(rows: Rows): Promise<ResourceRow[]> {
-    return rows
-      .selectFrom('resources')
-      .selectAll()
-      .where('deleted_seq', 'is', null)
-      .orderBy('created_at')
-      .orderBy('id')
-      .execute();
+    return rows.all(sql`
+      select id, name, location, region, created_at, keys_disabled, deleted_seq
+      from resources where deleted_seq is null order by created_at, id`);
   }
 
   keys(rows: Rows): Promise<AccessKeyRow[]> {
-    return rows.selectFrom('access_keys').selectAll().execute();
+    return rows.all(sql`select resource_id, slot, version, sealed, changed_seq, created_at from access_keys`);
   }
 
-  async insert(tx: Rows, row: Insertable<Tables['resources']>): Promise<boolean> {
-    const done = await tx
-      .insertInto('resources')
-      .values(row)
-      .onConflict((conflict) => conflict.doNothing())
-      .executeTakeFirst();
-    return done.numInsertedOrUpdatedRows === 1n;
+  /** @returns false when the name, or the id, is taken */
+  async insert(
+    tx: Rows,
+    { id, name, location, region, created_at }: Omit<ResourceRow, 'keys_disabled' | 'deleted_seq'>,
+  ) {
+    const written = await tx.run(sql`
+      insert into resources (id, name, location, region, created_at, keys_disabled, deleted_seq)
+      values (${id}, ${name}, ${location}, ${region}, ${created_at}, 0, null)
+      on conflict do nothing`);
+    return written === 1;
   }
 
-  async insertKey(tx: Rows, row: Insertable<Tables['access_keys']>): Promise<void> {
-    await tx.insertInto('access_keys').values(row).execute();
+  async insertKey(
+    tx: Rows,
+    { resource_id, slot, version, sealed, changed_seq, created_at }: AccessKeyRow,
+  ): Promise<void> {
+    await tx.run(sql`
+      insert into access_keys (resource_id, slot, version, sealed, changed_seq, created_at)
+      values (${resource_id}, ${slot}, ${version}, ${sealed}, ${changed_seq}, ${created_at})`);
   }
 
   /** The version that a slot has now. */
   async keyVersion(tx: Rows, resourceId: ResourceId, slot: KeySlot): Promise<number | undefined> {
-    const row = await tx
-      .selectFrom('access_keys')
-      .select('version')
-      .where('resource_id', '=', resourceId)
-      .where('slot', '=', slot)
-      .executeTakeFirst();
+    const row = await tx.first<{ version: number }>(
+      sql`select version from access_keys where resource_id = ${resourceId} and slot = ${slot}`,
+    );
     return row?.version;
   }
 
-  async replaceKey(tx: Rows, row: Insertable<Tables['access_keys']>): Promise<void> {
-    await tx
-      .updateTable('access_keys')
-      .set({ version: row.version, sealed: row.sealed, changed_seq: row.changed_seq, created_at: row.created_at })
-      .where('resource_id', '=', row.resource_id)
-      .where('slot', '=', row.slot)
-      .execute();
+  async replaceKey(
+    tx: Rows,
+    { resource_id, slot, version, sealed, changed_seq, created_at }: AccessKeyRow,
+  ): Promise<void> {
+    await tx.run(sql`
+      update access_keys
+      set version = ${version}, sealed = ${sealed}, changed_seq = ${changed_seq}, created_at = ${created_at}
+      where resource_id = ${resource_id} and slot = ${slot}`);
   }
 
   async setKeysDisabled(tx: Rows, id: ResourceId, disabled: boolean): Promise<void> {
-    await tx
-      .updateTable('resources')
-      .set({ keys_disabled: Number(disabled) })
-      .where('id', '=', id)
-      .execute();
+    await tx.run(sql`update resources set keys_disabled = ${Number(disabled)} where id = ${id}`);
   }
 
   /** Marks a resource deleted, frees its name and destroys its keys. @returns false when it was not there */
   async delete(tx: Rows, id: ResourceId, seq: number): Promise<boolean> {
-    const done = await tx
-      .updateTable('resources')
-      .set({ deleted_seq: seq, name: id }) // its GUID is a name that nobody else can have
-      .where('id', '=', id)
-      .where('deleted_seq', 'is', null)
-      .executeTakeFirst();
-    if (done.numUpdatedRows !== 1n) return false;
-    await tx.deleteFrom('access_keys').where('resource_id', '=', id).execute();
+    // Its GUID is a name that nobody else can have.
+    const written = await tx.run(
+      sql`update resources set deleted_seq = ${seq}, name = id where id = ${id} and deleted_seq is null`,
+    );
+    if (written !== 1) return false;
+    await tx.run(sql`delete from access_keys where resource_id = ${id}`);
     return true;
   }
 
   /** Deleted resources that still have identities. */
   async unfinishedDeletions(rows: Rows): Promise<ResourceId[]> {
-    const found = await rows
-      .selectFrom('resources')
-      .select('id')
-      .where('deleted_seq', 'is not', null)
-      .where((row) =>
-        row.exists(
-          row.selectFrom('identities').select('identities.id').whereRef('identities.resource_id', '=', 'resources.id'),
-        ),
-      )
-      .execute();
+    const found = await rows.all<{ id: ResourceId }>(sql`
+      select id from resources
+      where deleted_seq is not null
+        and exists (select 1 from identities where identities.resource_id = resources.id)`);
     return found.map((row) => row.id);
   }
 }

@@ -3,17 +3,16 @@ import { KEY_SLOTS, type KeySlot, type ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { RevocationStore } from '../revocation/revocation-store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { KeyRing, Place } from '../secrets/key-ring.ts';
-import type { Database, Rows } from '../storage/database.ts';
+import type { Database } from '../storage/database.ts';
+import type { Rows } from '../storage/sql.ts';
 import { type AccessKey, DEV_RESOURCE, newResourceId, REGIONS, type Resource, resourceName } from './resource.ts';
 import type { ResourceStore } from './resource-store.ts';
 
 interface Uses {
   db: Database;
   store: ResourceStore;
-  log: RevocationStore;
   revocations: Revocations;
   keyRing: KeyRing;
   clock: Clock;
@@ -113,14 +112,14 @@ export class Resources {
   async create(wish: Wish, alongside?: Alongside): Promise<Resource> {
     const { location = 'unitedstates', id = newResourceId(), keys = {} } = wish;
     const name = resourceName(wish.name);
-    const { db, store, log, keyRing, clock } = this.#uses;
+    const { db, store, revocations, keyRing, clock } = this.#uses;
     const createdAtMs = clock.now();
     const region = REGIONS[location] ?? 'amer';
-    const row = { id, name, location, region, created_at: createdAtMs, keys_disabled: 0, deleted_seq: null };
+    const row = { id, name, location, region, created_at: createdAtMs };
     await db.writer.write(async (tx) => {
       const fresh = await store.insert(tx, row);
       if (!fresh) throw new ServiceError('ResourceNameTaken');
-      const { seq } = await log.head(tx);
+      const seq = await revocations.positionIn(tx);
       for (const slot of KEY_SLOTS) {
         const sealed = keyRing.seal(keys[slot] ?? randomBytes(KEY_BYTES), keyPlace(id, slot, 1));
         await store.insertKey(tx, {
@@ -133,7 +132,7 @@ export class Resources {
         });
       }
       await alongside?.(tx, id);
-      await log.configChanged(tx);
+      await revocations.announceConfig(tx);
     });
     await this.reload();
     return { id, name, location, region, createdAtMs, keysDisabled: false };
@@ -141,11 +140,11 @@ export class Resources {
 
   /** Switches access keys off, or on again. Tokens issued under them stay as they are. */
   async setKeysDisabled(id: ResourceId, disabled: boolean, alongside?: Alongside): Promise<void> {
-    const { db, store, log } = this.#uses;
+    const { db, store, revocations } = this.#uses;
     await db.writer.write(async (tx) => {
       await store.setKeysDisabled(tx, id, disabled);
       await alongside?.(tx, id);
-      await log.configChanged(tx);
+      await revocations.announceConfig(tx);
     });
     await this.reload();
   }
@@ -156,7 +155,7 @@ export class Resources {
    * @throws ServiceError `ResourceNotFound`
    */
   async regenerateKey(id: ResourceId, slot: KeySlot): Promise<AccessKey> {
-    const { store, log, keyRing, clock, revocations } = this.#uses;
+    const { store, keyRing, clock, revocations } = this.#uses;
     const bytes = randomBytes(KEY_BYTES);
     const version = await revocations.end(async (tx, record) => {
       const seq = await record({ kind: 'key', resourceId: id, slot });
@@ -165,7 +164,7 @@ export class Resources {
       const version = former + 1;
       const sealed = keyRing.seal(bytes, keyPlace(id, slot, version));
       await store.replaceKey(tx, { resource_id: id, slot, version, sealed, changed_seq: seq, created_at: clock.now() });
-      await log.configChanged(tx);
+      await revocations.announceConfig(tx);
       return version;
     });
     await this.reload();
@@ -177,12 +176,12 @@ export class Resources {
    * @throws ServiceError `ResourceNotFound`
    */
   async delete(id: ResourceId, alongside?: Alongside): Promise<void> {
-    const { store, log, revocations } = this.#uses;
+    const { store, revocations } = this.#uses;
     await revocations.end(async (tx, record) => {
       const seq = await record({ kind: 'resource', resourceId: id });
       if (!(await store.delete(tx, id, seq))) throw new ServiceError('ResourceNotFound');
       await alongside?.(tx, id);
-      await log.configChanged(tx);
+      await revocations.announceConfig(tx);
     });
     await this.reload();
   }

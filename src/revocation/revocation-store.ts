@@ -1,6 +1,6 @@
-import { sql } from 'kysely';
 import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
-import type { Database, Rows } from '../storage/database.ts';
+import type { Database, RevocationLogRow } from '../storage/database.ts';
+import { type Rows, sql } from '../storage/sql.ts';
 import type { LoggedEvent, RevocableToken, RevocationEvent, Verdict } from './event.ts';
 
 /** Where the log and the configuration stand. */
@@ -19,15 +19,13 @@ export class RevocationStore {
 
   /** Makes the counter of a new store. @param first a random start, so that totals are not public */
   async ensureHead(tx: Rows, first: number): Promise<void> {
-    await tx
-      .insertInto('head')
-      .values({ id: 1, seq: first, config: 1 })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
+    await tx.run(sql`insert into head (id, seq, config) values (1, ${first}, 1) on conflict do nothing`);
   }
 
   async head(rows: Rows = this.#db.rows): Promise<Head> {
-    return rows.selectFrom('head').select(['seq', 'config']).executeTakeFirstOrThrow();
+    const head = await rows.first<Head>(sql`select seq, config from head`);
+    if (!head) throw new Error('the store has no head');
+    return head;
   }
 
   /**
@@ -35,50 +33,32 @@ export class RevocationStore {
    * are dense and become visible in order.
    */
   async append(tx: Rows, event: RevocationEvent): Promise<LoggedEvent> {
-    const { seq } = await tx
-      .updateTable('head')
-      .set((row) => ({ seq: row('seq', '+', 1) }))
-      .returning('seq')
-      .executeTakeFirstOrThrow();
-    await tx
-      .insertInto('revocation_log')
-      .values({
-        seq,
-        kind: event.kind,
-        resource_id: 'resourceId' in event ? event.resourceId : null,
-        subject: subjectOf(event) ?? null,
-        valid_from: event.kind === 'validFrom' ? event.validFromMs : null,
-        at: this.#db.clock,
-      })
-      .execute();
+    const head = await tx.first<{ seq: number }>(sql`update head set seq = seq + 1 returning seq`);
+    if (!head) throw new Error('the store has no head');
+    const { seq } = head;
+    const resourceId = 'resourceId' in event ? event.resourceId : null;
+    const validFrom = event.kind === 'validFrom' ? event.validFromMs : null;
+    await tx.run(sql`
+      insert into revocation_log (seq, kind, resource_id, subject, valid_from, at)
+      values (${seq}, ${event.kind}, ${resourceId}, ${subjectOf(event) ?? null}, ${validFrom}, ${this.#db.clock})`);
     return { ...event, seq };
   }
 
   /** Moves the counter forward without events, for a store that lost some: nothing issued so far reaches that far. */
   async jump(tx: Rows, by: number): Promise<void> {
-    await tx
-      .updateTable('head')
-      .set((row) => ({ seq: row('seq', '+', by) }))
-      .execute();
+    await tx.run(sql`update head set seq = seq + ${by}`);
   }
 
   /** Says that resources, access keys or signing keys have changed. */
   async configChanged(tx: Rows): Promise<void> {
-    await tx
-      .updateTable('head')
-      .set((row) => ({ config: row('config', '+', 1) }))
-      .execute();
+    await tx.run(sql`update head set config = config + 1`);
   }
 
   /** Up to `limit` events after a position, in order. */
   async after(seq: number, limit: number): Promise<LoggedEvent[]> {
-    const rows = await this.#db.rows
-      .selectFrom('revocation_log')
-      .selectAll()
-      .where('seq', '>', seq)
-      .orderBy('seq')
-      .limit(limit)
-      .execute();
+    const rows = await this.#db.rows.all<RevocationLogRow>(
+      sql`select ${COLUMNS} from revocation_log where seq > ${seq} order by seq limit ${limit}`,
+    );
     return rows.map(fromRow);
   }
 
@@ -87,88 +67,62 @@ export class RevocationStore {
    * ended everything; the head when there is neither.
    */
   async startOfWindow(windowMs: number): Promise<number> {
-    const row = await this.#db.rows
-      .selectFrom('revocation_log')
-      .select((row) => row.fn.min('seq').as('seq'))
-      .where('at', '>', sql<number>`${this.#db.clock} - ${windowMs}`)
-      .where('seq', '>=', (rows) =>
-        rows
-          .selectFrom('revocation_log')
-          .select((row) => row.fn.coalesce(row.fn.max('seq'), sql<number>`0`).as('seq'))
-          .where('kind', '=', 'all'),
-      )
-      .executeTakeFirst();
+    const row = await this.#db.rows.first<{ seq: number | null }>(sql`
+      select min(seq) as seq from revocation_log
+      where at > ${this.#db.clock} - ${windowMs}
+        and seq >= (select coalesce(max(seq), 0) from revocation_log where kind = 'all')`);
     return row?.seq ? row.seq - 1 : (await this.head()).seq;
   }
 
   /** Bounds set by events up to a position, in order: they are about instants, so one may matter long after its event. */
   async boundsUpTo(seq: number): Promise<LoggedEvent[]> {
-    const rows = await this.#db.rows
-      .selectFrom('revocation_log')
-      .selectAll()
-      .where('kind', '=', 'validFrom')
-      .where('seq', '<=', seq)
-      .orderBy('seq')
-      .execute();
+    const rows = await this.#db.rows.all<RevocationLogRow>(
+      sql`select ${COLUMNS} from revocation_log where kind = 'validFrom' and seq <= ${seq} order by seq`,
+    );
     return rows.map(fromRow);
   }
 
   /** When an event was recorded, milliseconds since 1970. */
   async recordedAt(seq: number): Promise<number | undefined> {
-    const row = await this.#db.rows.selectFrom('revocation_log').select('at').where('seq', '=', seq).executeTakeFirst();
+    const row = await this.#db.rows.first<{ at: number }>(sql`select at from revocation_log where seq = ${seq}`);
     return row?.at;
   }
 
   /** The verdict from the rows alone, for tokens older than what is in memory. */
   async verdictFromRows(token: RevocableToken): Promise<Verdict | undefined> {
-    const { rows } = this.#db;
-    const resource = await rows
-      .selectFrom('resources')
-      .select('deleted_seq')
-      .where('id', '=', token.resourceId)
-      .executeTakeFirst();
-    if (!resource || resource.deleted_seq !== null)
-      return { kind: 'resource', seq: resource?.deleted_seq ?? undefined };
+    const row = await this.#db.rows.first<{
+      resource_deleted: number | null;
+      resource: string | null;
+      identity: number | null;
+      valid_from: number | null;
+      key: number | null;
+      signing_key: number | null;
+      everything: number | null;
+    }>(sql`
+      select resources.id as resource, resources.deleted_seq as resource_deleted,
+        identities.revoked_seq as identity, identities.tokens_valid_from as valid_from,
+        access_keys.changed_seq as key, signing_keys.killed_seq as signing_key,
+        (select max(seq) from revocation_log where kind = 'all') as everything
+      from head
+      left join resources on resources.id = ${token.resourceId}
+      left join identities on identities.resource_id = resources.id and identities.id = ${token.identityId}
+      left join access_keys on access_keys.resource_id = resources.id and access_keys.slot = ${token.keySlot ?? ''}
+      left join signing_keys on signing_keys.kid = ${token.kid}`);
+    if (!row || row.resource === null || row.resource_deleted !== null) {
+      return { kind: 'resource', seq: row?.resource_deleted ?? undefined };
+    }
+    if (row.identity === null) return { kind: 'identityDeleted', seq: undefined };
 
-    const identity = await rows
-      .selectFrom('identities')
-      .select(['revoked_seq', 'tokens_valid_from'])
-      .where('resource_id', '=', token.resourceId)
-      .where('id', '=', token.identityId)
-      .executeTakeFirst();
-    if (!identity) return { kind: 'identityDeleted', seq: undefined };
-
-    const key = token.keySlot
-      ? await rows
-          .selectFrom('access_keys')
-          .select('changed_seq')
-          .where('resource_id', '=', token.resourceId)
-          .where('slot', '=', token.keySlot)
-          .executeTakeFirst()
-      : undefined;
-    const signingKey = await rows
-      .selectFrom('signing_keys')
-      .select('killed_seq')
-      .where('kid', '=', token.kid)
-      .executeTakeFirst();
-    const all = await rows
-      .selectFrom('revocation_log')
-      .select((row) => row.fn.max('seq').as('seq'))
-      .where('kind', '=', 'all')
-      .executeTakeFirst();
-
-    const levels: Verdict[] = [
-      { kind: 'identity', seq: identity.revoked_seq },
-      { kind: 'key', seq: key?.changed_seq ?? 0 },
-      { kind: 'signingKey', seq: signingKey?.killed_seq ?? 0 },
-      { kind: 'all', seq: all?.seq ?? 0 },
-    ];
-    const newest = levels.reduce((one, other) => ((other.seq ?? 0) > (one.seq ?? 0) ? other : one));
-    if (token.position < (newest.seq ?? 0)) return newest;
-    const validFrom = identity.tokens_valid_from;
-    return validFrom !== null && token.issuedAtSeconds < validFrom / 1000
-      ? { kind: 'validFrom', seq: undefined }
-      : undefined;
+    const levels = [
+      { kind: 'identity', seq: row.identity },
+      { kind: 'key', seq: row.key ?? 0 },
+      { kind: 'signingKey', seq: row.signing_key ?? 0 },
+      { kind: 'all', seq: row.everything ?? 0 },
+    ] as const;
+    const newest = levels.reduce((one, other) => (other.seq > one.seq ? other : one));
+    if (token.position < newest.seq) return newest;
+    const isBefore = row.valid_from !== null && token.issuedAtSeconds < row.valid_from / 1000;
+    return isBefore ? { kind: 'validFrom', seq: undefined } : undefined;
   }
 
   /**
@@ -177,16 +131,16 @@ export class RevocationStore {
    * @returns with `joined` when the node was not among the nodes before
    */
   async beat(nodeId: string, applied: number): Promise<Head & { joined: boolean }> {
-    return this.#db.writer.write(async (tx) => {
-      const values = { applied_seq: applied, beat: this.#db.clock };
-      const done = await tx.updateTable('nodes').set(values).where('id', '=', nodeId).executeTakeFirst();
-      const joined = done.numUpdatedRows === 0n;
+    const { clock, writer } = this.#db;
+    return writer.write(async (tx) => {
+      const written = await tx.run(
+        sql`update nodes set applied_seq = ${applied}, beat = ${clock} where id = ${nodeId}`,
+      );
+      const joined = written === 0;
       if (joined) {
-        await tx
-          .insertInto('nodes')
-          .values({ id: nodeId, ...values })
-          .onConflict((conflict) => conflict.column('id').doUpdateSet(values))
-          .execute();
+        await tx.run(sql`
+          insert into nodes (id, applied_seq, beat) values (${nodeId}, ${applied}, ${clock})
+          on conflict (id) do update set applied_seq = excluded.applied_seq, beat = excluded.beat`);
       }
       return { ...(await this.head(tx)), joined };
     });
@@ -194,39 +148,30 @@ export class RevocationStore {
 
   /** How many other nodes have not yet applied an event. */
   async nodesBehind(seq: number, nodeId: string): Promise<number> {
-    const row = await this.#db.rows
-      .selectFrom('nodes')
-      .select((row) => row.fn.countAll<number>().as('count'))
-      .where('id', '!=', nodeId)
-      .where('applied_seq', '<', seq)
-      .executeTakeFirstOrThrow();
-    return Number(row.count);
+    const row = await this.#db.rows.first<{ count: number }>(
+      sql`select count(*) as count from nodes where id <> ${nodeId} and applied_seq < ${seq}`,
+    );
+    return row?.count ?? 0;
   }
 
   /** Every node with the time of its last heartbeat, which only tells whether there was another one since. */
   async nodes(): Promise<{ id: string; beat: number }[]> {
-    return this.#db.rows.selectFrom('nodes').select(['id', 'beat']).execute();
+    return this.#db.rows.all(sql`select id, beat from nodes`);
   }
 
   /** Forgets a node, so that nobody waits for it. @param beat only while this is still its last heartbeat */
   async forgetNode(id: string, beat?: number): Promise<void> {
-    await this.#db.writer.write(async (tx) => {
-      const node = tx.deleteFrom('nodes').where('id', '=', id);
-      await (beat === undefined ? node : node.where('beat', '=', beat)).execute();
-    });
+    const unchanged = beat === undefined ? sql`` : sql` and beat = ${beat}`;
+    await this.#db.writer.write((tx) => tx.run(sql`delete from nodes where id = ${id}${unchanged}`));
   }
 }
+
+const COLUMNS = sql`seq, kind, resource_id, subject, valid_from`;
 
 const subjectOf = (event: RevocationEvent): string | undefined =>
   'identityId' in event ? event.identityId : 'slot' in event ? event.slot : 'kid' in event ? event.kid : undefined;
 
-function fromRow(row: {
-  seq: number;
-  kind: string;
-  resource_id: ResourceId | null;
-  subject: string | null;
-  valid_from: number | null;
-}): LoggedEvent {
+function fromRow(row: Omit<RevocationLogRow, 'at'>): LoggedEvent {
   const { seq, kind } = row;
   const resourceId = row.resource_id as ResourceId;
   switch (kind) {

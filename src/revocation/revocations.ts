@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
-import type { Rows } from '../storage/database.ts';
+import type { Rows } from '../storage/sql.ts';
 import type { GroupWriter } from '../storage/writer.ts';
 import { type LoggedEvent, REASON_OF, type RevocableToken, type RevocationEvent, type Verdict } from './event.ts';
 import { RevocationState } from './revocation-state.ts';
@@ -38,7 +38,7 @@ const FORGET_AFTER_MS = 60_000;
 const MOST_BYTES = 256 * 1024 * 1024;
 const FIRST_POSITIONS = 2 ** 45;
 /** Farther than any position handed out before a loss can be from the head that is left. */
-const RECOVERY_JUMP = 2 ** 40;
+export const RECOVERY_JUMP = 2 ** 40;
 
 /**
  * Ends tokens and tells which are ended, by one logical clock (security-and-reliability, section 3). A token is refused
@@ -85,6 +85,16 @@ export class Revocations {
     clearInterval(this.#timer);
     await this.#beating?.catch(() => undefined);
     if (!this.#options.exclusive) await this.#uses.store.forgetNode(this.#options.nodeId).catch(() => undefined);
+  }
+
+  /** Position of the last event, as a transaction sees it. */
+  async positionIn(tx: Rows): Promise<number> {
+    return (await this.#uses.store.head(tx)).seq;
+  }
+
+  /** Says, within the transaction that does it, that resources, access keys or signing keys change: every node reads them again. */
+  announceConfig(tx: Rows): Promise<void> {
+    return this.#uses.store.configChanged(tx);
   }
 
   /** Calls back when another node, or this one, has changed resources, access keys or signing keys. */

@@ -1,13 +1,13 @@
-import type { Insertable, Selectable } from 'kysely';
-import type { Rows, Tables } from '../storage/database.ts';
+import type { DataKeyRow } from '../storage/database.ts';
+import { type Rows, sql } from '../storage/sql.ts';
 
 export class DataKeyStore {
   /** Every data key, oldest first. */
-  all(rows: Rows): Promise<Selectable<Tables['data_keys']>[]> {
-    return rows.selectFrom('data_keys').selectAll().orderBy('created_at').orderBy('id').execute();
+  all(rows: Rows): Promise<DataKeyRow[]> {
+    return rows.all(sql`select id, sealed, created_at from data_keys order by created_at, id`);
   }
 
-  async insert(tx: Rows, row: Insertable<Tables['data_keys']>): Promise<void> {
-    await tx.insertInto('data_keys').values(row).execute();
+  async insert(tx: Rows, { id, sealed, created_at }: DataKeyRow): Promise<void> {
+    await tx.run(sql`insert into data_keys (id, sealed, created_at) values (${id}, ${sealed}, ${created_at})`);
   }
 }

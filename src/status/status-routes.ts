@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import { ServiceError } from '../errors.ts';
 import { ok, type Route, route } from '../http/route.ts';
+import { object, text } from '../http/schema.ts';
 import type { Health } from './health.ts';
 
 export interface StatusParts {
@@ -13,7 +13,7 @@ export interface StatusParts {
   mode: 'dev' | 'production';
 }
 
-const State = Type.Object({ status: Type.String() });
+const State = object({ status: text() });
 
 /** What operators and their tools ask. */
 export const statusRoutes = ({ health, metrics, caPem, mode }: StatusParts): Route[] => [

@@ -1,14 +1,8 @@
-import type { Kysely, RawBuilder } from 'kysely';
 import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
+import type { Rows, Sql } from './sql.ts';
 import type { GroupWriter } from './writer.ts';
 
-/** Facts about the store that are decided once: which mode made it, who issued from it. */
-interface MetaTable {
-  name: string;
-  value: string;
-}
-
-interface ResourcesTable {
+export interface ResourceRow {
   id: ResourceId;
   /** Unique among the living; a deleted resource gives its name back. */
   name: string;
@@ -23,7 +17,7 @@ interface ResourcesTable {
   deleted_seq: number | null;
 }
 
-interface AccessKeysTable {
+export interface AccessKeyRow {
   resource_id: ResourceId;
   slot: KeySlot;
   version: number;
@@ -34,16 +28,7 @@ interface AccessKeysTable {
   created_at: number;
 }
 
-interface HeadTable {
-  /** Always 1: there is one row. */
-  id: number;
-  /** Position of the newest event that ended tokens. */
-  seq: number;
-  /** Counts changes to resources, access keys and signing keys, so that other nodes know to read them again. */
-  config: number;
-}
-
-interface RevocationLogTable {
+export interface RevocationLogRow {
   seq: number;
   kind: string;
   resource_id: ResourceId | null;
@@ -54,14 +39,7 @@ interface RevocationLogTable {
   at: number;
 }
 
-interface NodesTable {
-  id: string;
-  applied_seq: number;
-  /** Time of the last heartbeat by the store's clock. */
-  beat: number;
-}
-
-interface IdentitiesTable {
+export interface IdentityRow {
   resource_id: ResourceId;
   id: IdentityId;
   custom_id: string | null;
@@ -73,7 +51,7 @@ interface IdentitiesTable {
   tokens_valid_from: number | null;
 }
 
-interface DataKeysTable {
+export interface DataKeyRow {
   id: string;
   /** The data key under the key-encryption key. */
   sealed: string;
@@ -82,7 +60,7 @@ interface DataKeysTable {
 
 export type SigningKeyState = 'next' | 'active' | 'retiring' | 'gone' | 'killed';
 
-interface SigningKeysTable {
+export interface SigningKeyRow {
   kid: string;
   alg: 'RS256' | 'ES256';
   state: SigningKeyState;
@@ -98,7 +76,7 @@ interface SigningKeysTable {
   killed_seq: number | null;
 }
 
-interface ResourceGroupsTable {
+export interface ResourceGroupRow {
   subscription_id: string;
   /** The name without regard to case. */
   name_key: string;
@@ -109,7 +87,7 @@ interface ResourceGroupsTable {
   created_at: number;
 }
 
-interface CommunicationServicesTable {
+export interface CommunicationServiceRow {
   resource_id: ResourceId;
   subscription_id: string;
   group_key: string;
@@ -126,33 +104,21 @@ interface CommunicationServicesTable {
   changed_at: number;
 }
 
-/** Every table's row type. Instants are milliseconds since 1970, positions are numbers of the revocation log. */
-export interface Tables {
-  meta: MetaTable;
-  resources: ResourcesTable;
-  access_keys: AccessKeysTable;
-  head: HeadTable;
-  revocation_log: RevocationLogTable;
-  nodes: NodesTable;
-  identities: IdentitiesTable;
-  data_keys: DataKeysTable;
-  signing_keys: SigningKeysTable;
-  resource_groups: ResourceGroupsTable;
-  communication_services: CommunicationServicesTable;
-}
-
-/** A connection for reading, or the transaction that a write happens in. Stores take either. */
-export type Rows = Kysely<Tables>;
-
 /** An open store. */
 export interface Database {
   readonly dialect: 'sqlite' | 'postgres';
   /** True when no other process can change the store while this one has it open. */
   readonly exclusive: boolean;
   /** The store's own clock, milliseconds since 1970, as an expression. */
-  readonly clock: RawBuilder<number>;
+  readonly clock: Sql;
   readonly rows: Rows;
   readonly writer: GroupWriter;
+  /**
+   * Copies the store, as it is at one instant, into an empty file, while it goes on being used. Undefined where the store
+   * has tools of its own.
+   * @param onStep called again and again while the file grows
+   */
+  readonly backUp?: (file: string, onStep: () => void) => Promise<void>;
   /** Tells a failing store from a failing statement. */
   isStoreFailure(cause: unknown): boolean;
   close(): Promise<void>;

@@ -1,27 +1,21 @@
-import type { Rows } from './database.ts';
+import { type Rows, sql } from './sql.ts';
 
 /** Facts about the store itself, by name. */
 export class MetaStore {
   async get(rows: Rows, name: string): Promise<string | undefined> {
-    const row = await rows.selectFrom('meta').select('value').where('name', '=', name).executeTakeFirst();
+    const row = await rows.first<{ value: string }>(sql`select value from meta where name = ${name}`);
     return row?.value;
   }
 
   async set(tx: Rows, name: string, value: string): Promise<void> {
-    await tx
-      .insertInto('meta')
-      .values({ name, value })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
-      .execute();
+    await tx.run(sql`
+      insert into meta (name, value) values (${name}, ${value})
+      on conflict (name) do update set value = excluded.value`);
   }
 
   /** @returns the value that holds: the one given, or the one that was there already */
   async setOnce(tx: Rows, name: string, value: string): Promise<string> {
-    await tx
-      .insertInto('meta')
-      .values({ name, value })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
+    await tx.run(sql`insert into meta (name, value) values (${name}, ${value}) on conflict do nothing`);
     return (await this.get(tx, name)) ?? value;
   }
 }

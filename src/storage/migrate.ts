@@ -1,6 +1,6 @@
-import { CompiledQuery, sql } from 'kysely';
-import { type Database, type Rows, StoreError } from './database.ts';
+import { type Database, StoreError } from './database.ts';
 import { MIGRATIONS } from './migrations/index.ts';
+import { sql, statement } from './sql.ts';
 
 /** A numbered step of the schema, forward only, never edited after a release. */
 export interface Migration {
@@ -27,12 +27,14 @@ const ADVISORY_LOCK = 741_774_177;
  * @returns the names of the steps that were taken
  * @throws StoreError when a newer release has already changed the schema
  */
-export async function migrate({ dialect, rows }: Database, now: number, steps = MIGRATIONS): Promise<string[]> {
-  return rows.transaction().execute(async (tx) => {
-    if (dialect === 'postgres') await sql`select pg_advisory_xact_lock(${ADVISORY_LOCK})`.execute(tx);
-    await run(tx, 'create table if not exists migrations (name text primary key, applied_at bigint not null)');
-    const applied = await sql<{ name: string }>`select name from migrations`.execute(tx);
-    const done = new Set(applied.rows.map((row) => row.name));
+export function migrate({ dialect, writer }: Database, now: number, steps = MIGRATIONS): Promise<string[]> {
+  return writer.write(async (tx) => {
+    if (dialect === 'postgres') await tx.all(sql`select pg_advisory_xact_lock(${ADVISORY_LOCK})`);
+    await tx.run(
+      statement('create table if not exists migrations (name text primary key, applied_at bigint not null)'),
+    );
+    const applied = await tx.all<{ name: string }>(sql`select name from migrations`);
+    const done = new Set(applied.map((row) => row.name));
 
     const unknown = [...done].find((name) => !steps.some((step) => step.name === name));
     if (unknown) {
@@ -42,8 +44,8 @@ export async function migrate({ dialect, rows }: Database, now: number, steps = 
     }
     const missing = steps.filter((step) => !done.has(step.name));
     for (const step of missing) {
-      await sql`insert into migrations (name, applied_at) values (${step.name}, ${now})`.execute(tx);
-      for (const statement of statements(step.text, dialect)) await run(tx, statement);
+      await tx.run(sql`insert into migrations (name, applied_at) values (${step.name}, ${now})`);
+      for (const text of statements(step.text, dialect)) await tx.run(statement(text));
     }
     return missing.map((step) => step.name);
   });
@@ -56,5 +58,3 @@ const statements = (text: string, dialect: Database['dialect']): string[] =>
     .split(/;\s*$/m)
     .map((statement) => statement.trim())
     .filter(Boolean);
-
-const run = (tx: Rows, statement: string) => tx.executeQuery(CompiledQuery.raw(statement));

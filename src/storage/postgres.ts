@@ -1,10 +1,15 @@
-import { Kysely, PostgresDialect, sql } from 'kysely';
-import type { Database, Tables } from './database.ts';
-import { StoreError } from './database.ts';
+import type pg from 'pg';
+import { type Database, StoreError } from './database.ts';
+import { Compiler, type Rows, type Sql, sql } from './sql.ts';
 import { GroupWriter } from './writer.ts';
 
 /** Classes of SQLSTATE that speak of the connection or the server, not of the statement (appendix A of the manual). */
 const STORE_FAILURES = /^(08|25|40|53|55|57|58|XX)/;
+const CONNECTIONS = 8;
+const LANES = 4;
+/** The type bigint. Positions and instants are below 2^53, so numbers hold them; the driver would hand out text. */
+const INT8 = 20;
+
 /** A statement that the server refused has a SQLSTATE of another class; without any SQLSTATE, the connection broke. */
 function isStoreFailure(cause: unknown): boolean {
   if (!(cause instanceof Error) || cause.name === 'ServiceError') return false;
@@ -13,32 +18,52 @@ function isStoreFailure(cause: unknown): boolean {
   return /connection|terminated|timeout/i.test(cause.message);
 }
 
-const CONNECTIONS = 8;
-const LANES = 4;
-
 /**
  * Opens PostgreSQL.
  * @param url `postgres://user:password@host/database`
  * @throws StoreError when it cannot be reached or is older than 15
  */
 export async function openPostgres(url: string): Promise<Database> {
-  const { default: pg } = await import('pg'); // half of the servers never need it
-  // Positions and instants are below 2^53, so numbers hold them; the driver would hand out text.
+  const { default: driver } = await import('pg'); // half of the servers never need it
   const types = {
     getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-      oid === 20 ? Number : pg.types.getTypeParser(oid, format),
+      oid === INT8 ? Number : driver.types.getTypeParser(oid, format),
   };
-  const pool = new pg.Pool({
+  const pool = new driver.Pool({
     connectionString: url,
     max: CONNECTIONS,
     connectionTimeoutMillis: 5000,
     statement_timeout: 10_000,
     idle_in_transaction_session_timeout: 15_000,
     application_name: 'linarite',
-    types: types as typeof pg.types,
+    types: types as typeof driver.types,
   });
   pool.on('error', () => undefined); // an idle connection that broke; the next query gets a new one
+  await requireVersion(pool);
 
+  const compiler = new Compiler((index) => `$${index}`);
+  const writer = new GroupWriter({
+    onConnection: (work) => onConnection(pool, (client) => work(rowsOf(client, compiler))),
+    begin: 'begin',
+    lanes: LANES,
+    isLostRace: (cause) => /^40/.test(String((cause as { code?: unknown }).code)),
+    isStoreFailure,
+  });
+  return {
+    dialect: 'postgres',
+    exclusive: false,
+    clock: sql`(extract(epoch from clock_timestamp()) * 1000)::bigint`,
+    rows: rowsOf(pool, compiler),
+    writer,
+    isStoreFailure,
+    async close() {
+      await writer.settled();
+      await pool.end();
+    },
+  };
+}
+
+async function requireVersion(pool: pg.Pool): Promise<void> {
   try {
     const { rows } = await pool.query<{ server_version_num: string }>('show server_version_num');
     if (Number(rows[0]?.server_version_num) < 150000) throw new StoreError('PostgreSQL 15 or newer is needed');
@@ -49,25 +74,31 @@ export async function openPostgres(url: string): Promise<Database> {
       cause,
     });
   }
-
-  const rows = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
-  const writer = new GroupWriter({
-    rows,
-    begin: 'begin',
-    lanes: LANES,
-    isLostRace: (cause) => /^40/.test(String((cause as { code?: unknown }).code)),
-    isStoreFailure,
-  });
-  return {
-    dialect: 'postgres',
-    exclusive: false,
-    clock: sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`,
-    rows,
-    writer,
-    isStoreFailure,
-    async close() {
-      await writer.settled();
-      await rows.destroy();
-    },
-  };
 }
+
+/** Runs work on one connection. One on which something failed is thrown away: nobody knows what state it is in. */
+async function onConnection(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
+  const client = await pool.connect();
+  let failure: Error | undefined;
+  client.on('error', ignore); // what breaks while nobody waits for an answer shows itself at the next statement
+  try {
+    await work(client);
+  } catch (cause) {
+    failure = cause instanceof Error ? cause : new Error('the work failed', { cause });
+    throw cause;
+  } finally {
+    client.off('error', ignore);
+    client.release(failure);
+  }
+}
+
+const ignore = (): void => {};
+
+const rowsOf = (client: pg.Pool | pg.PoolClient, compiler: Compiler): Rows => {
+  const query = (statement: Sql) => client.query(compiler.compile(statement));
+  return {
+    all: async <Row>(statement: Sql) => (await query(statement)).rows as Row[],
+    first: async <Row>(statement: Sql) => (await query(statement)).rows[0] as Row | undefined,
+    run: async (statement) => (await query(statement)).rowCount ?? 0,
+  };
+};

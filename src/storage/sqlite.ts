@@ -1,6 +1,6 @@
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { Kysely, SqliteDialect, sql } from 'kysely';
-import { type Database, StoreError, type Tables } from './database.ts';
+import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
+import { type Database, StoreError } from './database.ts';
+import { Compiler, type Rows, type Sql, sql } from './sql.ts';
 import { GroupWriter } from './writer.ts';
 
 /**
@@ -17,16 +17,27 @@ const PRAGMAS = [
 ];
 
 /** Primary result codes that speak of the disk or the file, not of the statement. */
+// biome-ignore format: a table
 const STORE_FAILURES = new Set([
   5 /* BUSY */, 6 /* LOCKED */, 7 /* NOMEM */, 8 /* READONLY */, 9 /* INTERRUPT */, 10 /* IOERR */, 11 /* CORRUPT */,
   13 /* FULL */, 14 /* CANTOPEN */, 26 /* NOTADB */,
 ]);
 const IO_ERROR = 10;
+const DAMAGED = [11 /* CORRUPT */, 26 /* NOTADB */];
+/** Pages copied at a time: 400 KB, for which nobody notices that the connection is busy. */
+const PAGES_PER_STEP = 100;
 
 const resultCode = (cause: unknown): number | undefined =>
   cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number' ? cause.errcode & 0xff : undefined;
 
-const isStoreFailure = (cause: unknown): boolean => STORE_FAILURES.has(resultCode(cause) ?? -1);
+/** Also when it could not be opened again after an earlier failure. */
+const isStoreFailure = (cause: unknown): boolean => STORE_FAILURES.has(resultCode(cause) ?? -1) || isClosed(cause);
+
+const isClosed = (cause: unknown): boolean => (cause as { code?: unknown } | undefined)?.code === 'ERR_INVALID_STATE';
+
+/** Tells that a file cannot be opened because of what is in it. */
+export const isDamaged = (cause: unknown): boolean =>
+  cause instanceof StoreError && DAMAGED.includes(resultCode(cause.cause) ?? -1);
 
 /**
  * Opens the embedded store.
@@ -35,49 +46,68 @@ const isStoreFailure = (cause: unknown): boolean => STORE_FAILURES.has(resultCod
  */
 export function openSqlite(file: string): Database {
   const connection = new Connection(file);
-  const rows = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection }) });
   const writer = new GroupWriter({
-    rows,
+    onConnection: (work) => connection.exclusively(work),
     begin: 'begin immediate',
     lanes: 1,
     isStoreFailure,
     // After a failed sync the kernel may have dropped the pages: only what the disk holds counts, so read it anew.
     afterStoreFailure: (cause) => {
-      if (resultCode(cause) === IO_ERROR && file !== ':memory:') connection.reopen();
+      if ((resultCode(cause) === IO_ERROR || isClosed(cause)) && file !== ':memory:') connection.reopen();
     },
   });
   return {
     dialect: 'sqlite',
     exclusive: true,
-    clock: sql<number>`cast(unixepoch('subsec') * 1000 as integer)`,
-    rows,
+    clock: sql`cast(unixepoch('subsec') * 1000 as integer)`,
+    rows: connection.readers(),
     writer,
     isStoreFailure,
+    backUp: (to, onStep) => connection.backUp(to, onStep),
     async close() {
       await writer.settled();
-      await rows.destroy();
+      connection.close();
     },
   };
 }
 
-/** What Kysely asks of a SQLite driver, over Node's own, with its statements kept. */
+/** One connection for everything, with its statements kept. Who reads waits while a transaction is under way. */
 class Connection {
   readonly #file: string;
-  readonly #statements = new Map<string, Statement>();
+  readonly #compiler = new Compiler(() => '?');
+  readonly #statements = new Map<string, StatementSync>();
   #db: DatabaseSync;
+  /** Set while a transaction is under way; settles when it is over. */
+  #busy: Promise<void> | undefined;
 
   constructor(file: string) {
     this.#file = file;
     this.#db = open(file);
   }
 
-  prepare(text: string): Statement {
-    let statement = this.#statements.get(text);
-    if (!statement) {
-      statement = new Statement(this.#db.prepare(text));
-      this.#statements.set(text, statement);
+  /** For reading: nobody sees what is not committed. */
+  readers(): Rows {
+    return this.#rows(async () => {
+      while (this.#busy) await this.#busy;
+    });
+  }
+
+  /** Gives the connection to one piece of work, which begins and ends a transaction. */
+  async exclusively(work: (tx: Rows) => Promise<void>): Promise<void> {
+    while (this.#busy) await this.#busy;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#busy = promise;
+    try {
+      await work(this.#rows(() => undefined));
+    } finally {
+      this.#busy = undefined;
+      resolve();
     }
-    return statement;
+  }
+
+  /** Copies by this very connection, since nobody else may have one: what is written meanwhile goes into the copy, too. */
+  async backUp(to: string, onStep: () => void): Promise<void> {
+    await backup(this.#db, to, { rate: PAGES_PER_STEP, progress: onStep });
   }
 
   reopen(): void {
@@ -87,29 +117,37 @@ class Connection {
 
   close(): void {
     this.#statements.clear();
-    this.#db.close();
-  }
-}
-
-class Statement {
-  readonly reader: boolean;
-  readonly #statement: StatementSync;
-
-  constructor(statement: StatementSync) {
-    this.#statement = statement;
-    this.reader = statement.columns().length > 0;
+    if (this.#db.isOpen) this.#db.close();
   }
 
-  all(parameters: readonly unknown[]): unknown[] {
-    return this.#statement.all(...(parameters as SQLInputValue[]));
+  #rows(turn: () => Promise<void> | undefined): Rows {
+    return {
+      all: async <Row>(query: Sql) => {
+        await turn();
+        const { statement, values } = this.#prepare(query);
+        return statement.all(...values) as Row[];
+      },
+      first: async <Row>(query: Sql) => {
+        await turn();
+        const { statement, values } = this.#prepare(query);
+        return statement.get(...values) as Row | undefined;
+      },
+      run: async (query) => {
+        await turn();
+        const { statement, values } = this.#prepare(query);
+        return Number(statement.run(...values).changes);
+      },
+    };
   }
 
-  run(parameters: readonly unknown[]) {
-    return this.#statement.run(...(parameters as SQLInputValue[]));
-  }
-
-  iterate(parameters: readonly unknown[]): IterableIterator<unknown> {
-    return this.#statement.iterate(...(parameters as SQLInputValue[]));
+  #prepare(query: Sql) {
+    const { text, values } = this.#compiler.compile(query);
+    let statement = this.#statements.get(text);
+    if (!statement) {
+      statement = this.#db.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return { statement, values };
   }
 }
 
@@ -125,7 +163,7 @@ function open(file: string): DatabaseSync {
     const code = resultCode(cause);
     if (code === 5)
       throw new StoreError(`${file} is open in another process: stop it, or use another LINARITE_DATA`, { cause });
-    if (code === 11 || code === 26)
+    if (DAMAGED.includes(code ?? -1))
       throw new StoreError(`${file} is damaged or not a database: restore it from a backup`, { cause });
     throw new StoreError(`${file} cannot be opened: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }

@@ -1,6 +1,5 @@
-import { CompiledQuery } from 'kysely';
 import { ServiceError } from '../errors.ts';
-import type { Rows } from './database.ts';
+import { type Rows, statement } from './sql.ts';
 
 interface Job {
   run(tx: Rows): Promise<unknown>;
@@ -9,7 +8,8 @@ interface Job {
 }
 
 interface Uses {
-  rows: Rows;
+  /** Gives one connection to a piece of work that begins and ends a transaction on it. */
+  onConnection(work: (tx: Rows) => Promise<void>): Promise<void>;
   /** How a transaction begins: SQLite takes the write lock at once, so that no upgrade can fail later. */
   begin: string;
   /** Transactions under way at a time: one where the store has one writer. */
@@ -86,11 +86,11 @@ export class GroupWriter {
     for (let attempt = 1; ; attempt += 1) {
       const outcomes: Outcome[] = [];
       try {
-        await this.#uses.rows.connection().execute((tx) => this.#transaction(tx, group, outcomes));
+        await this.#uses.onConnection((tx) => this.#transaction(tx, group, outcomes));
       } catch (cause) {
         if (attempt < MOST_ATTEMPTS && this.#uses.isLostRace?.(cause)) continue;
         this.counts.failures += 1;
-        this.#uses.afterStoreFailure?.(cause);
+        this.#repair(cause);
         const unavailable = new ServiceError('StoreUnavailable', { reason: 'store.failed', cause });
         for (const job of group) job.reject(unavailable);
         return;
@@ -102,6 +102,15 @@ export class GroupWriter {
         else job.resolve(value);
       }
       return;
+    }
+  }
+
+  /** A repair that fails leaves a store that fails: the next write finds out, and tries again. */
+  #repair(cause: unknown): void {
+    try {
+      this.#uses.afterStoreFailure?.(cause);
+    } catch {
+      this.counts.failures += 1;
     }
   }
 
@@ -134,4 +143,4 @@ interface Outcome {
   failure?: { cause: unknown };
 }
 
-const execute = (tx: Rows, statement: string) => tx.executeQuery(CompiledQuery.raw(statement));
+const execute = (tx: Rows, text: string): Promise<number> => tx.run(statement(text));

@@ -3,13 +3,13 @@ import type { IdentityId, ServiceCaller, UserCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Identities } from '../identities/identities.ts';
 import { type Identity, namesNoResource } from '../identities/identity.ts';
-import type { IdentityStore } from '../identities/identity-store.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
 import { fingerprint, type RevocableToken } from '../revocation/event.ts';
 import type { Revocations } from '../revocation/revocations.ts';
-import type { Database, Rows } from '../storage/database.ts';
+import type { Database } from '../storage/database.ts';
+import type { Rows } from '../storage/sql.ts';
 import { type CheckedClaims, readClaims, requireUnexpired, writeClaims } from './claims.ts';
 import { signJws, type VerifyingKey, verifyJws } from './jws.ts';
 import type { SigningKeys } from './signing-keys.ts';
@@ -20,7 +20,6 @@ interface Uses {
   db: Database;
   store: TokenStore;
   identities: Identities;
-  identityStore: Pick<IdentityStore, 'setLastTokenIssuedAt'>;
   resources: Resources;
   keys: SigningKeys;
   revocations: Revocations;
@@ -67,11 +66,11 @@ export class AccessTokens {
    * @throws ServiceError `IdentityNotFound`; `Denied` when the caller's access key was regenerated meanwhile
    */
   async issue(caller: ServiceCaller, identityId: IdentityId, wish: TokenWish): Promise<IssuedToken> {
-    const { db, identityStore, clock } = this.#uses;
+    const { db, identities, clock } = this.#uses;
     const snapshot = await this.#snapshot(db.rows, caller, identityId);
     const issuedAtMs = clock.now();
     if (snapshot.custom_id !== null) {
-      await db.writer.write((tx) => identityStore.setLastTokenIssuedAt(tx, caller.resourceId, identityId, issuedAtMs));
+      await db.writer.write((tx) => identities.noteTokenIn(tx, caller.resourceId, identityId, issuedAtMs));
     }
     return this.#sign(caller, identityId, wish, snapshot, issuedAtMs);
   }
@@ -82,13 +81,12 @@ export class AccessTokens {
     customId: string | undefined,
     wish: TokenWish,
   ): Promise<{ identity: Identity; token: IssuedToken }> {
-    const { db, identities, identityStore, clock, events } = this.#uses;
+    const { db, identities, clock, events } = this.#uses;
     const issuedAtMs = clock.now();
     const { identity, snapshot } = await db.writer.write(async (tx) => {
       const identity = await identities.createIn(tx, caller.resourceId, customId);
       const snapshot = await this.#snapshot(tx, caller, identity.id);
-      if (customId !== undefined)
-        await identityStore.setLastTokenIssuedAt(tx, caller.resourceId, identity.id, issuedAtMs);
+      if (customId !== undefined) await identities.noteTokenIn(tx, caller.resourceId, identity.id, issuedAtMs);
       return { identity: { ...identity, lastTokenIssuedAtMs: issuedAtMs }, snapshot };
     });
     events.identityCreated(caller.resourceId, identity.id);

@@ -3,17 +3,15 @@ import { promisify } from 'node:util';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
-import type { RevocationStore } from '../revocation/revocation-store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { KeyRing, Place } from '../secrets/key-ring.ts';
-import type { Database, SigningKeyState } from '../storage/database.ts';
+import type { Database, SigningKeyRow, SigningKeyState } from '../storage/database.ts';
 import { type SigningAlgorithm, type SigningKeyMaterial, type VerifyingKey, verifyingKey } from './jws.ts';
-import type { SigningKeyRow, SigningKeyStore } from './signing-key-store.ts';
+import type { SigningKeyStore } from './signing-key-store.ts';
 
 interface Uses {
   db: Database;
   store: SigningKeyStore;
-  log: RevocationStore;
   revocations: Revocations;
   keyRing: KeyRing;
   clock: Clock;
@@ -145,7 +143,7 @@ export class SigningKeys {
    * Takes each key as far along its life as the time says. To be called now and then; every node may.
    */
   async rotate(): Promise<void> {
-    const { db, store, log, clock, events } = this.#uses;
+    const { db, store, revocations, clock, events } = this.#uses;
     const nowMs = clock.now();
     await this.#ensureNext();
     const rows = [...this.#known.values()].map((key) => key.row);
@@ -156,7 +154,7 @@ export class SigningKeys {
 
     for (const row of rows.filter(({ state, gone_at }) => state === 'retiring' && (gone_at ?? 0) <= nowMs)) {
       const done = await db.writer.write(async (tx) => {
-        await log.configChanged(tx);
+        await revocations.announceConfig(tx);
         return store.update(tx, row.kid, 'retiring', { state: 'gone' });
       });
       if (done) events.signingKeyChanged('gone', row.kid);
@@ -178,16 +176,16 @@ export class SigningKeys {
    * @throws ServiceError `ResourceNotFound` when no usable key has that id
    */
   async kill(kid: string): Promise<void> {
-    const { store, log, revocations, events } = this.#uses;
+    const { store, revocations, events } = this.#uses;
     const state = this.#known.get(kid)?.row.state;
     if (!state) throw new ServiceError('ResourceNotFound');
     if (state === 'active') await this.rotateNow();
     const from = state === 'active' ? 'retiring' : state;
     await revocations.end(async (tx, record) => {
       const seq = await record({ kind: 'signingKey', kid });
-      if (!(await store.update(tx, kid, from, { state: 'killed', sealed: null, killed_seq: seq })))
+      if (!(await store.update(tx, kid, from, { state: 'killed', destroy: true, killedSeq: seq })))
         throw new ServiceError('ResourceNotFound');
-      await log.configChanged(tx);
+      await revocations.announceConfig(tx);
     });
     await this.reload();
     events.signingKeyChanged('killed', kid);
@@ -207,7 +205,7 @@ export class SigningKeys {
 
   /** Makes a key; in the same step takes back one that waited and never signed. */
   async #make(state: 'active' | 'next', replaces?: string): Promise<void> {
-    const { db, store, log, keyRing, clock, events } = this.#uses;
+    const { db, store, revocations, keyRing, clock, events } = this.#uses;
     const { algorithm, rsaBits } = this.#options;
     const { privateKey, publicKey } = await newKeyPair(algorithm, rsaBits);
     const spki = publicKey.export({ type: 'spki', format: 'der' });
@@ -215,8 +213,8 @@ export class SigningKeys {
     const sealed = keyRing.seal(privateKey.export({ type: 'pkcs8', format: 'der' }), keyPlace(kid));
     const nowMs = clock.now();
     const made = await db.writer.write(async (tx) => {
-      await log.configChanged(tx); // takes the lock that makes nodes starting together take turns
-      if (replaces !== undefined) await store.update(tx, replaces, 'next', { state: 'gone', sealed: null });
+      await revocations.announceConfig(tx); // takes the lock that makes nodes starting together take turns
+      if (replaces !== undefined) await store.update(tx, replaces, 'next', { state: 'gone', destroy: true });
       if ((await store.withoutGone(tx)).some((row) => row.state === state)) return false; // another node was faster
       await store.insert(tx, {
         kid,
@@ -226,8 +224,6 @@ export class SigningKeys {
         sealed,
         created_at: nowMs,
         active_at: state === 'active' ? nowMs : null,
-        gone_at: null,
-        killed_seq: null,
       });
       return true;
     });
@@ -235,14 +231,14 @@ export class SigningKeys {
   }
 
   async #switch(active: string, next: string): Promise<void> {
-    const { db, store, log, clock, events } = this.#uses;
+    const { db, store, revocations, clock, events } = this.#uses;
     const nowMs = clock.now();
     const switched = await db.writer.write(async (tx) => {
-      await log.configChanged(tx);
+      await revocations.announceConfig(tx);
       const goneAt = nowMs + this.#options.tokenMs + GONE_MARGIN_MS;
-      if (!(await store.update(tx, active, 'active', { state: 'retiring', sealed: null, gone_at: goneAt })))
+      if (!(await store.update(tx, active, 'active', { state: 'retiring', destroy: true, goneAtMs: goneAt })))
         return false;
-      if (!(await store.update(tx, next, 'next', { state: 'active', active_at: nowMs })))
+      if (!(await store.update(tx, next, 'next', { state: 'active', activeAtMs: nowMs })))
         throw new Error('no next key');
       return true;
     });

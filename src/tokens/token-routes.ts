@@ -1,8 +1,8 @@
-import Type from 'typebox';
 import { capabilitiesOf } from '../capabilities/capabilities.ts';
 import { SCOPES } from '../capabilities/tables.ts';
 import { ServiceError } from '../errors.ts';
 import { ok, type Route, route } from '../http/route.ts';
+import { int32, listOf, maybe, object, optional, text, truth } from '../http/schema.ts';
 import { type ApiVersion, isBefore, versions } from '../http/versions.ts';
 import { identityId } from '../identities/identity.ts';
 import { sevenDigits } from '../lib/instants.ts';
@@ -10,32 +10,31 @@ import type { AccessTokens } from './access-tokens.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { type Lifetimes, lifetime, scopeList } from './token.ts';
 
-const IssueBody = Type.Object({
-  scopes: Type.Array(Type.String()),
-  expiresInMinutes: Type.Optional(
-    Type.Union([Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }), Type.Null()]),
-  ),
+const IssueBody = object({
+  scopes: listOf(text()),
+  expiresInMinutes: optional(int32()),
 });
 
-const FirstIssueBody = Type.Object({ scopes: Type.Array(Type.String()) });
+const FirstIssueBody = object({ scopes: listOf(text()) });
 
-const TokenShape = Type.Object({ token: Type.String(), expiresOn: Type.String({ format: 'date-time' }) });
+const TOKEN = { token: text(), expiresOn: text({ format: 'date-time' }) };
+const TokenShape = object(TOKEN);
 
-const WhoamiShape = Type.Object({
-  identity: Type.Object({ id: Type.String() }),
-  resourceId: Type.String(),
-  scopes: Type.Array(Type.String()),
-  capabilities: Type.Array(Type.String()),
-  expiresOn: Type.String({ format: 'date-time' }),
+const WhoamiShape = object({
+  identity: object({ id: text() }),
+  resourceId: text(),
+  scopes: listOf(text()),
+  capabilities: listOf(text()),
+  expiresOn: text({ format: 'date-time' }),
 });
 
-const IntrospectBody = Type.Object({ token: Type.String(), token_type_hint: Type.Optional(Type.String()) });
+const IntrospectBody = object({ token: text(), token_type_hint: maybe(text()) });
 
-const IntrospectShape = Type.Object({
-  active: Type.Boolean(),
-  scope: Type.Optional(Type.String()),
-  capabilities: Type.Optional(Type.Array(Type.String())),
-  inactive_reason: Type.Optional(Type.String()),
+const IntrospectShape = object({
+  active: truth(),
+  scope: maybe(text()),
+  capabilities: maybe(listOf(text())),
+  inactive_reason: maybe(text()),
 });
 
 /** The scopes that an api-version knows. */
@@ -70,7 +69,7 @@ export const tokenRoutes = (
     versions: versions('2020-07-20-preview1', '2020-07-20-preview2'),
     access: { caller: 'service' },
     body: { schema: FirstIssueBody, kind: 'json' },
-    answers: { 200: Type.Object({ id: Type.String(), ...TokenShape.properties }) },
+    answers: { 200: object({ id: text(), ...TOKEN }) },
     async handle({ caller, path, body }) {
       const id = identityId(path.id, caller.resourceId);
       const token = await tokens.issue(caller, id, {
@@ -136,7 +135,7 @@ export const tokenRoutes = (
     summary: 'The public keys that tokens are verified with (RFC 7517).',
     at: 'GET /.well-known/jwks.json',
     access: { caller: 'nobody' },
-    answers: { 200: Type.Object({ keys: Type.Array(Type.Object({})) }) },
+    answers: { 200: object({ keys: listOf(object({})) }) },
     handle() {
       return { ...ok({ keys: keys.published() }), headers: { 'Cache-Control': 'public, max-age=900' } };
     },
@@ -147,7 +146,7 @@ export const tokenRoutes = (
     at: 'GET /.well-known/openid-configuration',
     access: { caller: 'nobody' },
     answers: {
-      200: Type.Object({ issuer: Type.String(), jwks_uri: Type.String(), introspection_endpoint: Type.String() }),
+      200: object({ issuer: text(), jwks_uri: text(), introspection_endpoint: text() }),
     },
     handle() {
       return {

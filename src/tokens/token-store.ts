@@ -1,6 +1,5 @@
 import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
-import type { Rows } from '../storage/database.ts';
-import { Prepared } from '../storage/prepared.ts';
+import { type Rows, sql } from '../storage/sql.ts';
 
 /** Everything a token is made from, as it was at one instant. */
 export interface IssueSnapshot {
@@ -15,33 +14,16 @@ export interface IssueSnapshot {
   readonly custom_id: string | null;
 }
 
-// One statement, hence one snapshot on either database. Prepared, because it stands before every token.
-const SNAPSHOT = new Prepared<IssueSnapshot, [ResourceId, KeySlot, IdentityId]>((rows) =>
-  rows
-    .selectFrom('head')
-    .leftJoin('resources', (join) =>
-      join.on('resources.id', '=', '' as ResourceId).on('resources.deleted_seq', 'is', null),
-    )
-    .leftJoin('access_keys', (join) =>
-      join.onRef('access_keys.resource_id', '=', 'resources.id').on('access_keys.slot', '=', 'primary'),
-    )
-    .leftJoin('identities', (join) =>
-      join.onRef('identities.resource_id', '=', 'resources.id').on('identities.id', '=', '' as IdentityId),
-    )
-    .select([
-      'head.seq',
-      'resources.location',
-      'resources.region',
-      'access_keys.version as key_version',
-      'identities.id as identity_id',
-      'identities.custom_id',
-    ])
-    .compile(),
-);
-
 export class TokenStore {
+  /** One statement, hence one snapshot on either database. */
   async snapshot(rows: Rows, resourceId: ResourceId, slot: KeySlot, identityId: IdentityId): Promise<IssueSnapshot> {
-    const snapshot = await SNAPSHOT.first(rows, [resourceId, slot, identityId]);
+    const snapshot = await rows.first<IssueSnapshot>(sql`
+      select head.seq, resources.location, resources.region, access_keys.version as key_version,
+        identities.id as identity_id, identities.custom_id
+      from head
+      left join resources on resources.id = ${resourceId} and resources.deleted_seq is null
+      left join access_keys on access_keys.resource_id = resources.id and access_keys.slot = ${slot}
+      left join identities on identities.resource_id = resources.id and identities.id = ${identityId}`);
     if (!snapshot) throw new Error('the store has no head');
     return snapshot;
   }

@@ -2,21 +2,21 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import Type from 'typebox';
 import { operationsPage, referencePages } from '../../scripts/docs.ts';
 import { ok, route } from '../../src/http/route.ts';
+import { listOf, object, optional, text } from '../../src/http/schema.ts';
 import { versions } from '../../src/http/versions.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-for (const [path, text] of referencePages()) {
+for (const [path, page] of referencePages()) {
   test(`${path} says what the tables say (npm run docs)`, () => {
-    assert.equal(readFileSync(join(ROOT, path), 'utf8'), text);
+    assert.equal(readFileSync(join(ROOT, path), 'utf8'), page);
   });
 
   test(`${path} is whole Markdown: every row of a table is as wide as its head`, () => {
     let width: number | undefined;
-    for (const line of text.split('\n')) {
+    for (const line of page.split('\n')) {
       const cells = line.startsWith('|') ? line.replaceAll('\\|', '').split('|').length : undefined;
       assert.ok(cells === undefined || width === undefined || cells === width, line);
       width = cells;
@@ -33,10 +33,10 @@ test('an operation is described from its route', () => {
       versions: versions('2025-06-30', '2026-07-22'),
       access: { caller: 'user', requires: 'chat.thread.update' },
       body: {
-        schema: Type.Object({ name: Type.String(), note: Type.Optional(Type.Union([Type.String(), Type.Null()])) }),
+        schema: object({ name: text(), note: optional(text()) }),
         kind: 'json',
       },
-      answers: { 200: Type.Object({ names: Type.Array(Type.String()) }), 204: 'nothing' },
+      answers: { 200: object({ names: listOf(text()) }), 204: 'nothing' },
       handle: () => ok({}),
     }),
   ];

@@ -145,7 +145,10 @@ let template: Promise<string> | undefined;
 async function makeTemplate(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'linarite-template-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const server = await startServer(readSettings({ LINARITE_DATA: folder, LINARITE_PORT: '0' }), { log: new TestLog() });
+  // A minute ago, so that nothing in it is later than the clock of a test that began before it was made.
+  const clock = new TestClock(Date.now() - 60_000);
+  const settings = readSettings({ LINARITE_DATA: folder, LINARITE_PORT: '0' });
+  const server = await startServer(settings, { log: new TestLog(), clock });
   await server.close();
   return folder;
 }

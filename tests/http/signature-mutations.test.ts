@@ -68,12 +68,24 @@ function edited(text: string, draw: Draw): string {
   }
 }
 
-/** What the road sees of a request once HTTP has taken the blanks around header values away. */
+/**
+ * What the road sees of a request once HTTP has taken away the blanks around header values, and the parser empty lines
+ * before the method and further blanks behind it.
+ */
 const meaning = ({ method, target, host, date, hash, authorization, body }: Parts, dateName: string): string => {
   const [, names = '', signature = ''] =
     /^HMAC-SHA256 SignedHeaders=([^&]*)&Signature=(.*)$/.exec(trimmed(authorization)) ?? [];
   const list = names === '' ? trimmed(authorization) : `${names.toLowerCase()}&${signature}`; // header names have no case
-  return JSON.stringify([method, target, trimmed(host), trimmed(date), trimmed(hash), list, body, dateName]);
+  return JSON.stringify([
+    method.replace(/^[\r\n]+| +$/g, ''),
+    target.replace(/^ +/, ''),
+    trimmed(host),
+    trimmed(date),
+    trimmed(hash),
+    list,
+    body,
+    dateName,
+  ]);
 };
 
 const trimmed = (value: string): string => value.replace(/^[ \t]+|[ \t]+$/g, '');

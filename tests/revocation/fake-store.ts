@@ -1,7 +1,7 @@
 import type { IdentityId, KeySlot, ResourceId } from '../../src/callers.ts';
 import type { LoggedEvent, RevocableToken, RevocationEvent, Verdict } from '../../src/revocation/event.ts';
 import type { Head, RevocationStore } from '../../src/revocation/revocation-store.ts';
-import type { Rows } from '../../src/storage/database.ts';
+import type { Rows } from '../../src/storage/sql.ts';
 import type { GroupWriter } from '../../src/storage/writer.ts';
 import type { Process, World } from './simulation.ts';
 
@@ -33,6 +33,8 @@ export class Primary {
   content: Content;
   /** Another server has taken over. Reads are still answered; no commit completes, for want of a standby. */
   fenced = false;
+  /** Nodes whose rows are locked by a heartbeat. */
+  readonly beating = new Set<string>();
   #holder: Transaction | undefined;
   readonly #waiting: { transaction: Transaction; granted: () => void }[] = [];
   #clockOffset = 0;
@@ -63,8 +65,11 @@ export class Primary {
   }
 
   lock(transaction: Transaction, granted: () => void, failed: (cause: Error) => void): void {
-    if (transaction.ended) return failed(new Error('the transaction is over'));
-    if (this.#holder === transaction) return granted();
+    if (transaction.ended || this.#holder === transaction) {
+      if (transaction.ended) failed(new Error('the transaction is over'));
+      else granted();
+      return;
+    }
     const entry = { transaction, granted };
     this.#waiting.push(entry);
     this.#world.after(LOCK_TIMEOUT_MS, () => {
@@ -83,8 +88,8 @@ export class Primary {
   }
 
   commit(transaction: Transaction, done: () => void, failed: (cause: Error) => void): void {
-    if (transaction.ended) return failed(new Error('the transaction was ended: idle for too long'));
-    if (this.fenced) return; // waits for a standby that will never answer
+    if (transaction.ended) failed(new Error('the transaction was ended: idle for too long'));
+    if (transaction.ended || this.fenced) return; // waits for a standby that will never answer
     for (const write of transaction.writes) write(this.content);
     for (const event of transaction.logged) {
       if (!transaction.gapped) this.content.seq = event.seq;
@@ -103,7 +108,7 @@ export class Primary {
       if (next.transaction.ended) continue;
       this.#holder = next.transaction;
       // A client that stopped or died in the middle does not hold the lock for ever.
-      this.#world.after(IDLE_IN_TRANSACTION_MS, () => {
+      this.#world.after(Math.min(IDLE_IN_TRANSACTION_MS, Math.max(this.#world.calmAt - this.#world.now, 500)), () => {
         if (!next.transaction.ended) this.end(next.transaction);
       });
       next.granted();
@@ -253,7 +258,7 @@ export class FakeStore implements Store {
       if (!identity) return { kind: 'identityDeleted', seq: undefined };
       const levels: Verdict[] = [
         { kind: 'identity', seq: identity.revokedSeq },
-        { kind: 'key', seq: content.keys.get(keyOf(token.resourceId, token.keySlot ?? 'primary')) ?? 0 },
+        { kind: 'key', seq: (token.keySlot && content.keys.get(keyOf(token.resourceId, token.keySlot))) ?? 0 },
         { kind: 'signingKey', seq: content.signingKeys.get(token.kid) ?? 0 },
         { kind: 'all', seq: content.log.findLast(({ event }) => event.kind === 'all')?.event.seq ?? 0 },
       ];
@@ -273,9 +278,12 @@ export class FakeStore implements Store {
       const { seq, config, nodes } = primary.content;
       const joined = !nodes.has(nodeId) && !joinsAtOnce;
       if (readOnlyBeat) return done({ seq, config, joined: false });
+      primary.beating.add(nodeId);
       // The transaction reads the head before its commit makes the row visible.
-      const commitMs = world.random.chance(0.1) && !world.isCalm ? world.random.between(0, 400) : 0.5;
+      const slow = world.random.chance(nodes.has(nodeId) ? 0.1 : 0.5) && !world.isCalm;
+      const commitMs = slow ? world.random.between(0, 400) : 0.5;
       world.after(commitMs, () => {
+        primary.beating.delete(nodeId);
         if (primary.fenced) return;
         primary.content.nodes.set(nodeId, { applied, beat: primary.now() });
         done({ seq, config, joined });
@@ -295,16 +303,10 @@ export class FakeStore implements Store {
   }
 
   forgetNode(id: string, beat?: number): Promise<void> {
+    const { beating } = this.#link.primary;
     return this.#write(({ nodes }) => {
-      if (beat === undefined || nodes.get(id)?.beat === beat) nodes.delete(id);
-    });
-  }
-
-  forgetNodes(choice: { id: string } | { silentForMs: number }): Promise<void> {
-    return this.#write(({ nodes }, primary) => {
-      for (const [id, { beat }] of nodes) {
-        if ('id' in choice ? choice.id === id : beat < primary.now() - choice.silentForMs) nodes.delete(id);
-      }
+      // A heartbeat under way has the row locked; once it is over, the last one is another.
+      if (beat === undefined || (nodes.get(id)?.beat === beat && !beating.has(id))) nodes.delete(id);
     });
   }
 
@@ -313,10 +315,10 @@ export class FakeStore implements Store {
     return this.#link.process.ask((done) => done(look(primary.content, primary)));
   }
 
-  #write(change: (content: Content, primary: Primary) => void): Promise<void> {
+  #write(change: (content: Content) => void): Promise<void> {
     const { primary } = this.#link;
     return this.#link.process.ask((done) => {
-      if (!primary.fenced) done(change(primary.content, primary));
+      if (!primary.fenced) done(change(primary.content));
     });
   }
 }

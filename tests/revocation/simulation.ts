@@ -30,9 +30,8 @@ export class Random {
   }
 
   pick<T>(list: readonly T[]): T {
-    const found = list[this.below(list.length)];
-    if (found === undefined) throw new Error('nothing to pick from');
-    return found;
+    if (list.length === 0) throw new Error('nothing to pick from');
+    return list[this.below(list.length)] as T;
   }
 }
 

@@ -1,0 +1,148 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { IncomingMessage, OutgoingHttpHeaders, RequestOptions } from 'node:http';
+import type { Connection } from './connection-string.ts';
+import { CommandError } from './exit.ts';
+
+/** How a server is reached. */
+export interface Line {
+  readonly endpoint: URL;
+  /** Authorities to trust, PEM; undefined: those of the system and of NODE_EXTRA_CA_CERTS. */
+  readonly ca: readonly string[] | undefined;
+}
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+interface Options {
+  /** An object is sent as JSON, a text as a form. */
+  body?: object | string | undefined;
+  /** Longest silence, in milliseconds. */
+  patienceMs?: number;
+}
+
+/** Talks to a server as somebody. */
+export interface Client {
+  /** @returns the JSON of the answer, undefined when there was none. @throws CommandError with the server's own words */
+  call<T>(method: Method, target: string, options?: Options): Promise<T>;
+}
+
+/** A server's refusal. */
+export class Refusal extends CommandError {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+const PATIENCE_MS = 60_000;
+
+/** Signs every request with an access key (identity-protocol, section 3.1). */
+export function serviceClient({ endpoint, accessKey }: Connection, ca: Line['ca']): Client {
+  return client({ endpoint, ca }, (method, target, body) => {
+    const date = new Date().toUTCString();
+    const hash = createHash('sha256').update(body).digest('base64');
+    const text = `${method}\n${target}\n${date};${endpoint.host};${hash}`;
+    const signature = createHmac('sha256', accessKey).update(text).digest('base64');
+    return {
+      'x-ms-date': date,
+      'x-ms-content-sha256': hash,
+      Authorization: `HMAC-SHA256 SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature=${signature}`,
+    };
+  });
+}
+
+/** Shows the operator key with every request. */
+export const operatorClient = (line: Line, key: string): Client =>
+  client(line, () => ({ Authorization: `Bearer ${key}` }));
+
+type Proof = (method: Method, target: string, body: Buffer) => OutgoingHttpHeaders;
+
+function client(line: Line, proof: Proof): Client {
+  return {
+    async call<T>(method: Method, target: string, { body, patienceMs = PATIENCE_MS }: Options = {}): Promise<T> {
+      const bytes = Buffer.from(body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body));
+      const headers = {
+        Host: line.endpoint.host,
+        'Content-Type': typeof body === 'string' ? 'application/x-www-form-urlencoded' : 'application/json',
+        'Content-Length': String(bytes.length),
+        ...proof(method, target, bytes),
+      };
+      const answer = await send(line, { method, path: target, headers, timeout: patienceMs }, bytes);
+      if (answer.status >= 400) throw refusalFrom(answer);
+      return (answer.text === '' ? undefined : jsonFrom(answer)) as T;
+    },
+  };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** Why, from a server in dev mode. */
+  readonly reason: string | undefined;
+}
+
+async function send({ endpoint, ca }: Line, options: RequestOptions, body: Buffer): Promise<Answer> {
+  const secure = endpoint.protocol === 'https:';
+  const { request } = secure ? await import('node:https') : await import('node:http');
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const { hostname, port } = endpoint;
+  const sent = request(
+    {
+      ...options,
+      host: hostname.replace(/^\[|\]$/g, ''),
+      ...(port && { port }),
+      agent: false,
+      ...(ca && { ca: [...ca] }),
+    },
+    resolve,
+  );
+  sent.on('error', reject);
+  sent.on('timeout', () => sent.destroy(Object.assign(new Error('silence'), { code: 'ETIMEDOUT' })));
+  sent.end(body);
+  try {
+    const response = await promise;
+    const text = Buffer.concat(await response.toArray()).toString('utf8');
+    const reason = response.headers['x-linarite-reason'];
+    return { status: response.statusCode ?? 0, text, reason: typeof reason === 'string' ? reason : undefined };
+  } catch (cause) {
+    throw new CommandError(failureText(endpoint, cause), { cause });
+  }
+}
+
+/** Codes by which Node says that a certificate is not to be trusted. */
+const DISTRUST = /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT|CERT_)/;
+
+function failureText({ origin, hostname }: URL, cause: unknown): string {
+  const { code = 'unknown', message } = cause as { code?: string; message?: string };
+  if (code === 'ECONNREFUSED')
+    return `no server answers at ${origin}: start one with \`linarite serve\`, or name another`;
+  if (code === 'ETIMEDOUT') return `the server at ${origin} does not answer`;
+  if (DISTRUST.test(code))
+    return `the certificate of ${hostname} is not trusted (${code}): name its authority with --ca`;
+  return `${origin} cannot be reached: ${message || code}`;
+}
+
+function refusalFrom({ status, text, reason }: Answer): Refusal {
+  const { code = String(status), message = 'the server gave no reason' } = errorOf(text) ?? {};
+  const why = reason === undefined ? '' : ` (${reason})`;
+  return new Refusal(status, code, `${code}: ${message}${why}`);
+}
+
+function errorOf(text: string): { code?: string; message?: string } | undefined {
+  try {
+    return (JSON.parse(text) as { error?: { code?: string; message?: string } }).error;
+  } catch {
+    return undefined; // something else answered, such as a proxy
+  }
+}
+
+function jsonFrom({ text }: Answer): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CommandError('the answer is not JSON: is there a Linarite server at that address?', { cause });
+  }
+}

@@ -1,0 +1,89 @@
+import { Command, CommanderError } from 'commander';
+import { SettingsError, settingsHelp } from '../settings.ts';
+import { StoreError } from '../storage/database.ts';
+import { VERSION } from '../version.ts';
+import { addCommand, addGroup } from './command.ts';
+import { addCompletionCommand } from './completion.ts';
+import { CommandError, complain, DONE, FAILED, WRONG_USE } from './exit.ts';
+import { addUserCommands } from './identity-commands.ts';
+import { addKeyCommands, addResourceCommands } from './resource-commands.ts';
+import { addStoreCommands } from './store-commands.ts';
+import { Surroundings } from './surroundings.ts';
+import { addTokenCommands } from './token-commands.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Runs a command of the tree.
+ * @returns the exit code
+ */
+export async function runProgram(args: readonly string[], environment: Environment): Promise<number> {
+  process.stdout.on('error', leaveQuietly);
+  let code = DONE;
+  const program = buildProgram(environment, (exitCode) => {
+    code = exitCode;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (cause) {
+    return codeOf(cause);
+  }
+}
+
+/** The whole tree of commands. @param onServed takes the exit code of the server */
+export function buildProgram(environment: Environment, onServed: (exitCode: number) => void): Command {
+  const around = new Surroundings(environment);
+  const program = new Command('linarite')
+    .description('User identities and access tokens, compatible with the Azure Communication Services API')
+    .version(VERSION, '-V, --version', 'print the release')
+    .helpOption('-h, --help', 'print this page')
+    .helpCommand(false)
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({
+      outputError: (text) => void complain(`${text.replace(/^error: /, '').trim()}; see --help`, WRONG_USE),
+    })
+    .addHelpText('after', () => `\n${AFTER_COMMANDS}\n\n${settingsPart()}`);
+
+  addCommand(
+    program,
+    'serve',
+    'run the server until SIGINT or SIGTERM (what happens without a command)',
+    'LINARITE_PORT=0 linarite serve',
+  )
+    .addHelpText('after', () => `\n${settingsPart()}`)
+    .action(async () => {
+      const { serve } = await import('./serve.ts');
+      onServed(await serve(environment));
+    });
+  addKeyCommands(program, around);
+  const identity = addGroup(program, 'identity', 'users and their access tokens');
+  addUserCommands(identity, around);
+  addTokenCommands(identity, around);
+  addResourceCommands(program, around);
+  addStoreCommands(program, around);
+  addCompletionCommand(program);
+  return program;
+}
+
+const AFTER_COMMANDS = `\`linarite <command> --help\` tells more. Guide: docs/guides/cli.md.
+
+Exit status: 0 done, or stopped as asked; 1 failed; 2 wrong usage or settings.`;
+
+const settingsPart = (): string => `Settings, as environment variables:\n${settingsHelp()}`;
+
+/** Says what went wrong, unless the parser has said it, and finds the exit code. */
+function codeOf(cause: unknown): number {
+  if (cause instanceof CommanderError) return cause.exitCode === 0 ? DONE : WRONG_USE;
+  if (cause instanceof CommandError) return complain(cause.message, cause.exitCode);
+  if (cause instanceof SettingsError) return complain(cause.message, WRONG_USE);
+  if (cause instanceof StoreError) return complain(cause.message, FAILED);
+  throw cause;
+}
+
+/** Whoever reads our output may stop reading, as `head` does. */
+function leaveQuietly(cause: NodeJS.ErrnoException): void {
+  if (cause.code !== 'EPIPE') throw cause;
+  process.exit(DONE);
+}

@@ -1,0 +1,62 @@
+import { trustLines } from '../certificates/trust-lines.ts';
+import { openLog } from '../monitoring/log.ts';
+import { type Server, startServer } from '../server.ts';
+import { readSettings, type Settings, SettingsError } from '../settings.ts';
+import { StoreError } from '../storage/database.ts';
+import { VERSION } from '../version.ts';
+import { complain, DONE, FAILED, WRONG_USE } from './exit.ts';
+
+/**
+ * Runs the server until SIGINT or SIGTERM.
+ * @returns the exit code
+ */
+export async function serve(environment: Readonly<Record<string, string | undefined>>): Promise<number> {
+  // From the first moment on, so that a signal during the start is not lost.
+  const signal = Promise.withResolvers<void>();
+  let firstAt: number | undefined;
+  const onSignal = (): void => {
+    signal.resolve();
+    firstAt ??= performance.now();
+    // Whoever asks twice does not want to wait; npm passing on what the terminal sent to everybody is not asking twice.
+    if (performance.now() - firstAt > 1000) process.exit(FAILED);
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+
+  let settings: Settings;
+  let server: Server;
+  try {
+    settings = readSettings(environment);
+    const log = openLog(settings);
+    process.on('exit', () => log.flushSync());
+    process.on('uncaughtException', (cause) => {
+      log.write('fatal', 'unexpected', { cause });
+      process.exit(FAILED);
+    });
+    server = await startServer(settings, { log });
+  } catch (cause) {
+    if (cause instanceof SettingsError) return complain(cause.message, WRONG_USE);
+    if (cause instanceof StoreError) return complain(cause.message, FAILED);
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE')
+      return complain(`${message}: stop what listens there, or set LINARITE_PORT (0 takes any free one)`, FAILED);
+    if (code !== undefined) return complain(message, FAILED);
+    throw cause;
+  }
+  process.stdout.write(readyBlock(settings, server));
+  await signal.promise;
+  await server.close();
+  return DONE;
+}
+
+/** What a person needs first, printed once the server answers. */
+function readyBlock({ mode }: Settings, { endpoint, connectionString, caPath }: Server): string {
+  const lines = [`Linarite ${VERSION} is ready in ${mode} mode.`, `Endpoint: ${endpoint}`];
+  if (connectionString !== undefined) lines.push(`Connection string: ${connectionString}`);
+  if (caPath !== undefined) {
+    lines.push(`CA certificate: ${caPath}`, '', 'Trust it in one shell, never in the whole system:');
+    const rows = trustLines(caPath, endpoint);
+    const width = Math.max(...rows.map(({ client }) => client.length));
+    for (const { client, line } of rows) lines.push(`  ${client.padEnd(width)}  ${line}`);
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,41 @@
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { type Settings, SettingsError } from './settings.ts';
+
+/**
+ * Makes the data folder.
+ * @returns undefined when nothing is to be kept
+ * @throws SettingsError when there must be one, or it cannot be made
+ */
+export function dataFolder({ data, databaseUrl, mode }: Settings): string | undefined {
+  if (data === ':memory:') {
+    if (mode === 'production' && databaseUrl === undefined)
+      throw new SettingsError('LINARITE_DATA must be a folder in production mode, not :memory:');
+    return undefined;
+  }
+  const folder = resolve(data);
+  try {
+    makeFolder(folder);
+  } catch (cause) {
+    throw new SettingsError(
+      `LINARITE_DATA names a folder that cannot be made: ${folder} (${(cause as NodeJS.ErrnoException).code})`,
+    );
+  }
+  return folder;
+}
+
+/** Node's own recursive way never returns where a folder exists but takes no entries, as under /proc. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(folder).isDirectory()) return;
+    if (code !== 'ENOENT' || existsSync(dirname(folder))) throw cause;
+    makeFolder(dirname(folder));
+    mkdirSync(folder, { mode: 0o700 });
+  }
+}
+
+/** The file of the embedded store. */
+export const databaseFile = (folder: string): string => join(folder, 'linarite.db');

@@ -1,0 +1,64 @@
+import { ok, type Reply, type Route, route } from '../http/route.ts';
+import { int32, maybe, object, text } from '../http/schema.ts';
+
+interface SignIn {
+  /** Address of this server, without a trailing slash. */
+  origin: () => string;
+  isOperator: (secret: string) => boolean;
+  /** Stands for the directory of the operator. */
+  tenantId: string;
+}
+
+const HOUR_SECONDS = 3600;
+
+const SignInBody = object({ grant_type: text(), client_secret: maybe(text()) });
+
+/** RFC 6749, section 5.2: here the protocol is OAuth's, and so is the shape of its errors. */
+const oauthError = (status: number, error: string, description: string): Reply => ({
+  status,
+  body: { error, error_description: description },
+});
+
+/**
+ * Lets the operator sign in with tools that know OAuth only, such as `az login --service-principal`: the operator key is
+ * the client secret and the access token. Under `/adfs`, since clients then take the authority as it is.
+ */
+export const operatorRoutes = ({ origin, isOperator, tenantId }: SignIn): Route[] => [
+  route({
+    operation: 'getOperatorAuthority',
+    summary: 'Where operators sign in, for tools that know OAuth only.',
+    at: 'GET /adfs/.well-known/openid-configuration',
+    access: { caller: 'nobody' },
+    answers: {
+      200: object({ issuer: text(), authorization_endpoint: text(), token_endpoint: text() }),
+    },
+    handle: () =>
+      ok({
+        issuer: `${origin()}/adfs`,
+        authorization_endpoint: `${origin()}/adfs/oauth2/authorize`,
+        token_endpoint: `${origin()}/adfs/oauth2/v2.0/token`,
+        jwks_uri: `${origin()}/.well-known/jwks.json`,
+        grant_types_supported: ['client_credentials'],
+        token_endpoint_auth_methods_supported: ['client_secret_post'],
+        tenant: tenantId,
+      }),
+  }),
+  route({
+    operation: 'signInOperator',
+    summary: 'Takes the operator key as a client secret (RFC 6749, section 4.4) and gives it back as the access token.',
+    at: 'POST /adfs/oauth2/v2.0/token',
+    access: { caller: 'nobody' },
+    body: { schema: SignInBody, kind: 'form' },
+    answers: {
+      200: object({ token_type: text(), expires_in: int32(), access_token: text() }),
+    },
+    handle({ body }) {
+      if (body.grant_type !== 'client_credentials') {
+        return oauthError(400, 'unsupported_grant_type', 'Only client_credentials is supported.');
+      }
+      const secret = body.client_secret ?? '';
+      if (!isOperator(secret)) return oauthError(401, 'invalid_client', 'The client secret is not the operator key.');
+      return ok({ token_type: 'Bearer', expires_in: HOUR_SECONDS, ext_expires_in: HOUR_SECONDS, access_token: secret });
+    },
+  }),
+];

@@ -1,0 +1,124 @@
+-- Written by scripts/schema.ts from a fresh database; the source are the migrations.
+
+create table access_keys (
+  resource_id text collate "C" not null,
+  slot text not null,
+  version integer not null,
+  sealed text not null,
+  changed_seq bigint not null,
+  created_at bigint not null,
+  constraint access_keys_pkey PRIMARY KEY (resource_id, slot),
+  constraint access_keys_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES resources(id)
+);
+
+create table communication_services (
+  resource_id text collate "C" not null,
+  subscription_id text collate "C" not null,
+  group_key text collate "C" not null,
+  name_key text collate "C" not null,
+  name text not null,
+  location text not null,
+  data_location text not null,
+  tags text not null,
+  identity text,
+  properties text not null,
+  created_at bigint not null,
+  changed_at bigint not null,
+  constraint communication_services_pkey PRIMARY KEY (resource_id),
+  constraint communication_services_name_key_key UNIQUE (name_key),
+  constraint communication_services_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES resources(id)
+);
+
+CREATE INDEX communication_services_by_group ON public.communication_services USING btree (subscription_id, group_key);
+
+create table data_keys (
+  id text not null,
+  sealed text not null,
+  created_at bigint not null,
+  constraint data_keys_pkey PRIMARY KEY (id)
+);
+
+create table head (
+  id integer not null,
+  seq bigint not null,
+  config bigint not null,
+  constraint head_pkey PRIMARY KEY (id),
+  constraint head_id_check CHECK ((id = 1))
+);
+
+create table identities (
+  resource_id text collate "C" not null,
+  id text collate "C" not null,
+  custom_id text collate "C",
+  created_at bigint not null,
+  last_token_issued_at bigint,
+  revoked_seq bigint not null,
+  tokens_valid_from bigint,
+  constraint identities_pkey PRIMARY KEY (resource_id, id)
+);
+
+CREATE UNIQUE INDEX identities_by_custom_id ON public.identities USING btree (resource_id, custom_id) WHERE (custom_id IS NOT NULL);
+
+create table meta (
+  name text not null,
+  value text not null,
+  constraint meta_pkey PRIMARY KEY (name)
+);
+
+create table migrations (
+  name text not null,
+  applied_at bigint not null,
+  constraint migrations_pkey PRIMARY KEY (name)
+);
+
+create table nodes (
+  id text not null,
+  applied_seq bigint not null,
+  beat bigint not null,
+  constraint nodes_pkey PRIMARY KEY (id)
+);
+
+create table resource_groups (
+  subscription_id text collate "C" not null,
+  name_key text collate "C" not null,
+  name text not null,
+  location text not null,
+  tags text not null,
+  created_at bigint not null,
+  constraint resource_groups_pkey PRIMARY KEY (subscription_id, name_key)
+);
+
+create table resources (
+  id text collate "C" not null,
+  name text collate "C" not null,
+  location text not null,
+  region text not null,
+  created_at bigint not null,
+  keys_disabled integer not null,
+  deleted_seq bigint,
+  constraint resources_pkey PRIMARY KEY (id),
+  constraint resources_name_key UNIQUE (name)
+);
+
+create table revocation_log (
+  seq bigint not null,
+  kind text not null,
+  resource_id text collate "C",
+  subject text collate "C",
+  valid_from bigint,
+  at bigint not null,
+  constraint revocation_log_pkey PRIMARY KEY (seq)
+);
+
+create table signing_keys (
+  kid text not null,
+  alg text not null,
+  state text not null,
+  public_key text not null,
+  sealed text,
+  created_at bigint not null,
+  active_at bigint,
+  gone_at bigint,
+  killed_seq bigint,
+  constraint signing_keys_pkey PRIMARY KEY (kid)
+);

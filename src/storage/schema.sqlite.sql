@@ -1,0 +1,107 @@
+-- Written by scripts/schema.ts from a fresh database; the source are the migrations.
+
+CREATE TABLE access_keys (
+  resource_id text not null references resources (id),
+  slot text not null,
+  version integer not null,
+  sealed text not null,
+  changed_seq bigint not null,
+  created_at bigint not null,
+  primary key (resource_id, slot)
+);
+
+CREATE TABLE communication_services (
+  resource_id text primary key references resources (id),
+  subscription_id text not null,
+  group_key text not null,
+  name_key text not null unique,
+  name text not null,
+  location text not null,
+  data_location text not null,
+  tags text not null,
+  identity text,
+  properties text not null,
+  created_at bigint not null,
+  changed_at bigint not null
+);
+
+CREATE INDEX communication_services_by_group on communication_services (subscription_id, group_key);
+
+CREATE TABLE data_keys (
+  id text primary key,
+  sealed text not null,
+  created_at bigint not null
+);
+
+CREATE TABLE head (
+  id integer primary key check (id = 1),
+  seq bigint not null,
+  config bigint not null
+);
+
+CREATE TABLE identities (
+  resource_id text not null,
+  id text not null,
+  custom_id text,
+  created_at bigint not null,
+  last_token_issued_at bigint,
+  revoked_seq bigint not null,
+  tokens_valid_from bigint,
+  primary key (resource_id, id)
+) without rowid;
+
+CREATE UNIQUE INDEX identities_by_custom_id on identities (resource_id, custom_id) where custom_id is not null;
+
+CREATE TABLE meta (
+  name text primary key,
+  value text not null
+);
+
+CREATE TABLE migrations (name text primary key, applied_at bigint not null);
+
+CREATE TABLE nodes (
+  id text primary key,
+  applied_seq bigint not null,
+  beat bigint not null
+);
+
+CREATE TABLE resource_groups (
+  subscription_id text not null,
+  name_key text not null,
+  name text not null,
+  location text not null,
+  tags text not null,
+  created_at bigint not null,
+  primary key (subscription_id, name_key)
+);
+
+CREATE TABLE resources (
+  id text primary key,
+  name text not null unique,
+  location text not null,
+  region text not null,
+  created_at bigint not null,
+  keys_disabled integer not null,
+  deleted_seq bigint
+);
+
+CREATE TABLE revocation_log (
+  seq bigint primary key,
+  kind text not null,
+  resource_id text,
+  subject text,
+  valid_from bigint,
+  at bigint not null
+);
+
+CREATE TABLE signing_keys (
+  kid text primary key,
+  alg text not null,
+  state text not null,
+  public_key text not null,
+  sealed text,
+  created_at bigint not null,
+  active_at bigint,
+  gone_at bigint,
+  killed_seq bigint
+);

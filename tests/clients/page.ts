@@ -1,0 +1,108 @@
+// The pages about which client works how well, made from what the last run of the clients found. No cell is typed by hand.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Finding, OPERATIONS, type OperationKey } from './operations.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const RESULTS = 'docs/reference/conformance.json';
+const PAGE = 'docs/reference/conformance.md';
+const README = 'README.md';
+const MARKERS = /(<!-- conformance -->\n)[\s\S]*?(<!-- \/conformance -->)/;
+
+/** What was found out about one release of one SDK. */
+export interface ClientResults {
+  language: string;
+  /** Name of the package in its registry. */
+  sdk: string;
+  release: string;
+  /** Where an SDK has several clients: which. */
+  kind?: string;
+  /** Why nothing was found out. */
+  notRun?: string;
+  findings: readonly Finding[];
+}
+
+export const readResults = (): ClientResults[] => JSON.parse(readFileSync(join(ROOT, RESULTS), 'utf8'));
+
+export function writeResults(results: readonly ClientResults[]): void {
+  writeFileSync(join(ROOT, RESULTS), `${JSON.stringify(results, undefined, 1)}\n`);
+  for (const [path, text] of conformancePages(results)) writeFileSync(join(ROOT, path), text);
+}
+
+/** Every file that tells of the results: path from the root of the repository → the whole text. */
+export const conformancePages = (results: readonly ClientResults[]): ReadonlyMap<string, string> =>
+  new Map([
+    [PAGE, page(results)],
+    [README, readFileSync(join(ROOT, README), 'utf8').replace(MARKERS, `$1${summary(results)}\n$2`)],
+  ]);
+
+export const nameOf = ({ language, release, kind }: ClientResults): string =>
+  [language, kind && `(${kind})`, release].filter(Boolean).join(' ');
+
+function page(results: readonly ClientResults[]): string {
+  const rows = (Object.entries(OPERATIONS) as [OperationKey, string][]).map(([key, title]) => [
+    title,
+    ...results.map((client) => cell(client, key)),
+  ]);
+  return `${[
+    `<!-- Written by \`npm run test:clients -- --write\` from ${RESULTS}. -->`,
+    '# Conformance',
+    'What unmodified SDKs see when nothing but their connection string and the trusted certificate authority is changed: over HTTPS, each in a process of its own, against a server started the way `npm start` does. The operations are those that the SDKs’ own suites assert, and a few more.',
+    '**passed**: as it should be. **–**: this release has no such thing, or does not let it happen; the notes say why. **not run**: the notes say why.',
+    table(['Operation', ...results.map(nameOf)], rows),
+    '## Notes',
+    notes(results)
+      .map((note) => `- ${note}`)
+      .join('\n'),
+  ].join('\n\n')}\n`;
+}
+
+function cell({ notRun, findings }: ClientResults, key: OperationKey): string {
+  if (notRun !== undefined) return 'not run';
+  switch (findings.find(({ operation }) => operation === key)?.outcome) {
+    case 'passed':
+      return 'passed';
+    case 'absent':
+      return '–';
+    case 'differs':
+      return '**differs**';
+    case undefined:
+      return 'not run';
+  }
+}
+
+/** Everything that is not plainly passed, with its reason; clients that have it in common stand together. */
+function notes(results: readonly ClientResults[]): string[] {
+  const clients = new Map<string, Set<string>>();
+  const add = (what: string, client: ClientResults): void => {
+    clients.set(what, (clients.get(what) ?? new Set()).add(nameOf(client)));
+  };
+  for (const client of results) {
+    if (client.notRun !== undefined) add(`not run: ${client.notRun}`, client);
+    for (const { operation, outcome, how } of client.findings) {
+      if (outcome !== 'passed') add(`${outcome === 'differs' ? '**differs**, ' : ''}${OPERATIONS[operation]}: ${how}`, client);
+    }
+  }
+  return [...clients].map(([what, names]) => `${what}. *${[...names].join(', ')}*`);
+}
+
+function summary(results: readonly ClientResults[]): string {
+  const rows = results.map((client) => [
+    `${client.language}${client.kind === undefined ? '' : ` (${client.kind})`} \`${client.sdk}\``,
+    client.release,
+    client.notRun === undefined ? counted(client) : `not run: ${client.notRun}`,
+  ]);
+  return table(['SDK', 'Release', 'Operations'], rows);
+}
+
+function counted({ findings }: ClientResults): string {
+  const count = (outcome: Finding['outcome']) => findings.filter((finding) => finding.outcome === outcome).length;
+  const [passed, differs] = [count('passed'), count('differs')];
+  const all = `${passed} of the ${passed + differs} that it has`;
+  return differs === 0 ? `all ${passed} that it has` : all;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), `|${' --- |'.repeat(head.length)}`, ...rows.map(line)].join('\n');
+}

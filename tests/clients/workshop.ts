@@ -1,0 +1,147 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import type { Task } from './operations.ts';
+
+export const ROOT = join(import.meta.dirname, '../..');
+/** Installed packages and raw results; ignored by git. */
+export const CACHE = join(ROOT, '.cache');
+
+const SUBSCRIPTION = '/subscriptions/5e1f0057-0000-4000-8000-000000000001';
+const VERSION = '2025-05-01';
+
+/** A server process and what a client has to be told of it. */
+export interface RunningServer {
+  readonly connectionString: string;
+  readonly caPath: string;
+  readonly task: Omit<Task, 'client'>;
+  stop(): Promise<void>;
+}
+
+/** Starts the server as its users do, with a data folder of its own, on any free port. */
+export async function startServer(): Promise<RunningServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'linarite-clients-'));
+  const child = spawn(process.execPath, [join(ROOT, 'src/main.ts')], {
+    env: { ...machineEnvironment(), LINARITE_DATA: folder, LINARITE_PORT: '0', LINARITE_LOG_LEVEL: 'error' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const stop = async (): Promise<void> => {
+    if (child.exitCode === null) {
+      child.kill();
+      await once(child, 'exit');
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const said = await readyBlock(child);
+    const found = (pattern: RegExp): string => pattern.exec(said)?.[1] ?? '';
+    const port = Number(found(/^Endpoint: https:\/\/localhost:(\d+)\/$/m));
+    return {
+      connectionString: found(/^Connection string: (.+)$/m),
+      caPath: found(/^CA certificate: (.+)$/m),
+      task: await taskOf(port, readFileSync(join(folder, 'operator.key'), 'utf8').trim()),
+      stop,
+    };
+  } catch (cause) {
+    await stop();
+    throw cause;
+  }
+}
+
+function readyBlock(child: ChildProcess): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let said = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+    if (/^\s*curl .+\n/m.test(said)) resolve(said); // the last line of the block
+  });
+  child.on('exit', (code) => reject(new Error(`the server ended with ${code}:\n${said}`)));
+  return promise;
+}
+
+/** Asks the management plane for both keys, and for a second resource with an identity in it. */
+async function taskOf(port: number, operatorKey: string): Promise<Omit<Task, 'client'>> {
+  const asOperator = async (method: string, path: string, body?: object) => {
+    const response = await fetch(`http://localhost:${port}${SUBSCRIPTION}${path}?api-version=${VERSION}`, {
+      method,
+      headers: { Authorization: `Bearer ${operatorKey}`, 'Content-Type': 'application/json' },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return response.json() as Promise<Record<string, string> & { properties: Record<string, string> }>;
+  };
+  const services = '/providers/Microsoft.Communication/communicationServices';
+  const dev = `/resourceGroups/dev${services}/dev`;
+  const neighbour = `/resourceGroups/dev${services}/neighbour`;
+  const keys = await asOperator('POST', `${dev}/listKeys`);
+  const place = { location: 'global', properties: { dataLocation: 'Europe' } };
+  const other = (await asOperator('PUT', neighbour, place)).properties.immutableResourceId;
+  const { immutableResourceId: resourceId = '' } = (await asOperator('GET', dev)).properties;
+  const nowhere = '00000000-0000-0000-0000-000000000000';
+  return {
+    port,
+    key: keys.primaryKey ?? '',
+    connectionString: keys.primaryConnectionString ?? '',
+    secondaryConnectionString: keys.secondaryConnectionString ?? '',
+    foreignIds: [`8:acs:${nowhere}_${nowhere}`, `8:acs:${other}_00000019-5466-0f71-aefa-4e3a0d002539`],
+    resourceId,
+  };
+}
+
+/** This machine's environment, without what would change servers or say that npm is at work. */
+export function machineEnvironment(): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(LINARITE_|AZURE_|NODE_OPTIONS$|JAVA_TOOL_OPTIONS$|npm_)/.test(name)),
+  );
+}
+
+/** What a client finds in its environment: where programs are, and whom to trust. */
+export const clientEnvironment = (trust: Record<string, string> = {}): Record<string, string | undefined> => ({
+  PATH: process.env.PATH,
+  HOME: process.env.HOME,
+  LANG: 'C.UTF-8',
+  ...trust,
+});
+
+export interface Outcome {
+  code: number | null;
+  output: string;
+  errors: string;
+}
+
+interface Run {
+  cwd?: string;
+  env?: Record<string, string | undefined>;
+  minutes?: number;
+}
+
+export async function run(
+  command: string,
+  args: readonly string[],
+  { cwd = CACHE, env = clientEnvironment(), minutes = 3 }: Run = {},
+): Promise<Outcome> {
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: minutes * 60_000 });
+  const outcome: Outcome = { code: null, output: '', errors: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    outcome.output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    outcome.errors += text;
+  });
+  child.on('error', (cause) => {
+    outcome.errors += cause.message;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { ...outcome, code };
+}
+
+/** The first of these programs that this machine does not have. */
+export const missing = (...programs: readonly string[]): string | undefined =>
+  programs.find(
+    (program) =>
+      !(process.env.PATH ?? '')
+        .split(delimiter)
+        .some((folder) => spawnSync('test', ['-x', join(folder, program)]).status === 0),
+  );

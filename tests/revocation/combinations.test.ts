@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { KeySlot, ResourceId } from '../../src/callers.ts';
+import { REASON_OF, type RevocationKind } from '../../src/revocation/event.ts';
+import { STORES } from '../harness/postgres.ts';
+import { accessKeyOf, inPath } from '../harness/resources.ts';
+import type { TestServer } from '../harness/server.ts';
+import { shareServer } from '../harness/shared.ts';
+import { Random } from './simulation.ts';
+
+/** 1,000 for a release. */
+const SEQUENCES = Number(process.env.TEST_REVOCATION_SEQUENCES ?? 100);
+const SEED = Number(process.env.TEST_REVOCATION_SEED ?? Date.now() % 1_000_000);
+const STEPS = 12;
+
+interface Owner {
+  readonly resource: ResourceId;
+  readonly identity: string;
+}
+
+interface Token extends Owner {
+  readonly jwt: string;
+  readonly slot: KeySlot;
+  readonly kid: string;
+  /** How many events there had been. */
+  readonly after: number;
+}
+
+interface Event {
+  readonly kind: RevocationKind;
+  readonly resource?: ResourceId;
+  readonly identity?: string;
+  readonly slot?: KeySlot;
+  readonly kid?: string;
+}
+
+const inPast = '2020-01-01T00:00:00Z';
+const inFuture = '2040-01-01T00:00:00Z';
+
+/** Does things to a server over HTTP, and knows what must come of them. */
+class Play {
+  readonly #server: TestServer;
+  readonly events: Event[] = [];
+  readonly tokens: Token[] = [];
+  readonly #bounds = new Map<string, string>();
+
+  constructor(server: TestServer) {
+    this.#server = server;
+  }
+
+  async newResource(): Promise<ResourceId> {
+    const { id } = await this.#server.server.resources.create({ name: `r-${crypto.randomUUID()}` });
+    return id;
+  }
+
+  async newOwner(resource: ResourceId): Promise<Owner> {
+    const key = accessKeyOf(this.#server, 'primary', resource);
+    const answer = await this.#server.asService('POST /identities', undefined, { key });
+    assert.equal(answer.status, 201, answer.text);
+    return { resource, identity: answer.body.identity.id };
+  }
+
+  /** Whether tokens can still be issued for it. */
+  lives({ resource, identity }: Owner): boolean {
+    return !this.events.some(
+      (event) =>
+        (event.kind === 'identityDeleted' && event.identity === identity) ||
+        (event.kind === 'resource' && event.resource === resource),
+    );
+  }
+
+  async issue(owner: Owner, slot: KeySlot): Promise<void> {
+    if (!this.lives(owner)) return;
+    const key = accessKeyOf(this.#server, slot, owner.resource);
+    const at = `POST ${inPath(owner.identity)}/:issueAccessToken`;
+    const answer = await this.#server.asService(at, { scopes: ['chat'] }, { key });
+    assert.equal(answer.status, 200, answer.text);
+    const { kid } = this.#server.server.keys.active;
+    this.tokens.push({ ...owner, jwt: answer.body.token, slot, kid, after: this.events.length });
+  }
+
+  async end(kind: RevocationKind, owner: Owner, slot: KeySlot): Promise<void> {
+    const { resource, identity } = owner;
+    const { resources, keys, revocations } = this.#server.server;
+    if (kind !== 'all' && kind !== 'signingKey' && !this.lives(owner)) return;
+    const call = async (at: string, body?: object): Promise<void> => {
+      const answer = await this.#server.asService(at, body, { key: accessKeyOf(this.#server, 'primary', resource) });
+      assert.equal(answer.status, 204, answer.text);
+    };
+    switch (kind) {
+      case 'identity':
+        await call(`POST ${inPath(identity)}/:revokeAccessTokens`);
+        this.events.push({ kind, identity });
+        return;
+      case 'identityDeleted':
+        await call(`DELETE ${inPath(identity)}`);
+        this.events.push({ kind, identity });
+        return;
+      case 'validFrom': {
+        // First one that concerns no token, then one that concerns them all.
+        const bound = this.#bounds.get(identity) === undefined ? inPast : inFuture;
+        await call(`PATCH ${inPath(identity)}?api-version=2020-07-20-preview1`, { tokensValidFrom: bound });
+        this.#bounds.set(identity, bound);
+        if (bound === inFuture) this.events.push({ kind: 'identity', identity });
+        return;
+      }
+      case 'key':
+        await resources.regenerateKey(resource, slot);
+        this.events.push({ kind, resource, slot });
+        return;
+      case 'resource':
+        await resources.delete(resource);
+        this.events.push({ kind, resource });
+        return;
+      case 'signingKey': {
+        const { kid } = keys.active;
+        await keys.kill(kid);
+        this.events.push({ kind, kid });
+        return;
+      }
+      case 'all':
+        await revocations.record({ kind });
+        this.events.push({ kind });
+        return;
+    }
+  }
+
+  /** Why a token must be refused now, or undefined when it must be accepted. */
+  expected(token: Token): string | undefined {
+    const concerning = this.events.filter((event, index) => index >= token.after && concerns(event, token));
+    if (concerning.some(({ kind }) => kind === 'signingKey')) return REASON_OF.signingKey; // not even looked into
+    const newest = concerning.at(-1);
+    if (newest) return REASON_OF[newest.kind];
+    return this.#bounds.get(token.identity) === inFuture ? REASON_OF.validFrom : undefined;
+  }
+
+  /** Every request is tried against the keys of every resource, so those that are not needed any more go. */
+  async leave(resources: readonly ResourceId[]): Promise<void> {
+    for (const id of resources) {
+      if (this.#server.server.resources.has(id)) await this.#server.server.resources.delete(id);
+    }
+  }
+
+  /** Differences between the server and the model. */
+  async differences(tokens: readonly Token[] = this.tokens): Promise<string[]> {
+    const found = await Promise.all(
+      tokens.map(async (token) => {
+        const { status, headers } = await this.#server.asUser(token.jwt);
+        const reason = status === 200 ? undefined : String(headers['x-linarite-reason']).split(';')[0];
+        const expected = this.expected(token);
+        return reason === expected
+          ? []
+          : [
+              `token ${this.tokens.indexOf(token)} issued after ${token.after} of ${this.#story()}: ${reason}, not ${expected}`,
+            ];
+      }),
+    );
+    return found.flat();
+  }
+
+  #story(): string {
+    return JSON.stringify(this.events);
+  }
+}
+
+const concerns = (event: Event, token: Token): boolean =>
+  event.kind === 'all' ||
+  (event.identity !== undefined && event.identity === token.identity) ||
+  (event.kind === 'key' && event.resource === token.resource && event.slot === token.slot) ||
+  (event.kind === 'resource' && event.resource === token.resource) ||
+  (event.kind === 'signingKey' && event.kid === token.kid);
+
+const KINDS = Object.keys(REASON_OF) as RevocationKind[];
+const SLOTS = ['primary', 'secondary'] satisfies KeySlot[];
+
+for (const store of STORES) {
+  describe(`events that end tokens, combined on ${store}`, () => {
+    let server: TestServer;
+    shareServer(
+      (started) => {
+        server = started;
+      },
+      { store, env: { LINARITE_SIGNING_ALGORITHM: 'ES256' } },
+    );
+
+    for (const first of KINDS) {
+      test(`${first} with each of the others after it`, async () => {
+        for (const second of KINDS) {
+          const play = new Play(server);
+          const [here, elsewhere] = [await play.newResource(), await play.newResource()];
+          const subject = await play.newOwner(here);
+          const owners = [subject, await play.newOwner(here), await play.newOwner(elsewhere)];
+          const issue = async (): Promise<void> => {
+            for (const owner of owners) for (const slot of SLOTS) await play.issue(owner, slot);
+          };
+          await issue();
+          await play.end(first, subject, 'primary');
+          await issue();
+          assert.deepEqual(await play.differences(), [], first);
+          await play.end(second, subject, 'primary');
+          await issue();
+          assert.deepEqual(await play.differences(), [], `${first}, ${second}`);
+          await play.leave([here, elsewhere]);
+        }
+      });
+    }
+
+    const sequences = store === 'sqlite' ? SEQUENCES : Math.ceil(SEQUENCES / 4);
+    test(`${sequences} random sequences from seed ${SEED} on do as the model does`, async (t) => {
+      t.diagnostic(`TEST_REVOCATION_SEED=${SEED}`);
+      for (let seed = SEED; seed < SEED + sequences; seed += 1) {
+        const random = new Random(seed);
+        const play = new Play(server);
+        const resources = [await play.newResource(), await play.newResource()];
+        const owners: Owner[] = [];
+        for (const resource of resources) owners.push(await play.newOwner(resource), await play.newOwner(resource));
+        for (let step = 0; step < STEPS; step += 1) {
+          const [owner, slot] = [random.pick(owners), random.pick(SLOTS)];
+          if (random.chance(0.6)) await play.issue(owner, slot);
+          else await play.end(random.pick(KINDS), owner, slot);
+          if (play.tokens.length > 0) {
+            const some = [random.pick(play.tokens), random.pick(play.tokens)];
+            assert.deepEqual(await play.differences(some), [], `seed ${seed}`);
+          }
+        }
+        assert.deepEqual(await play.differences(), [], `seed ${seed}`);
+        await play.leave(resources);
+      }
+    });
+
+    test('the model reports one level that hides another', async (t) => {
+      const { revocations } = server.server;
+      const { check } = revocations;
+      t.after(() => {
+        revocations.check = check;
+      });
+      // The newest event alone decides, and it is not about this identity: as if it had taken the place of the other.
+      revocations.check = (token) => check.call(revocations, { ...token, fingerprint: new Uint32Array(4) });
+      const play = new Play(server);
+      const owner = await play.newOwner(await play.newResource());
+      await play.issue(owner, 'primary');
+      await play.end('identity', owner, 'primary');
+      await play.end('key', owner, 'secondary');
+      assert.equal((await play.differences()).length, 1);
+    });
+  });
+}

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { IdentityId, ResourceId } from '../../src/callers.ts';
+import { ServiceError } from '../../src/errors.ts';
+import { fingerprint, type RevocableToken, type RevocationEvent } from '../../src/revocation/event.ts';
+import { RevocationStore } from '../../src/revocation/revocation-store.ts';
+import { Revocations } from '../../src/revocation/revocations.ts';
+import type { Database } from '../../src/storage/database.ts';
+import { migrate } from '../../src/storage/migrate.ts';
+import { sql } from '../../src/storage/sql.ts';
+import { openSqlite } from '../../src/storage/sqlite.ts';
+import { TestClock } from '../harness/server.ts';
+
+const RESOURCE = '00000000-0000-4000-8000-000000000001' as ResourceId;
+const ALICE = `8:acs:${RESOURCE}_alice` as IdentityId;
+const BOB = `8:acs:${RESOURCE}_bob` as IdentityId;
+const HOUR_MS = 3_600_000;
+
+const revoking = (identityId: IdentityId): RevocationEvent => ({ kind: 'identity', resourceId: RESOURCE, identityId });
+
+const tokenAt = (position: number, more: Partial<RevocableToken> = {}): RevocableToken => ({
+  resourceId: RESOURCE,
+  identityId: ALICE,
+  fingerprint: fingerprint(ALICE),
+  keySlot: 'primary',
+  kid: 'K',
+  position,
+  issuedAtSeconds: 0,
+  ...more,
+});
+
+/** A point at which the store's answers can be held back. */
+class Gate {
+  #shut: PromiseWithResolvers<void> | undefined;
+  readonly #reached = Promise.withResolvers<void>();
+
+  shut(): void {
+    this.#shut = Promise.withResolvers();
+  }
+
+  open(): void {
+    this.#shut?.resolve();
+    this.#shut = undefined;
+  }
+
+  get reached(): Promise<void> {
+    return this.#reached.promise;
+  }
+
+  async pass(): Promise<void> {
+    if (this.#shut) this.#reached.resolve();
+    await this.#shut?.promise;
+  }
+}
+
+/** A node on a store shared with others, whose answers can be held back. */
+class TestNode {
+  readonly beats = new Gate();
+  readonly readings = new Gate();
+  readonly commits = new Gate();
+  readonly notices: string[] = [];
+  readonly clock: TestClock;
+  readonly store: RevocationStore;
+  readonly revocations: Revocations;
+
+  constructor(db: Database, { nodeId, clock = new TestClock(), forgetAfterMs = 60_000 }: NodeWish) {
+    this.clock = clock;
+    this.store = new RevocationStore(db);
+    const { beat, after } = this.store;
+    this.store.beat = async (...values) => {
+      const head = await beat.apply(this.store, values);
+      await this.beats.pass();
+      return head;
+    };
+    this.store.after = async (...values) => {
+      const events = await after.apply(this.store, values);
+      await this.readings.pass();
+      return events;
+    };
+    this.revocations = new Revocations(
+      {
+        store: this.store,
+        writer: {
+          write: async (work) => {
+            const result = await db.writer.write(work);
+            await this.commits.pass();
+            return result;
+          },
+        },
+        clock,
+        events: { notice: (_, message) => this.notices.push(message), tokensEnded: () => undefined },
+        sleep,
+      },
+      { nodeId, exclusive: false, leaseMs: 500, windowMs: 25 * HOUR_MS, forgetAfterMs },
+    );
+  }
+
+  /** What comes of a check: accepted, or the reason. */
+  async verdict(token: RevocableToken): Promise<string> {
+    try {
+      await this.revocations.check(token);
+      return 'accepted';
+    } catch (cause) {
+      if (cause instanceof ServiceError) return cause.reason;
+      throw cause;
+    }
+  }
+}
+
+interface NodeWish {
+  nodeId: string;
+  clock?: TestClock;
+  forgetAfterMs?: number;
+}
+
+async function givenStore(t: TestContext): Promise<Database> {
+  const db = openSqlite(':memory:');
+  t.after(() => db.close());
+  await migrate(db, 0);
+  return db;
+}
+
+async function givenNode(t: TestContext, db: Database, wish: NodeWish): Promise<TestNode> {
+  const node = new TestNode(db, wish);
+  t.after(() => node.revocations.stop());
+  t.after(() => node.beats.open());
+  await node.revocations.start();
+  return node;
+}
+
+describe('nodes on one store', () => {
+  test('a heartbeat that read the head before an event of this node is no sign of a lost one', async (t) => {
+    const node = await givenNode(t, await givenStore(t), { nodeId: 'one' });
+    node.beats.shut();
+    const heartbeat = node.revocations.heartbeat();
+    await node.beats.reached;
+    await node.revocations.record(revoking(ALICE));
+    node.beats.open();
+    await heartbeat;
+    assert.deepEqual(node.notices, []);
+    assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
+  });
+
+  test('an event of this node that comes while the log is read is applied once', async (t) => {
+    const node = await givenNode(t, await givenStore(t), { nodeId: 'one' });
+    node.commits.shut();
+    const recording = node.revocations.record(revoking(ALICE));
+    await node.commits.reached; // committed, and this node has not heard of it
+    node.readings.shut();
+    const heartbeat = node.revocations.heartbeat();
+    await node.readings.reached;
+    node.commits.open();
+    const seq = await recording;
+    node.readings.open();
+    await heartbeat;
+    assert.equal(node.revocations.position, seq);
+  });
+
+  test('a node that joins counts no heartbeat from before the others could see it', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    const issuedAt = one.revocations.position;
+    const joining = new TestNode(db, { nodeId: 'joining' });
+    t.after(() => joining.revocations.stop());
+    // On PostgreSQL the event may be committed after the head is read and before the row of the node can be seen.
+    const { beat } = joining.store;
+    joining.store.beat = async (...values) => {
+      joining.store.beat = beat;
+      const head = await joining.store.head();
+      await one.revocations.record(revoking(ALICE)); // waits for nobody: nobody else is to be seen
+      return { ...(await beat.apply(joining.store, values)), ...head };
+    };
+    await joining.revocations.start();
+    assert.equal(await joining.verdict(tokenAt(issuedAt)), 'revoked.identity');
+  });
+
+  test('an answer that never comes holds up no later heartbeat', async (t) => {
+    const node = await givenNode(t, await givenStore(t), { nodeId: 'one' });
+    node.beats.shut();
+    const lost = node.revocations.heartbeat();
+    await node.beats.reached;
+    const { beat } = RevocationStore.prototype;
+    node.store.beat = beat.bind(node.store);
+    await assert.rejects(lost, /did not answer/);
+    node.clock.advance(501);
+    assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
+  });
+
+  test('a node says how far it is only when its keys are as new', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    const other = new TestNode(db, { nodeId: 'other' });
+    t.after(() => other.revocations.stop());
+    let failing = false;
+    other.revocations.onConfigChanged(async () => {
+      if (failing) throw new Error('the keys cannot be read');
+    });
+    await other.revocations.start();
+    failing = true;
+    const [seq] = await db.writer.write(async (tx) => {
+      const event = await one.store.append(tx, { kind: 'key', resourceId: RESOURCE, slot: 'primary' });
+      await one.store.configChanged(tx);
+      return [event.seq];
+    });
+    for (const _ of [1, 2, 3]) await assert.rejects(other.revocations.heartbeat(), /keys cannot be read/);
+    assert.equal(await one.store.nodesBehind(seq, 'one'), 1);
+    failing = false;
+    await other.revocations.heartbeat();
+    assert.equal(await one.store.nodesBehind(seq, 'one'), 0);
+  });
+
+  test('a jump of the store’s clock makes nobody forget a node that lives', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    await givenNode(t, db, { nodeId: 'other' });
+    await db.rows.run(sql`update nodes set beat = 0 where id = 'other'`); // as if hours ago
+    one.clock.advance(59_000);
+    await one.revocations.heartbeat();
+    one.clock.advance(59_000);
+    await one.revocations.heartbeat();
+    assert.equal((await one.store.nodes()).length, 2);
+  });
+
+  test('a node that was silent for long is forgotten, and comes back without missing anything', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    const silent = await givenNode(t, db, { nodeId: 'silent' });
+    const issuedAt = one.revocations.position;
+    silent.store.beat = () => Promise.reject(new Error('cut off'));
+    for (const _ of [1, 2, 3]) {
+      one.clock.advance(50_000);
+      await one.revocations.heartbeat();
+    }
+    assert.deepEqual(
+      (await one.store.nodes()).map(({ id }) => id),
+      ['one'],
+    );
+    await one.revocations.record(revoking(ALICE));
+    silent.clock.advance(150_000);
+    assert.equal(await silent.verdict(tokenAt(issuedAt)), 'lease.expired');
+    silent.store.beat = RevocationStore.prototype.beat.bind(silent.store);
+    assert.equal(await silent.verdict(tokenAt(issuedAt)), 'revoked.identity');
+  });
+
+  test('a hole in the log stops a node', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    const other = await givenNode(t, db, { nodeId: 'other' });
+    await one.store.forgetNode('other');
+    const seq = await one.revocations.record(revoking(ALICE));
+    await one.revocations.record(revoking(BOB));
+    await db.rows.run(sql`delete from revocation_log where seq = ${seq}`);
+    other.clock.advance(501);
+    assert.equal(await other.verdict(tokenAt(seq)), 'lease.expired');
+  });
+});
+
+describe('a store that lost committed state', () => {
+  test('is noticed by a token from ahead, refuses everything until it is recovered, and starts again after that', async (t) => {
+    const db = await givenStore(t);
+    const node = await givenNode(t, db, { nodeId: 'one' });
+    await node.revocations.record(revoking(BOB));
+    const lost = tokenAt(node.revocations.position + 3);
+    assert.equal(await node.verdict(lost), 'token.ahead');
+    assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'lease.expired');
+    assert.equal(node.notices.length, 1);
+
+    await node.revocations.recover();
+    assert.equal(node.revocations.problem, undefined);
+    assert.equal(await node.verdict(lost), 'revoked.all');
+    assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
+
+    const restarted = await givenNode(t, db, { nodeId: 'two' });
+    assert.equal(await restarted.verdict(lost), 'revoked.all');
+    assert.equal(await restarted.verdict(tokenAt(restarted.revocations.position)), 'accepted');
+  });
+
+  test('is noticed by a node that had seen more, and its recovery reaches the other nodes', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    const other = await givenNode(t, db, { nodeId: 'other' });
+    const seq = await one.revocations.record(revoking(BOB));
+    await other.revocations.heartbeat();
+    await db.rows.run(sql`update head set seq = ${seq - 1}`);
+    await db.rows.run(sql`delete from revocation_log where seq = ${seq}`);
+    for (const node of [one, other]) {
+      await node.revocations.heartbeat();
+      assert.equal(await node.verdict(tokenAt(seq)), 'lease.expired');
+    }
+    await one.revocations.recover();
+    await other.revocations.heartbeat();
+    for (const node of [one, other]) {
+      assert.equal(await node.verdict(tokenAt(seq)), 'revoked.all');
+      assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
+    }
+  });
+});
+
+describe('a restart', () => {
+  test('keeps bounds on the time of issue that lie ahead, however old their events are', async (t) => {
+    const db = await givenStore(t);
+    const first = await givenNode(t, db, { nodeId: 'first' });
+    const now = Date.now();
+    const validFromMs = now + HOUR_MS;
+    await first.revocations.record({ kind: 'validFrom', resourceId: RESOURCE, identityId: ALICE, validFromMs });
+    await db.rows.run(sql`update revocation_log set at = ${now - 30 * HOUR_MS}`);
+    const second = await givenNode(t, db, { nodeId: 'second' });
+    const token = tokenAt(second.revocations.position, { issuedAtSeconds: Math.floor(now / 1000) });
+    for (const node of [first, second]) assert.equal(await node.verdict(token), 'revoked.validFrom');
+  });
+});

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { accessKeyOf, givenResource } from '../harness/resources.ts';
+import { startTestServer } from '../harness/server.ts';
+import type { Finding, Task } from './javascript-client.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const FEWEST_FINDINGS = 15;
+/** No call may wait for retries: an SDK repeats 429 and 5xx, after 0.8 seconds at the earliest. */
+const SLOWEST_MS = 5000;
+
+const PACKAGES = {
+  'acs-identity-1.0.0': '1.0.0',
+  'acs-identity-1.1.0': '1.1.0',
+  'acs-identity-1.2.0': '1.2.0',
+  '@azure/communication-identity': '1.3.1',
+};
+
+/** Runs the client in a process that knows of this server by its connection string and its certificate authority. */
+async function runClient(
+  task: Task,
+  caPath: string,
+): Promise<{ findings: Finding[]; errors: string; code: number | null }> {
+  const client = spawn(process.execPath, [join(import.meta.dirname, 'javascript-client.ts'), JSON.stringify(task)], {
+    env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: caPath },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+  });
+  let [output, errors] = ['', ''];
+  client.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  client.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  const [code] = (await once(client, 'close')) as [number | null];
+  const findings = output
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Finding);
+  return { findings, errors, code };
+}
+
+async function withServer(t: TestContext): Promise<{ task: Omit<Task, 'package' | 'release'>; caPath: string }> {
+  const server = await startTestServer(t);
+  const neighbour = await givenResource(server);
+  const theirs = await server.asService('POST /identities', undefined, { key: neighbour.key });
+  const { port, key } = server;
+  const task = { port, key, secondaryKey: accessKeyOf(server, 'secondary'), foreignId: theirs.body.identity.id };
+  return { task, caPath: server.server.caPath ?? '' };
+}
+
+for (const [name, release] of Object.entries(PACKAGES)) {
+  test(`@azure/communication-identity ${release}, unmodified`, async (t) => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8'));
+    assert.equal(version, release);
+    const { task, caPath } = await withServer(t);
+    const { findings, errors, code } = await runClient({ ...task, package: name, release }, caPath);
+    for (const finding of findings) {
+      await t.test(finding.name, () => {
+        assert.equal(finding.error, undefined);
+        assert.ok(finding.milliseconds < SLOWEST_MS, `it took ${finding.milliseconds} ms`);
+      });
+    }
+    assert.ok(findings.length >= FEWEST_FINDINGS, `${findings.length} findings; ${errors}`);
+    assert.equal(code, 0, errors);
+  });
+}
+
+test('the SDK suite fails where it should: without our certificate authority nothing is trusted', async (t) => {
+  const { task } = await withServer(t);
+  const other = join(ROOT, 'package.json'); // a file without certificates
+  const { findings } = await runClient({ ...task, package: 'acs-identity-1.0.0', release: '1.0.0' }, other);
+  const create = findings.find(({ name }) => name === 'creates a user');
+  assert.match(create?.error ?? '', /certificate/i);
+});

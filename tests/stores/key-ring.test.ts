@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { describe, test } from 'node:test';
+import { KeyRing, type Place } from '../../src/secrets/key-ring.ts';
+import { StoreError } from '../../src/storage/database.ts';
+import { sql } from '../../src/storage/sql.ts';
+import { STORES } from '../harness/postgres.ts';
+import { DEV_ID, givenResource } from '../harness/resources.ts';
+import { startTestServer } from '../harness/server.ts';
+import { givenStore } from './given-store.ts';
+
+const newKek = () => createSecretKey(randomBytes(32));
+const PLACE: Place = { table: 'access_keys', column: 'sealed', row: `${DEV_ID} primary`, version: 3 };
+const SECRET = Buffer.from('sixty-four bytes of an access key, or whatever has to be kept so');
+
+for (const store of STORES) {
+  describe(`the key ring on ${store}`, () => {
+    test('opens with the same key-encryption key, and what it sealed', async (t) => {
+      const db = await givenStore(t, store);
+      const kek = newKek();
+      const sealed = (await KeyRing.open(db, kek, 1)).seal(SECRET, PLACE);
+      assert.deepEqual((await KeyRing.open(db, kek, 2)).unseal(sealed, PLACE), SECRET);
+      assert.equal((await db.rows.all(sql`select id from data_keys`)).length, 1);
+    });
+
+    test('is one ring for servers that start together', async (t) => {
+      const db = await givenStore(t, store);
+      const kek = newKek();
+      const rings = await Promise.all(Array.from({ length: 8 }, () => KeyRing.open(db, kek, 1)));
+      const sealed = rings[0]?.seal(SECRET, PLACE) ?? '';
+      for (const ring of rings) assert.deepEqual(ring.unseal(sealed, PLACE), SECRET);
+    });
+
+    test('refuses another key-encryption key, says which setting is wrong, and makes no key in its place', async (t) => {
+      const db = await givenStore(t, store);
+      const kek = newKek();
+      await KeyRing.open(db, kek, 1);
+      const before = await db.rows.all(sql`select * from data_keys`);
+      await assert.rejects(KeyRing.open(db, newKek(), 2), (cause) => {
+        assert.ok(cause instanceof StoreError);
+        assert.match(cause.message, /key-encryption key is not the one .* LINARITE_KEK/);
+        return true;
+      });
+      assert.deepEqual(await db.rows.all(sql`select * from data_keys`), before);
+      await KeyRing.open(db, kek, 3);
+    });
+
+    test('opens nothing that was moved to another place', async (t) => {
+      const ring = await KeyRing.open(await givenStore(t, store), newKek(), 1);
+      const sealed = ring.seal(SECRET, PLACE);
+      const elsewhere: Partial<Place>[] = [
+        { table: 'signing_keys' },
+        { column: 'public_key' },
+        { row: `${DEV_ID} secondary` },
+        { row: '5e1f0057-ed00-4acc-8000-000000007418 primary' },
+        { version: 4 },
+        { version: 2 },
+      ];
+      for (const other of elsewhere)
+        assert.throws(() => ring.unseal(sealed, { ...PLACE, ...other }), StoreError, JSON.stringify(other));
+      // Places whose parts run together are different places.
+      const [one, two] = [
+        { ...PLACE, column: 'a', row: 'b c' },
+        { ...PLACE, column: 'a b', row: 'c' },
+      ];
+      assert.throws(() => ring.unseal(ring.seal(SECRET, one), two), StoreError);
+    });
+
+    test('opens nothing with a bit changed, cut off or added', async (t) => {
+      const ring = await KeyRing.open(await givenStore(t, store), newKek(), 1);
+      const sealed = ring.seal(SECRET, PLACE);
+      const [id = '', text = ''] = sealed.split('.');
+      const bytes = Buffer.from(text, 'base64url');
+      for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+        const changed = Buffer.from(bytes);
+        changed.writeUInt8(changed.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+        assert.throws(() => ring.unseal(`${id}.${changed.toString('base64url')}`, PLACE), StoreError, `bit ${bit}`);
+      }
+      for (const length of [0, 1, 11, 12, 27, 28, bytes.length - 1])
+        assert.throws(() => ring.unseal(`${id}.${bytes.subarray(0, length).toString('base64url')}`, PLACE), StoreError);
+      const longer = Buffer.concat([bytes, Buffer.alloc(1)]).toString('base64url');
+      for (const wrong of [`${id}.${longer}`, `0${id}.${text}`, text, '', '.', `${id}.`])
+        assert.throws(() => ring.unseal(wrong, PLACE), StoreError, wrong);
+    });
+
+    test('seals the same bytes differently each time', async (t) => {
+      const ring = await KeyRing.open(await givenStore(t, store), newKek(), 1);
+      assert.equal(new Set(Array.from({ length: 100 }, () => ring.seal(SECRET, PLACE))).size, 100);
+    });
+  });
+}
+
+describe('a store in which somebody has swapped sealed keys', () => {
+  test('does not start, between slots and between resources', async (t) => {
+    for (const swap of [
+      sql`update access_keys set sealed = (select sealed from access_keys as other where other.resource_id = ${DEV_ID} and other.slot = 'secondary') where resource_id = ${DEV_ID} and slot = 'primary'`,
+      sql`update access_keys set sealed = (select sealed from access_keys as other where other.resource_id <> ${DEV_ID} and other.slot = 'primary') where resource_id = ${DEV_ID} and slot = 'primary'`,
+      sql`update access_keys set version = 2 where resource_id = ${DEV_ID} and slot = 'primary'`,
+    ]) {
+      const server = await startTestServer(t);
+      await givenResource(server);
+      await server.server.close();
+      const { openSqlite } = await import('../../src/storage/sqlite.ts');
+      const db = openSqlite(`${server.folder}/linarite.db`);
+      await db.rows.run(swap);
+      await db.close();
+      await assert.rejects(
+        startTestServer(t, { folder: server.folder }),
+        /does not open: the store is damaged or was altered/,
+      );
+    }
+  });
+});

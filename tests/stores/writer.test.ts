@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ServiceError } from '../../src/errors.ts';
+import { type Rows, sql, statement } from '../../src/storage/sql.ts';
+import { GroupWriter } from '../../src/storage/writer.ts';
+import { STORES } from '../harness/postgres.ts';
+import { givenEmptyStore } from './given-store.ts';
+
+const insert =
+  (n: number) =>
+  (tx: Rows): Promise<number> =>
+    tx.run(sql`insert into things (n) values (${n})`);
+
+const numbers = async (rows: Rows): Promise<number[]> =>
+  (await rows.all<{ n: number }>(sql`select n from things order by n`)).map(({ n }) => n);
+
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+
+for (const store of STORES) {
+  describe(`the writer on ${store}`, () => {
+    test('gathers what arrives together in few transactions, and answers each with its own', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await db.rows.run(sql`create table things (n integer primary key)`);
+      const before = db.writer.counts.groups;
+      const answers = await Promise.all(
+        upTo(300).map((n) =>
+          db.writer.write(async (tx) => {
+            await insert(n)(tx);
+            return n;
+          }),
+        ),
+      );
+      assert.deepEqual(answers, upTo(300));
+      assert.deepEqual(await numbers(db.rows), upTo(300));
+      assert.ok(db.writer.counts.groups - before <= 10, `${db.writer.counts.groups - before} transactions`);
+    });
+
+    test('keeps jobs that fail from leaving a trace or harming the others', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await db.rows.run(sql`create table things (n integer primary key)`);
+      const outcomes = await Promise.allSettled(
+        upTo(60).map((n) =>
+          db.writer.write(async (tx) => {
+            await insert(n)(tx);
+            if (n % 7 === 3) throw new ServiceError('IdentityNotFound'); // after it has written
+            if (n % 7 === 5) await insert(n)(tx); // a statement that the database refuses
+          }),
+        ),
+      );
+      const good = upTo(60).filter((n) => n % 7 !== 3 && n % 7 !== 5);
+      assert.deepEqual(await numbers(db.rows), good);
+      for (const [n, { status }] of outcomes.entries())
+        assert.equal(status, good.includes(n) ? 'fulfilled' : 'rejected', `job ${n}`);
+      const [failed] = outcomes.filter((_, n) => n % 7 === 3);
+      assert.ok(failed?.status === 'rejected' && failed.reason.error === 'IdentityNotFound');
+    });
+
+    test('keeps a job that fails alone from leaving a trace', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await db.rows.run(sql`create table things (n integer primary key)`);
+      const failing = db.writer.write(async (tx) => {
+        await insert(1)(tx);
+        throw new Error('no');
+      });
+      await assert.rejects(failing, { message: 'no' });
+      assert.deepEqual(await numbers(db.rows), []);
+    });
+
+    test('shows a job what the jobs before it have written, in the order in which they were asked for', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await db.rows.run(sql`create table things (n integer primary key)`);
+      const seen = await Promise.all(
+        upTo(20).map((n) =>
+          db.writer.write(async (tx) => {
+            const before = await numbers(tx);
+            await insert(n)(tx);
+            return before;
+          }),
+        ),
+      );
+      assert.deepEqual(seen, upTo(20).map(upTo));
+    });
+
+    test('has settled when everything asked for has', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await db.rows.run(sql`create table things (n integer primary key)`);
+      for (const n of upTo(700)) void db.writer.write(insert(n));
+      await db.writer.settled();
+      assert.equal((await numbers(db.rows)).length, 700);
+    });
+  });
+}
+
+/** A database of which only the failures matter. */
+class FailingConnection {
+  readonly done: string[] = [];
+  failAt: (text: string) => unknown = () => undefined;
+  readonly #rows: Rows = {
+    all: async () => [],
+    first: async () => undefined,
+    run: async (query) => {
+      const text = query.texts.join('?');
+      const failure = this.failAt(text);
+      this.done.push(text);
+      if (failure) throw failure;
+      return 1;
+    },
+  };
+
+  writer(more: { isLostRace?: (cause: unknown) => boolean; afterStoreFailure?: (cause: unknown) => void } = {}) {
+    return new GroupWriter({
+      onConnection: (work) => work(this.#rows),
+      begin: 'begin',
+      lanes: 1,
+      isStoreFailure: (cause) => cause instanceof Error && cause.message === 'disk',
+      ...more,
+    });
+  }
+}
+
+describe('the writer when the store fails', () => {
+  const step = (name: string) => async (tx: Rows) => {
+    await tx.run(statement(name));
+    return name;
+  };
+
+  test('a commit that fails rejects every job of the transaction, and the next one is tried afresh', async () => {
+    const connection = new FailingConnection();
+    const failures: unknown[] = [];
+    const writer = connection.writer({ afterStoreFailure: (cause) => failures.push(cause) });
+    connection.failAt = (text) => (text === 'commit' ? new Error('disk') : undefined);
+    const outcomes = await Promise.allSettled(['a', 'b', 'c'].map((name) => writer.write(step(name))));
+    for (const outcome of outcomes)
+      assert.ok(outcome.status === 'rejected' && outcome.reason.error === 'StoreUnavailable');
+    assert.equal(failures.length, 1);
+    assert.equal(connection.done.at(-1), 'rollback');
+    connection.failAt = () => undefined;
+    assert.equal(await writer.write(step('d')), 'd');
+    assert.deepEqual(connection.done.slice(-3), ['begin', 'd', 'commit']);
+  });
+
+  test('a failure of the store in one job ends the whole transaction', async () => {
+    const connection = new FailingConnection();
+    const writer = connection.writer();
+    connection.failAt = (text) => (text === 'b' ? new Error('disk') : undefined);
+    const outcomes = await Promise.allSettled(['a', 'b', 'c'].map((name) => writer.write(step(name))));
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['rejected', 'rejected', 'rejected'],
+    );
+    assert.ok(!connection.done.includes('commit'));
+  });
+
+  test('a transaction that lost a race is run again, its jobs in order', async () => {
+    const connection = new FailingConnection();
+    const writer = connection.writer({ isLostRace: (cause) => (cause as Error).message === 'race' });
+    let races = 2;
+    connection.failAt = (text) => (text === 'commit' && races-- > 0 ? new Error('race') : undefined);
+    assert.deepEqual(await Promise.all(['a', 'b'].map((name) => writer.write(step(name)))), ['a', 'b']);
+    assert.equal(connection.done.filter((text) => text === 'a').length, 3);
+  });
+
+  test('a repair that fails too is not the end of the writer', async () => {
+    const connection = new FailingConnection();
+    const writer = connection.writer({
+      afterStoreFailure: () => {
+        throw new Error('cannot be opened again');
+      },
+    });
+    connection.failAt = (text) => (text === 'commit' ? new Error('disk') : undefined);
+    await assert.rejects(writer.write(step('a')), { error: 'StoreUnavailable' });
+    connection.failAt = () => undefined;
+    assert.equal(await writer.write(step('b')), 'b');
+    await writer.settled();
+  });
+});

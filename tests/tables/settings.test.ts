@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { readSettings, SETTINGS, type SettingName, settingsHelp } from '../../src/settings.ts';
+import { SOURCES } from './sources.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+test('every setting is in --help and in the reference, with its default', () => {
+  const page = readFileSync(join(ROOT, 'docs/reference/settings.md'), 'utf8');
+  for (const { variable, prose, standard } of Object.values(SETTINGS)) {
+    assert.match(variable, /^LINARITE_[A-Z_]+$/);
+    assert.match(prose, /^[`A-Z].*\.$/s, variable);
+    assert.ok(
+      settingsHelp().includes(`  ${variable} (default: ${standard || (standard === '' ? 'empty' : 'none')})`),
+      variable,
+    );
+    assert.ok(page.includes(`| \`${variable}\` |`), variable);
+  }
+});
+
+test('every setting has a variable of its own and is used somewhere', () => {
+  const rows = Object.entries(SETTINGS);
+  assert.equal(new Set(rows.map(([, { variable }]) => variable)).size, rows.length);
+  const users = [...SOURCES].filter(([path]) => path !== 'settings.ts').map(([, text]) => text);
+  for (const [name] of rows)
+    assert.ok(
+      users.some((text) => new RegExp(`\\b${name}\\b`).test(text)),
+      name,
+    );
+});
+
+test('the environment is read in settings.ts alone: main.ts hands it in', () => {
+  const readers = [...SOURCES].filter(([, text]) =>
+    /process\s*\.\s*env\b|process\[|\benv\b.*from 'node:process'/.test(text),
+  );
+  assert.deepEqual(
+    readers.map(([path]) => path),
+    ['main.ts'],
+  );
+  // Beside handing it in, main.ts sets the size of the thread pool, which has to stand before everything else.
+  const rest = (SOURCES.get('main.ts') ?? '').replace('process.env.UV_THREADPOOL_SIZE ??=', '');
+  assert.deepEqual(rest.match(/process\.env.*/g), ['process.env);']);
+});
+
+test('no other file names a variable but in a sentence to the person who has to set it', () => {
+  for (const [path, text] of SOURCES) {
+    for (const [variable] of text.matchAll(/LINARITE_[A-Z_]+[A-Z]/g)) {
+      const known = Object.values(SETTINGS).some((row) => row.variable === variable);
+      assert.ok(known, `${path} names ${variable}`);
+    }
+  }
+});
+
+test('every secret setting is marked as one, and no message repeats its value', () => {
+  const secrets: SettingName[] = ['databaseUrl', 'kek', 'operatorKey'];
+  for (const [name, row] of Object.entries(SETTINGS)) {
+    assert.equal('secret' in row && row.secret === true, secrets.includes(name as SettingName), name);
+  }
+  for (const [variable, value] of [
+    ['LINARITE_DATABASE_URL', 'mysql://hunter2'],
+    ['LINARITE_OPERATOR_KEY', 'hunter2'],
+  ] as const) {
+    assert.throws(
+      () => readSettings({ [variable]: value }),
+      ({ message }: Error) => message.includes(variable) && !message.includes('hunter2'),
+    );
+  }
+});
+
+test('settings are complete and frozen', () => {
+  const settings = readSettings({});
+  assert.deepEqual(Object.keys(settings), Object.keys(SETTINGS));
+  assert.ok(Object.isFrozen(settings));
+});
