@@ -7,7 +7,12 @@ const IMF_FIXDATE =
  * @returns milliseconds since 1970, or undefined
  */
 export function parseHttpDate(text: string): number | undefined {
-  if (!IMF_FIXDATE.test(text)) return undefined;
-  const at = Date.parse(text);
-  return new Date(at).toUTCString() === text ? at : undefined;
+  if (text === last.text) return last.at;
+  const at = IMF_FIXDATE.test(text) ? Date.parse(text) : Number.NaN;
+  const isSame = !Number.isNaN(at) && new Date(at).toUTCString() === text;
+  last = { text, at: isSame ? at : undefined };
+  return last.at;
 }
+
+/** Requests of one second carry the same text. */
+let last: { text: string; at: number | undefined } = { text: '', at: undefined };

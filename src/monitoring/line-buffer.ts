@@ -10,7 +10,7 @@ const PATIENCE_MS = 2000;
 
 /**
  * Gathers lines and writes them to a file descriptor away from the event loop, one write at a time and in order.
- * Not SonicBoom, pino's own: its flushSync (4.2.1) repeats every error for ever, so that a process whose
+ * Not SonicBoom, which pino writes with: its flushSync (4.2.1) repeats every error for ever, so that a process whose
  * standard error was closed (`linarite 2>&1 | head`) would never end.
  */
 export class LineBuffer {

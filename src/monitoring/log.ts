@@ -1,4 +1,3 @@
-import { pino, stdTimeFunctions } from 'pino';
 import type { Settings } from '../settings.ts';
 import { LineBuffer } from './line-buffer.ts';
 import { escapeUnprintable, safeFacts, safeText } from './safe-text.ts';
@@ -19,27 +18,26 @@ export interface Log {
   readonly dropped: number;
 }
 
+/** From the most to say to nothing at all. */
+const LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
 /** Standard error. */
 const STDERR = 2;
 
 /** Opens the log. @param fd a file descriptor other than that of standard error, for tests */
 export function openLog({ logLevel, mode }: Pick<Settings, 'logLevel' | 'mode'>, fd = STDERR): Log {
   const lines = new LineBuffer(fd);
-  const logger = pino(
-    {
-      level: logLevel,
-      base: mode === 'dev' ? { mode } : null,
-      timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (level) => ({ level }) },
-      hooks: { streamWrite: escapeUnprintable },
-    },
-    lines,
-  );
+  const least = LEVELS.indexOf(logLevel);
+  const keeps = (level: LogLevel): boolean => LEVELS.indexOf(level) >= least;
+  const base = mode === 'dev' ? { mode } : {};
   return {
     write(level, message, facts = {}) {
-      if (logger.isLevelEnabled(level)) logger[level](safeFacts(facts), safeText(message));
+      if (!keeps(level)) return;
+      const time = new Date().toISOString();
+      const line = JSON.stringify({ level, time, ...base, ...safeFacts(facts), msg: safeText(message) });
+      lines.write(escapeUnprintable(`${line}\n`));
     },
-    keeps: (level) => logger.isLevelEnabled(level),
+    keeps,
     flushSync: () => lines.flushSync(),
     drain: () => lines.drain(),
     get dropped() {

@@ -123,8 +123,6 @@ describe('imports', () => {
     const HOLDERS: Record<string, RegExp> = {
       'node:sqlite': /^storage\/sqlite\.ts$/,
       pg: /^storage\/postgres\.ts$/,
-      pino: /^monitoring\/log\.ts$/,
-      'prom-client': /^monitoring\//,
       'find-my-way': /^http\/routes\.ts$/,
       'node:http': /^(?:http|cli)\//,
       'node:net': /^(?:http|certificates|cli)\//,
