@@ -1,6 +1,8 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { type Settings, SettingsError } from './settings.ts';
+import type { Database } from './storage/database.ts';
+import { openSqlite } from './storage/sqlite.ts';
 
 /**
  * Makes the data folder.
@@ -39,3 +41,14 @@ function makeFolder(folder: string): void {
 
 /** The file of the embedded store. */
 export const databaseFile = (folder: string): string => join(folder, 'linarite.db');
+
+/**
+ * Opens the store that the settings name.
+ * @param folder the data folder; undefined when nothing is to be kept
+ * @throws StoreError
+ */
+export async function openDatabase({ databaseUrl }: Settings, folder: string | undefined): Promise<Database> {
+  if (databaseUrl === undefined) return openSqlite(folder === undefined ? ':memory:' : databaseFile(folder));
+  const { openPostgres } = await import('./storage/postgres.ts'); // its driver is loaded where it is needed only
+  return openPostgres(databaseUrl);
+}

@@ -4,7 +4,7 @@ import { Backups } from './backup/backups.ts';
 import { Recovery } from './backup/recovery.ts';
 import { certificatesFromFiles } from './certificates/certificate-files.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
-import { dataFolder } from './data-folder.ts';
+import { dataFolder, openDatabase } from './data-folder.ts';
 import { Doorkeeper } from './http/doorkeeper.ts';
 import { SignatureVerifier } from './http/hmac.ts';
 import { listen, type TlsIdentity } from './http/listen.ts';
@@ -34,7 +34,6 @@ import { checkClock, checkMark, checkNoWellKnownKey, checkSettings, noteClock } 
 import { Health } from './status/health.ts';
 import type { Database } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
-import { openDatabase } from './storage/open-database.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
 import { SigningKeys } from './tokens/signing-keys.ts';

@@ -1,8 +1,7 @@
-import { dataFolder } from '../data-folder.ts';
+import { dataFolder, openDatabase } from '../data-folder.ts';
 import { systemClock } from '../lib/clock.ts';
 import { type Settings, SettingsError } from '../settings.ts';
 import { migrate } from '../storage/migrate.ts';
-import { openDatabase } from '../storage/open-database.ts';
 
 /** What {@link migrateOffline} did. */
 export interface Migrated {

@@ -212,21 +212,29 @@ async function takePlace(
   former: Former | undefined,
   kept: string | undefined,
 ): Promise<void> {
-  if (former && kept !== undefined) {
-    // Into one file, so that nothing is left beside the new database that SQLite would take for a part of it.
-    await former.db?.rows.all(statement('pragma journal_mode = delete'));
-    const linked =
-      process.platform !== 'win32' &&
-      (await link(database, kept).then(
-        () => true,
-        () => false,
-      ));
-    if (!linked) {
-      await former.close();
-      await rename(database, kept);
-    }
-    for (const suffix of COMPANIONS) await rename(database + suffix, kept + suffix).catch(() => undefined);
-  }
+  if (former && kept !== undefined) await setAside(database, former, kept);
   await rename(staged, database);
   await syncFolder(dirname(database));
 }
+
+/** Gives the former database another name, with its lock still held where the system allows it. */
+async function setAside(database: string, { db, close }: Former, kept: string): Promise<void> {
+  // Nothing may be left beside the new database that SQLite would take for a part of it.
+  if (db && process.platform !== 'win32') {
+    const journal = await db.rows.first<{ journal_mode: string }>(statement('pragma journal_mode = delete'));
+    if (journal?.journal_mode === 'delete' && (await linked(database, kept))) {
+      await rm(`${database}-journal`, { force: true }); // finished, and kept only while the lock is held
+      return;
+    }
+  }
+  await close();
+  await rename(database, kept);
+  for (const suffix of COMPANIONS) await rename(database + suffix, kept + suffix).catch(() => undefined);
+}
+
+/** Not every file system knows two names for one file. */
+const linked = (file: string, name: string): Promise<boolean> =>
+  link(file, name).then(
+    () => true,
+    () => false,
+  );

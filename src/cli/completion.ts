@@ -8,7 +8,7 @@ export function addCompletionCommand(program: Command): void {
     'completion',
     'print a completion script for a shell',
     'source <(linarite completion bash)',
-    'linarite completion zsh > "${fpath[1]}/_linarite"',
+    'linarite completion zsh > "$fpath[1]/_linarite"',
     'linarite completion fish > ~/.config/fish/completions/linarite.fish',
   )
     .addArgument(new Argument('<shell>', 'the shell').choices(Object.keys(SCRIPTS)))

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { ServiceError } from '../errors.ts';
 import { SettingsError, settingsHelp } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';
 import { VERSION } from '../version.ts';
@@ -78,7 +79,9 @@ function codeOf(cause: unknown): number {
   if (cause instanceof CommanderError) return cause.exitCode === 0 ? DONE : WRONG_USE;
   if (cause instanceof CommandError) return complain(cause.message, cause.exitCode);
   if (cause instanceof SettingsError) return complain(cause.message, WRONG_USE);
-  if (cause instanceof StoreError) return complain(cause.message, FAILED);
+  if (cause instanceof StoreError || cause instanceof ServiceError) return complain(cause.message, FAILED);
+  const { code, message } = cause as NodeJS.ErrnoException; // the disk is full, a folder belongs to somebody else
+  if (code !== undefined) return complain(message, FAILED);
   throw cause;
 }
 

@@ -80,7 +80,7 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
     addCommand(
       program,
       'recover',
-      'open a server again that has found out that its store lost committed state; every token issued so far ends',
+      'accept that the store lost committed state; every token issued so far ends',
       'linarite recover --accept-rollback --yes',
     ),
   )
