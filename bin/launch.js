@@ -31,6 +31,8 @@ const LIBRARY_FOLDERS = [
 
 const COULD_NOT_START = [126, 127];
 
+const PARENT_WATCH = new URL('./parent-watch.js', import.meta.url).href;
+
 /**
  * Runs Node.js with these arguments: the one that runs this when it is new enough, else the one npm brought.
  * Ends this process, one way or the other.
@@ -44,7 +46,8 @@ export async function launch(args, { server = false } = {}) {
   if (!runtime.host) await requireLibraries(runtime);
   if (process.execve && process.platform !== 'win32' && existsSync(runtime.path)) {
     process.removeAllListeners('warning'); // Node.js 22 and 24 call this function experimental
-    process.execve(runtime.path, [runtime.path, ...args], process.env);
+    const watch = process.env.npm_lifecycle_event ? ['--import', PARENT_WATCH] : [];
+    process.execve(runtime.path, [runtime.path, ...watch, ...args], process.env);
   }
   await runAsChild(runtime, args);
 }
@@ -81,10 +84,12 @@ async function requireLibraries(runtime) {
 async function runAsChild(runtime, args) {
   const { spawn } = await import('node:child_process');
   const { isatty } = await import('node:tty');
-  const watch = new URL('./parent-watch.js', import.meta.url).href;
   // The fourth channel carries nothing: it breaks when this process dies, however it dies, and parent-watch.js sees that.
-  const child = spawn(runtime.path, ['--import', watch, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
+  const child = spawn(runtime.path, ['--import', PARENT_WATCH, ...args], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
 
+  if (process.env.npm_lifecycle_event) await import(PARENT_WATCH);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       // Ctrl-C reaches both of us from the terminal; passing it on would make it two.

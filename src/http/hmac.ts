@@ -243,6 +243,7 @@ function suspects(parts: Signed, request: WireRequest): [Reason, Signed[]][] {
     `${name}:7417`,
     `${name}:443`,
     `${name}:80`,
+    `${parts.host}/`,
     `${name}/`,
     'localhost',
     'localhost:7417',

@@ -46,7 +46,10 @@ export const OPERATIONS = {
   'create-with-token': 'Create an identity with a token in one request',
   issue: 'Issue a token, and the next one for the same identity',
   ...(Object.fromEntries(
-    SCOPES.map((scopes) => [scopesKey(scopes), `\`acsScope\` is \`${scopes.replaceAll(' ', ',')}\`, on create and on issue`]),
+    SCOPES.map((scopes) => [
+      scopesKey(scopes),
+      `\`acsScope\` is \`${scopes.replaceAll(' ', ',')}\`, on create and on issue`,
+    ]),
   ) as Record<`scopes ${(typeof SCOPES)[number]}`, string>),
   'lifetime 60': 'Tokens for 60 minutes, within 5 %',
   'lifetime 1440': 'Tokens for 1440 minutes, within 5 %',

@@ -71,19 +71,26 @@ function cell({ notRun, findings }: ClientResults, key: OperationKey): string {
   }
 }
 
-/** Everything that is not plainly passed, with its reason; clients that have it in common stand together. */
+/** Everything that is not plainly passed: each reason once for the operations and the clients that have it in common. */
 function notes(results: readonly ClientResults[]): string[] {
-  const clients = new Map<string, Set<string>>();
-  const add = (what: string, client: ClientResults): void => {
-    clients.set(what, (clients.get(what) ?? new Set()).add(nameOf(client)));
+  const clientsOf = new Map<string, { why: string; title: string; names: string[] }>();
+  const add = (why: string, title: string, client: ClientResults): void => {
+    const entry = clientsOf.get(`${why}\n${title}`) ?? { why, title, names: [] };
+    entry.names.push(nameOf(client));
+    clientsOf.set(`${why}\n${title}`, entry);
   };
   for (const client of results) {
-    if (client.notRun !== undefined) add(`not run: ${client.notRun}`, client);
-    for (const { operation, outcome, how } of client.findings) {
-      if (outcome !== 'passed') add(`${outcome === 'differs' ? '**differs**, ' : ''}${OPERATIONS[operation]}: ${how}`, client);
+    if (client.notRun !== undefined) add(`not run: ${client.notRun}`, 'everything', client);
+    for (const { operation, outcome, how = '' } of client.findings) {
+      if (outcome !== 'passed') add(outcome === 'differs' ? `**differs**: ${how}` : how, OPERATIONS[operation], client);
     }
   }
-  return [...clients].map(([what, names]) => `${what}. *${[...names].join(', ')}*`);
+  const titlesOf = new Map<string, string[]>();
+  for (const { why, title, names } of clientsOf.values()) {
+    const note = `${names.join(', ')}: ${why}`;
+    titlesOf.set(note, [...(titlesOf.get(note) ?? []), title]);
+  }
+  return [...titlesOf].map(([note, titles]) => `${note} (${titles.join('; ')})`);
 }
 
 function summary(results: readonly ClientResults[]): string {
@@ -98,8 +105,7 @@ function summary(results: readonly ClientResults[]): string {
 function counted({ findings }: ClientResults): string {
   const count = (outcome: Finding['outcome']) => findings.filter((finding) => finding.outcome === outcome).length;
   const [passed, differs] = [count('passed'), count('differs')];
-  const all = `${passed} of the ${passed + differs} that it has`;
-  return differs === 0 ? `all ${passed} that it has` : all;
+  return differs === 0 ? `all ${passed} that it has` : `${passed} of the ${passed + differs} that it has`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

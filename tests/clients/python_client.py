@@ -40,8 +40,8 @@ class Client:
 
     @classmethod
     def at(cls, endpoint, key, **options):
-        # The first releases took the key itself.
-        credential = AzureKeyCredential(key) if RELEASE >= (1, 1) else key
+        # Before, the key itself.
+        credential = AzureKeyCredential(key) if RELEASE >= (1, 4) else key
         return cls(cls._kind()(endpoint, credential, **options))
 
     @staticmethod
@@ -323,7 +323,7 @@ async def main():
             except Absent as error:
                 finding.update(outcome="absent", how=str(error))
             except Exception as error:  # noqa: BLE001 whatever it is, it is the finding
-                line = traceback.extract_tb(error.__traceback__)[0].lineno
+                line = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__][-1].lineno
                 how = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()
                 finding.update(outcome="differs", how=f"{how} (line {line})")
             print(json.dumps(finding), flush=True)

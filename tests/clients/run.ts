@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type Finding, OPERATIONS, type OperationKey } from './operations.ts';
 import { type ClientResults, nameOf, readResults, writeResults } from './page.ts';
+import { javascriptTroubles, javaTroubles, meetTroubles, pythonTroubles, type TroubleMaker } from './troubles.ts';
 import {
   CACHE,
   clientEnvironment,
@@ -27,6 +28,12 @@ class NotRun extends Error {}
 interface Client extends Pick<ClientResults, 'language' | 'sdk' | 'release' | 'kind'> {
   run(server: RunningServer): Promise<Finding[]>;
 }
+
+/** The newest SDKs, at hand for the troubles of the guide. */
+const makers: TroubleMaker[] = [];
+
+const isBefore = (release: string, other: string): boolean =>
+  release.localeCompare(other, undefined, { numeric: true }) < 0;
 
 const JAVASCRIPT = { language: 'JavaScript', sdk: '@azure/communication-identity' };
 const PYTHON = { language: 'Python', sdk: 'azure-communication-identity' };
@@ -50,7 +57,9 @@ const TABLE: readonly Client[] = [
     ...DOTNET,
     release: '1.3.1',
     async run() {
-      throw new NotRun('no .NET where the project is made; its requests are sent by tests/wire/dotnet.test.ts');
+      throw new NotRun(
+        'no .NET on the machine that ran the others; its requests are written out in `tests/wire/dotnet.test.ts`',
+      );
     },
   },
 ];
@@ -64,11 +73,12 @@ function javascript(release: string, name: string, age?: 'newest'): Client {
       const found = await findings(process.execPath, [join(HERE, 'javascript-client.ts')], name, server, env);
       const folder = freshExample('javascript', release);
       linkPackages(folder, name);
+      if (age === 'newest') makers.push(...javascriptTroubles(folder, server));
       const example = (file: string) => run(process.execPath, [file], { cwd: folder, env: withValues(env, server) });
       return [
         ...found,
         shown('example quickstart', await example('quickstart.mjs'), /deleted both/),
-        release < '1.2.0'
+        isBefore(release, '1.2.0')
           ? absent('example lifetime', 'lifetimes came with 1.2.0')
           : shown('example lifetime', await example('lifetime.mjs'), /for 60 minutes/),
         shown('example endpoint-and-key', await example('endpoint-and-key.mjs'), /created .+ at https:/),
@@ -103,6 +113,7 @@ function python(release: string, kind: 'blocking' | 'asyncio', age?: 'newest'): 
       const found = await findings(program, [join(HERE, 'python_client.py')], client, server, env);
       const folder = freshExample('python', `${release}-${kind}`);
       const example = (file: string) => run(program, [file], { cwd: folder, env: withValues(env, server) });
+      if (age === 'newest' && kind === 'blocking') makers.push(...pythonTroubles(program, server));
       if (kind === 'asyncio') {
         return [
           ...found,
@@ -115,11 +126,11 @@ function python(release: string, kind: 'blocking' | 'asyncio', age?: 'newest'): 
       return [
         ...found,
         shown('example quickstart', await example('quickstart.py'), /deleted both/),
-        release < '1.3.0'
+        isBefore(release, '1.3.0')
           ? absent('example lifetime', 'lifetimes came with 1.3.0')
           : shown('example lifetime', await example('lifetime.py'), /for an hour/),
-        release < '1.1.0'
-          ? absent('example endpoint-and-key', 'AzureKeyCredential came with 1.1.0; before, the key itself')
+        isBefore(release, '1.4.0')
+          ? absent('example endpoint-and-key', 'AzureKeyCredential came with 1.4.0; before, the key itself')
           : shown('example endpoint-and-key', await example('endpoint_and_key.py'), /created .+ at https:/),
         await readme('python', age, server),
       ];
@@ -140,7 +151,9 @@ async function pythonWith(release: string): Promise<string> {
   const env = machineEnvironment();
   const made = await run('python3', ['-m', 'venv', folder], { env });
   if (made.code !== 0) throw new NotRun('python3 has no venv module');
-  succeeded(await run(program, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...wanted], { env, minutes: 10 }));
+  succeeded(
+    await run(program, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...wanted], { env, minutes: 10 }),
+  );
   return program;
 }
 
@@ -152,27 +165,33 @@ function java(release: string, age?: 'newest'): Client {
       const lacking = missing('java', 'javac', 'keytool', 'mvn');
       if (lacking) throw new NotRun(`${lacking} is not installed`);
       const folder = freshExample('java', release);
-      if (release < '1.4.0') rmSync(join(folder, 'src/main/java/Lifetime.java'));
-      const built = await run('mvn', ['-q', '-B', `-Dsdk.version=${release}`, 'package', 'dependency:copy-dependencies'], {
-        cwd: folder,
-        env: { ...machineEnvironment(), MAVEN_OPTS: `-Dmaven.repo.local=${join(CLIENTS, 'm2')}` },
-        minutes: 10,
-      });
+      if (isBefore(release, '1.4.0')) rmSync(join(folder, 'src/main/java/Lifetime.java'));
+      const built = await run(
+        'mvn',
+        ['-q', '-B', `-Dsdk.version=${release}`, 'package', 'dependency:copy-dependencies'],
+        {
+          cwd: folder,
+          env: { ...machineEnvironment(), MAVEN_OPTS: `-Dmaven.repo.local=${join(CLIENTS, 'm2')}` },
+          minutes: 10,
+        },
+      );
       if (/Could not find artifact|was not found in/.test(built.output + built.errors)) {
-        throw new NotRun('not in the Maven repository that this machine reaches');
+        throw new NotRun('not in the Maven repository of the machine that ran the others');
       }
       succeeded(built);
       copyClient(folder);
       const classes = 'target/classes:target/dependency/*';
       succeeded(await run('javac', ['-d', 'target/classes', '-cp', classes, 'JavaClient.java'], { cwd: folder }));
-      const env = clientEnvironment({ JAVA_TOOL_OPTIONS: await trustStore(folder, server) });
+      const trust = await trustStore(folder, server);
+      if (age === 'newest') makers.push(...(await javaTroubles(folder, trust)));
+      const env = clientEnvironment({ JAVA_TOOL_OPTIONS: trust });
       const command = ['-cp', classes];
       const found = await findings('java', [...command, 'JavaClient'], 'sync', server, env, folder);
       const example = (name: string) => run('java', [...command, name], { cwd: folder, env: withValues(env, server) });
       return [
         ...found,
         shown('example quickstart', await example('Quickstart'), /deleted both/),
-        release < '1.4.0'
+        isBefore(release, '1.4.0')
           ? absent('example lifetime', 'lifetimes came with 1.4.0')
           : shown('example lifetime', await example('Lifetime'), /for an hour/),
         shown('example endpoint-and-key', await example('EndpointAndKey'), /created .+ at https:/),
@@ -187,7 +206,9 @@ const copyClient = (folder: string): void => cpSync(join(HERE, 'JavaClient.java'
 /** A store that holds our authority and nothing else. @returns the options that make Java use it */
 async function trustStore(folder: string, { caPath }: RunningServer): Promise<string> {
   const store = ['-storetype', 'PKCS12', '-storepass', 'changeit', '-keystore', 'trust.p12'];
-  succeeded(await run('keytool', ['-importcert', '-noprompt', '-alias', 'ca', ...store, '-file', caPath], { cwd: folder }));
+  succeeded(
+    await run('keytool', ['-importcert', '-noprompt', '-alias', 'ca', ...store, '-file', caPath], { cwd: folder }),
+  );
   return [
     '-Djavax.net.ssl.trustStore=trust.p12',
     '-Djavax.net.ssl.trustStoreType=PKCS12',
@@ -270,20 +291,22 @@ function followReadme(name: string, { caPath, connectionString }: RunningServer)
 async function resultsOf(client: Client, server: RunningServer): Promise<ClientResults> {
   const { language, sdk, release, kind } = client;
   const about = { language, sdk, release, ...(kind !== undefined && { kind }) };
+  const differs = (how: string, found: readonly Finding[] = []): Finding[] =>
+    (Object.keys(OPERATIONS) as OperationKey[])
+      .filter((key) => !found.some(({ operation }) => operation === key))
+      .map((operation) => ({ operation, outcome: 'differs', how }));
   try {
     const found = await client.run(server);
-    const lost = (Object.keys(OPERATIONS) as OperationKey[])
-      .filter((key) => !found.some(({ operation }) => operation === key))
-      .map((operation): Finding => ({ operation, outcome: 'differs', how: 'the client said nothing about it' }));
-    return { ...about, findings: [...found, ...lost] };
+    return { ...about, findings: [...found, ...differs('the client said nothing about it', found)] };
   } catch (cause) {
-    if (!(cause instanceof NotRun)) throw cause;
-    return { ...about, notRun: cause.message, findings: [] };
+    if (cause instanceof NotRun) return { ...about, notRun: cause.message, findings: [] };
+    return { ...about, findings: differs((cause as Error).message) };
   }
 }
 
 function say(client: ClientResults, seconds: number): void {
-  const count = (outcome: Finding['outcome']) => client.findings.filter((finding) => finding.outcome === outcome).length;
+  const count = (outcome: Finding['outcome']) =>
+    client.findings.filter((finding) => finding.outcome === outcome).length;
   console.log(
     client.notRun === undefined
       ? `${nameOf(client)}: ${count('passed')} passed, ${count('differs')} differ, ${count('absent')} it does not have (${seconds.toFixed(1)} s)`
@@ -309,7 +332,9 @@ function outdated(results: readonly ClientResults[]): string[] {
 async function main(): Promise<number> {
   const words = process.argv.slice(2).filter((word) => !word.startsWith('-'));
   const write = process.argv.includes('--write');
-  const wanted = TABLE.filter((client) => words.length === 0 || words.some((word) => nameOf({ ...client, findings: [] }).includes(word)));
+  const wanted = TABLE.filter(
+    (client) => words.length === 0 || words.some((word) => nameOf({ ...client, findings: [] }).includes(word)),
+  );
   if (write && wanted.length < TABLE.length) {
     console.error('--write needs all clients');
     return 2;
@@ -318,6 +343,7 @@ async function main(): Promise<number> {
   mkdirSync(join(CACHE, 'conformance'), { recursive: true });
 
   const results: ClientResults[] = [];
+  const complaints: string[] = [];
   const server = await startServer();
   try {
     for (const client of wanted) {
@@ -328,11 +354,14 @@ async function main(): Promise<number> {
       const file = `${nameOf(result).replaceAll(/[^\w.]+/g, '-')}.json`;
       writeFileSync(join(CACHE, 'conformance', file), `${JSON.stringify(result, undefined, 1)}\n`);
     }
+    complaints.push(...(await meetTroubles(makers, server)));
   } finally {
     await server.stop();
   }
 
-  const differing = results.some(({ findings }) => findings.some(({ outcome }) => outcome === 'differs'));
+  for (const complaint of complaints) console.error(`docs/guides/troubleshooting.md: ${complaint}`);
+  const differing =
+    complaints.length > 0 || results.some(({ findings }) => findings.some(({ outcome }) => outcome === 'differs'));
   if (write) {
     writeResults(results);
     console.log('wrote docs/reference/conformance.json, docs/reference/conformance.md and the table in README.md');

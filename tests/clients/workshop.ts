@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Task } from './operations.ts';
@@ -17,6 +18,8 @@ export interface RunningServer {
   readonly connectionString: string;
   readonly caPath: string;
   readonly task: Omit<Task, 'client'>;
+  /** Where nobody listens. */
+  readonly unusedPort: number;
   stop(): Promise<void>;
 }
 
@@ -42,12 +45,21 @@ export async function startServer(): Promise<RunningServer> {
       connectionString: found(/^Connection string: (.+)$/m),
       caPath: found(/^CA certificate: (.+)$/m),
       task: await taskOf(port, readFileSync(join(folder, 'operator.key'), 'utf8').trim()),
+      unusedPort: await unusedPort(),
       stop,
     };
   } catch (cause) {
     await stop();
     throw cause;
   }
+}
+
+async function unusedPort(): Promise<number> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  listener.close();
+  return port;
 }
 
 function readyBlock(child: ChildProcess): Promise<string> {
@@ -93,7 +105,9 @@ async function taskOf(port: number, operatorKey: string): Promise<Omit<Task, 'cl
 /** This machine's environment, without what would change servers or say that npm is at work. */
 export function machineEnvironment(): Record<string, string | undefined> {
   return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(LINARITE_|AZURE_|NODE_OPTIONS$|JAVA_TOOL_OPTIONS$|npm_)/.test(name)),
+    Object.entries(process.env).filter(
+      ([name]) => !/^(LINARITE_|AZURE_|NODE_OPTIONS$|JAVA_TOOL_OPTIONS$|npm_)/.test(name),
+    ),
   );
 }
 
@@ -130,18 +144,23 @@ export async function run(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     outcome.errors += text;
   });
-  child.on('error', (cause) => {
-    outcome.errors += cause.message;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { ...outcome, code };
+  const { promise, resolve } = Promise.withResolvers<Outcome>();
+  child.on('error', (cause) => resolve({ ...outcome, errors: cause.message }));
+  child.on('close', (code) => resolve({ ...outcome, code }));
+  return promise;
 }
 
 /** The first of these programs that this machine does not have. */
 export const missing = (...programs: readonly string[]): string | undefined =>
   programs.find(
-    (program) =>
-      !(process.env.PATH ?? '')
-        .split(delimiter)
-        .some((folder) => spawnSync('test', ['-x', join(folder, program)]).status === 0),
+    (program) => !(process.env.PATH ?? '').split(delimiter).some((folder) => isProgram(join(folder, program))),
   );
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
