@@ -14,4 +14,5 @@ const main = inRoot(isPublished ? 'dist/main.js' : 'src/main.ts');
 // because one that waits for a slow disk or a stalled reader of the log must not stop all signing.
 process.env.UV_THREADPOOL_SIZE ||= String(Math.max(2, availableParallelism()));
 
-await launch([main, ...process.argv.slice(2)], { server: true });
+const [, , command = 'serve'] = process.argv;
+await launch([main, ...process.argv.slice(2)], { server: command === 'serve' });
