@@ -65,7 +65,7 @@ async function bench(): Promise<number> {
       const outcome = outcomes.get(name);
       return [name, outcome ? asJson(outcome) : { met: false, error: failures.get(name) }];
     });
-    console.log(JSON.stringify(Object.fromEntries(rows), undefined, 2));
+    console.log(JSON.stringify(Object.fromEntries(rows))); // one line: npm puts a banner of its own before it
   } else {
     console.log(`\n${table(outcomes)}`);
     for (const [name, cause] of failures) console.log(`${name} could not be measured: ${cause}`);
