@@ -1,4 +1,4 @@
-// npm run schema: writes what a fresh database of either kind looks like, so that a change of the schema shows in a review.
+// node bin/node.js scripts/schema.ts: writes what a fresh database of either kind looks like, so that a change of the schema shows in a review.
 // With --check it only compares. PostgreSQL: the one that TEST_POSTGRES_URL names, or a throwaway server.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -94,7 +94,7 @@ if (import.meta.main) {
     if (!process.argv.includes('--check')) {
       writeFileSync(file, text);
     } else if (readFileSync(file, 'utf8') !== text) {
-      console.error(`${file} is not what the migrations make: run npm run schema`);
+      console.error(`${file} is not what the migrations make: node bin/node.js scripts/schema.ts`);
       process.exitCode = 1;
     }
   }

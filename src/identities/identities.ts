@@ -112,7 +112,8 @@ export class Identities {
     const { store, revocations, db } = this.#uses;
     if (!(await store.find(db.rows, resourceId, id))) {
       if (namesNoResource(id)) throw absent(id);
-      return; // no event: repeating a delete must not fill the log
+      // No event: repeating a delete must not fill the log. But the first one may still be waiting for other nodes.
+      return revocations.settled();
     }
     await revocations.end(async (tx, record) => {
       await record({ kind: 'identityDeleted', resourceId, identityId: id });

@@ -163,6 +163,18 @@ export class Revocations {
   }
 
   /**
+   * Returns when no node accepts any more what the events so far have ended: for a call that finds its work done by an
+   * earlier one, which may not have returned yet.
+   */
+  async settled(): Promise<void> {
+    const { store, clock } = this.#uses;
+    if (this.#options.exclusive) return;
+    const { seq } = await store.head();
+    while (this.#state.applied < seq && !this.#rolledBack) await this.heartbeat();
+    await this.#untilAllNodesKnow(seq, clock.elapsed());
+  }
+
+  /**
    * Insists that nothing has ended a token.
    * @throws ServiceError `TokenRefused` with the event as reason; `NotFresh` when this node cannot tell
    */
@@ -188,7 +200,8 @@ export class Revocations {
    */
   async requireFresh(): Promise<void> {
     if (this.problem === undefined) return;
-    if (!this.#rolledBack) await this.heartbeat().catch(notFresh);
+    if (!this.#rolledBack) await this.heartbeat().catch(notFresh); // may be one that began too long ago,
+    if (this.problem !== undefined && !this.#rolledBack) await this.heartbeat().catch(notFresh); // the next one did not
     if (this.problem !== undefined)
       throw new ServiceError('NotFresh', { reason: 'lease.expired', detail: this.problem });
   }

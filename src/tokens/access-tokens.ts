@@ -141,7 +141,12 @@ export class AccessTokens {
     { resourceId, accessKey }: ServiceCaller,
     identityId: IdentityId,
   ): Promise<IssueSnapshot> {
-    const snapshot = await this.#uses.store.snapshot(rows, resourceId, accessKey.slot, identityId);
+    const { store, revocations } = this.#uses;
+    const known = revocations.position;
+    const snapshot = await store.snapshot(rows, resourceId, accessKey.slot, identityId);
+    // A connection can still lead to a database that was replaced. What it gives out would be born dead.
+    if (snapshot.seq < known)
+      throw new ServiceError('NotFresh', { reason: 'lease.expired', detail: 'the store is behind' });
     if (snapshot.key_version !== accessKey.version) throw new ServiceError('Denied', { reason: 'accessKey.replaced' });
     if (snapshot.identity_id === null) {
       throw new ServiceError(namesNoResource(identityId) ? 'IdentityNotOwned' : 'IdentityNotFound');

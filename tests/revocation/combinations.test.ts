@@ -9,7 +9,7 @@ import { shareServer } from '../harness/shared.ts';
 import { Random } from './simulation.ts';
 
 /** 1,000 for a release. */
-const SEQUENCES = Number(process.env.TEST_REVOCATION_SEQUENCES ?? 100);
+const SEQUENCES = Number(process.env.TEST_REVOCATION_SEQUENCES ?? 40);
 const SEED = Number(process.env.TEST_REVOCATION_SEED ?? Date.now() % 1_000_000);
 const STEPS = 12;
 

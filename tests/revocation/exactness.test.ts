@@ -17,7 +17,8 @@ import { startTestServer, TestClock, type TestServer } from '../harness/server.t
 import { sign } from '../harness/sign.ts';
 
 /** 10,000 for a release. */
-const LOOPS = Number(process.env.TEST_REVOCATION_LOOPS ?? 300);
+const LOOPS = { sqlite: 300, postgres: 100 };
+if (process.env.TEST_REVOCATION_LOOPS) LOOPS.sqlite = LOOPS.postgres = Number(process.env.TEST_REVOCATION_LOOPS);
 const WORKERS = 8;
 const OPERATOR_KEY = 'an operator key for tests, quite long'.replaceAll(' ', '-');
 
@@ -104,9 +105,9 @@ function compareIssueTimes(
 
 for (const store of STORES) {
   describe(`revocation on ${store} is exact`, () => {
-    test(`${LOOPS} times: use, revoke, use, issue again, use; on kept and on new connections`, async (t) => {
+    test(`${LOOPS[store]} times: use, revoke, use, issue again, use; on kept and on new connections`, async (t) => {
       const server = await startTestServer(t, { store });
-      assert.deepEqual(await loops(server, LOOPS), { late: [], wrong: [] });
+      assert.deepEqual(await loops(server, LOOPS[store]), { late: [], wrong: [] });
     });
 
     for (const [comparison, shows] of [
@@ -132,6 +133,17 @@ for (const store of STORES) {
       assert.equal(new Set([...before, ...after].map((token) => claimsOf(token).iat)).size, 1);
       for (const token of before) assert.equal(await statusOf(server.asUser(token)), 401);
       for (const token of after) assert.equal(await statusOf(server.asUser(token)), 200);
+    });
+
+    test('no token is issued from a database that is behind what this node has seen', async (t) => {
+      const server = await startTestServer(t, { store });
+      const { revocations } = server.server;
+      const id = await server.givenIdentity();
+      // As when a pooled connection still leads to a primary that was replaced, and heartbeats go to the new one.
+      const ahead = revocations.position + 1;
+      Object.defineProperty(revocations, 'position', { get: () => ahead });
+      const answer = await server.asService(`POST ${inPath(id)}/:issueAccessToken`, { scopes: ['chat'] });
+      assert.equal(answer.status, 503);
     });
 
     test('deleting an identity ends its tokens and no others', async (t) => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IdentityId, ResourceId } from '../../src/callers.ts';
+import type { IdentityId, ResourceId, ServiceCaller } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
+import { Identities } from '../../src/identities/identities.ts';
+import { IdentityStore } from '../../src/identities/identity-store.ts';
 import { fingerprint, type RevocableToken, type RevocationEvent } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
@@ -241,6 +243,31 @@ describe('nodes on one store', () => {
     assert.equal(await silent.verdict(tokenAt(issuedAt)), 'lease.expired');
     silent.store.beat = RevocationStore.prototype.beat.bind(silent.store);
     assert.equal(await silent.verdict(tokenAt(issuedAt)), 'revoked.identity');
+  });
+
+  test('repeating a deletion on another node returns no sooner than the first call may', async (t) => {
+    const db = await givenStore(t);
+    const store = new IdentityStore();
+    const [one, two, cutOff] = [
+      await givenNode(t, db, { nodeId: 'one' }),
+      await givenNode(t, db, { nodeId: 'two' }),
+      await givenNode(t, db, { nodeId: 'cut off' }),
+    ];
+    const [caller, events] = [{ resourceId: RESOURCE } as ServiceCaller, { identityCreated: () => undefined } as never];
+    const [first, second] = [one, two].map(
+      ({ revocations, clock }) => new Identities({ db, store, revocations, clock, events }),
+    );
+    const { id } = (await first?.create(caller)) ?? assert.fail();
+    const token = tokenAt(one.revocations.position, { identityId: id, fingerprint: fingerprint(id) });
+    for (const { revocations } of [one, two, cutOff]) await revocations.heartbeat();
+    cutOff.store.beat = () => Promise.reject(new Error('cut off')); // its lease holds for as long as its clock stands still
+    const deleting = first?.delete(caller, id);
+    while (await store.find(db.rows, RESOURCE, id)) await sleep(1);
+    const repeated = second?.delete(caller, id).then(() => Promise.all([two.verdict(token), cutOff.verdict(token)]));
+    await sleep(30);
+    for (const { clock } of [one, two, cutOff]) clock.advance(600);
+    assert.ok(!(await repeated)?.includes('accepted'));
+    await deleting;
   });
 
   test('a hole in the log stops a node', async (t) => {

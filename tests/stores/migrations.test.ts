@@ -27,7 +27,7 @@ for (const store of STORES) {
       const db = await givenEmptyStore(t, store);
       assert.deepEqual(await migrate(db, 1), NAMES);
       const picture = readFileSync(schemaFile(store), 'utf8');
-      assert.equal(await schemaOf(db), picture, 'after a change of the schema: node scripts/schema.ts');
+      assert.equal(await schemaOf(db), picture, 'after a change of the schema: node bin/node.js scripts/schema.ts');
       await db.rows.run(sql`alter table nodes add column surprise integer`);
       assert.notEqual(await schemaOf(db), picture);
     });
