@@ -38,7 +38,10 @@ export async function openPostgres(url: string): Promise<Database> {
     application_name: 'linarite',
     types: types as typeof driver.types,
   });
-  pool.on('error', () => undefined); // an idle connection that broke; the next query gets a new one
+  // A connection that breaks while nobody waits for an answer shows itself at the next statement. The listener stays for
+  // the connection's whole life: without one, such an error ends the process.
+  pool.on('error', ignore);
+  pool.on('connect', (client) => client.on('error', ignore));
   await requireVersion(pool);
 
   const compiler = new Compiler((index) => `$${index}`);
@@ -80,14 +83,12 @@ async function requireVersion(pool: pg.Pool): Promise<void> {
 async function onConnection(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
   const client = await pool.connect();
   let failure: Error | undefined;
-  client.on('error', ignore); // what breaks while nobody waits for an answer shows itself at the next statement
   try {
     await work(client);
   } catch (cause) {
     failure = cause instanceof Error ? cause : new Error('the work failed', { cause });
     throw cause;
   } finally {
-    client.off('error', ignore);
     client.release(failure);
   }
 }

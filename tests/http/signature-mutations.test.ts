@@ -78,7 +78,7 @@ const meaning = ({ method, target, host, date, hash, authorization, body }: Part
   const list = names === '' ? trimmed(authorization) : `${names.toLowerCase()}&${signature}`; // header names have no case
   return JSON.stringify([
     method.replace(/^[\r\n]+| +$/g, ''),
-    target.replace(/^ +/, ''),
+    target.replace(/^ +| +$/g, ''),
     trimmed(host),
     trimmed(date),
     trimmed(hash),

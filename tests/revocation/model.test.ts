@@ -57,7 +57,7 @@ describe('the revocation protocol under random faults', () => {
     skip: SCHEDULES < 1000 && 'one schedule in a hundred shows it; nodes.test.ts has it in one',
   }, async (t) => {
     let found = 0;
-    for (let seed = FIRST_SEED; seed < FIRST_SEED + SCHEDULES; seed += 1) {
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + 1000; seed += 1) {
       if ((await play(seed, { joinsAtOnce: true })).late.length > 0) found += 1;
     }
     t.diagnostic(`${found} of 1000 schedules`);
