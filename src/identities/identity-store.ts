@@ -50,9 +50,10 @@ export class IdentityStore {
   }
 
   async setValidFrom(tx: Rows, resourceId: ResourceId, id: IdentityId, validFromMs: number): Promise<boolean> {
-    const written = await tx.run(
-      sql`update identities set tokens_valid_from = ${validFromMs} where resource_id = ${resourceId} and id = ${id}`,
-    );
+    const written = await tx.run(sql`
+      update identities
+      set tokens_valid_from = case when tokens_valid_from > ${validFromMs} then tokens_valid_from else ${validFromMs} end
+      where resource_id = ${resourceId} and id = ${id}`);
     return written === 1;
   }
 

@@ -59,8 +59,12 @@ export class RevocationState {
 
   /** Takes note of a bound from before {@link applied}. */
   recall(event: LoggedEvent): void {
-    if (event.kind === 'validFrom')
-      this.#validFrom.set(event.identityId, { seconds: event.validFromMs / 1000, seq: event.seq });
+    if (event.kind !== 'validFrom') return;
+    const seconds = event.validFromMs / 1000;
+    // An earlier bound set later does not bring anybody back.
+    if (seconds > (this.#validFrom.get(event.identityId)?.seconds ?? 0)) {
+      this.#validFrom.set(event.identityId, { seconds, seq: event.seq });
+    }
   }
 
   /**

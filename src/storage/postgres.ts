@@ -34,6 +34,8 @@ export async function openPostgres(url: string): Promise<Database> {
     max: CONNECTIONS,
     connectionTimeoutMillis: 5000,
     statement_timeout: 10_000,
+    query_timeout: 12_000, // ours, for a connection that was cut without a word
+    keepAlive: true,
     idle_in_transaction_session_timeout: 15_000,
     application_name: 'linarite',
     types: types as typeof driver.types,
