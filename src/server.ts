@@ -132,9 +132,10 @@ export async function startServer(
     const services = new CommunicationServices({ db, store: new ManagementStore(), resources, clock });
     if (mode === 'dev') await placeDevResource(services, resources);
     const health = new Health({ db, revocations, keys, clock });
-    const { tls, caPem, caPath, dispose } = await identity;
-    undo.push(dispose);
+    let certificates = await identity;
+    undo.push(certificates.dispose);
     const operatorSecret = await operator;
+    const isOperator = (secret: string): boolean => operatorSecret.matches(secret);
     metrics.watch({
       logPosition: () => revocations.position,
       leaseAge: () => revocations.leaseAgeMs / 1000,
@@ -153,12 +154,12 @@ export async function startServer(
             services,
             backups: new Backups({ db, folder, clock, events }),
             recovery: new Recovery({ revocations, keys, events }),
-            isOperator: (secret) => operatorSecret.matches(secret),
+            isOperator,
             lifetimes,
             issuer: () => address.issuer,
             health,
             metrics: () => ({ text: metrics.render(), contentType: OPEN_METRICS }),
-            caPem: () => caPem,
+            caPem: () => certificates.caPem,
             mode,
           }),
         ),
@@ -176,7 +177,7 @@ export async function startServer(
           },
         ),
         userOf: async (jwt) => (await tokens.verify(jwt)).caller,
-        isOperator: (secret) => operatorSecret.matches(secret),
+        isOperator,
         requireFresh: () => revocations.requireFresh(),
         isStoreFailure: (cause) => db.isStoreFailure(cause),
         clock,
@@ -187,7 +188,7 @@ export async function startServer(
     const door = await listen({
       hosts: settings.hosts,
       port: settings.port,
-      tls,
+      tls: certificates.tls,
       road: pipeline,
       onProblem: (level, message, facts) => level !== 'debug' && events.notice(level, message, facts),
     });
@@ -196,14 +197,17 @@ export async function startServer(
 
     const chores = startChores({
       settings,
-      folder,
       db,
       clock,
       events,
       keys,
       identities,
       resources,
-      setTls: (next) => door.setTls(next),
+      renewCertificates: async () => {
+        if (folder === undefined || clock.now() < certificates.renewAtMs) return;
+        certificates = await tlsIdentity(settings, folder, clock);
+        if (certificates.tls) door.setTls(certificates.tls);
+      },
     });
     undo.push(chores.stop, () => health.stop());
     events.notice('info', 'started', { version: VERSION, port: door.port, mode, store: db.dialect });
@@ -213,7 +217,7 @@ export async function startServer(
       port: door.port,
       endpoint,
       connectionString: mode === 'dev' ? connectionString(endpoint, resources) : undefined,
-      caPath,
+      caPath: certificates.caPath,
       resources,
       identities,
       tokens,
@@ -239,12 +243,14 @@ interface Certificates {
   tls: TlsIdentity | undefined;
   caPem: string | undefined;
   caPath: string | undefined;
+  /** When to make new ones; never for files that somebody else looks after. */
+  renewAtMs: number;
   dispose: () => void;
 }
 
 async function tlsIdentity(settings: Settings, folder: string | undefined, clock: Clock): Promise<Certificates> {
   const { tlsCertificate, tlsKey, mode, allowedHosts } = settings;
-  const none = { caPem: undefined, caPath: undefined, dispose: () => undefined };
+  const none = { caPem: undefined, caPath: undefined, renewAtMs: Number.POSITIVE_INFINITY, dispose: () => undefined };
   if (tlsCertificate !== undefined && tlsKey !== undefined) {
     const given = certificatesFromFiles(tlsCertificate, tlsKey, clock, {
       insistOnPrivateKeyFile: mode === 'production',
@@ -257,6 +263,7 @@ async function tlsIdentity(settings: Settings, folder: string | undefined, clock
     tls: { cert: own.certPem, key: own.keyPem },
     caPem: own.caPem,
     caPath: own.caPath,
+    renewAtMs: own.renewAtMs,
     dispose: () => own.dispose(),
   };
 }
@@ -296,19 +303,18 @@ function connectionString(endpoint: string, resources: Resources): string | unde
 
 interface ChoreParts {
   settings: Settings;
-  folder: string | undefined;
   db: Database;
   clock: Clock;
   events: Monitor;
   keys: SigningKeys;
   identities: Identities;
   resources: Resources;
-  setTls: (identity: TlsIdentity) => void;
+  renewCertificates: () => Promise<void>;
 }
 
 /** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
 function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
-  const { settings, folder, db, clock, events, keys, identities, resources, setTls } = parts;
+  const { settings, db, clock, events, keys, identities, resources, renewCertificates } = parts;
   const stopping = new AbortController();
   const chores: [string, () => Promise<void>][] = [
     ['rotating signing keys', () => keys.rotate()],
@@ -318,14 +324,7 @@ function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
         for (const id of await resources.unfinishedDeletions()) await identities.removeAllOf(id, stopping.signal);
       },
     ],
-    [
-      'renewing the certificate',
-      async () => {
-        if (settings.mode === 'production') return;
-        const { tls } = await tlsIdentity(settings, folder, clock);
-        if (tls && folder !== undefined) setTls(tls);
-      },
-    ],
+    ['renewing the certificate', renewCertificates],
   ];
   if (settings.mode === 'production') chores.push(['noting the time', () => noteClock(db, clock)]);
   if (settings.wellKnownKey === 'everywhere') {

@@ -1,8 +1,9 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { Caller, IdentityId, OperatorCaller, ResourceId, UserCaller } from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
@@ -277,12 +278,5 @@ const printable = (text: string | undefined): string | undefined =>
 const reasonHeader = ({ reason, detail }: ServiceError): string =>
   (detail === undefined ? reason : `${reason}; ${detail}`).replace(/[^\x20-\x7e]/g, '?').slice(0, 512);
 
-let randomPool = randomBytes(0);
-
 /** A correlation vector of the original's shape: 22 base64 characters and a first element. */
-function correlationVector(): string {
-  if (randomPool.length === 0) randomPool = randomBytes(4096);
-  const id = randomPool.toString('base64', 0, 16).slice(0, 22);
-  randomPool = randomPool.subarray(16);
-  return `${id}.0`;
-}
+const correlationVector = (): string => `${randomId('base64').slice(0, 22)}.0`;

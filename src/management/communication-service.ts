@@ -1,5 +1,6 @@
 import type { ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
+import { echo } from '../lib/echo.ts';
 
 /** Where a resource stands: names as they were sent, compared without regard to case. */
 export interface Place {
@@ -45,7 +46,7 @@ const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** @throws ServiceError `SubscriptionIdInvalid` */
 export function subscriptionId(text: string): string {
-  if (!GUID.test(text)) throw new ServiceError('SubscriptionIdInvalid', { values: { id: printable(text) } });
+  if (!GUID.test(text)) throw new ServiceError('SubscriptionIdInvalid', { values: { id: echo(text) } });
   return text.toLowerCase();
 }
 
@@ -60,5 +61,3 @@ export const nameKey = (name: string): string => name.toLowerCase();
 
 /** `United States` → `unitedstates`, as tokens name it. */
 export const tokenLocation = (dataLocation: string): string => dataLocation.toLowerCase().replace(/[^a-z]/g, '');
-
-const printable = (text: string): string => text.slice(0, 64).replace(/[^\x20-\x7e]/g, '?');

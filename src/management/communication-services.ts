@@ -1,6 +1,7 @@
 import type { KeySlot, ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { echo } from '../lib/echo.ts';
 import { resourceName } from '../resources/resource.ts';
 import type { Resources } from '../resources/resources.ts';
 import type { Database } from '../storage/database.ts';
@@ -35,6 +36,9 @@ export interface ServiceWish {
 /** Both keys of a resource, in base64. */
 export type KeyPair = Readonly<Record<KeySlot, string>>;
 
+/** Of a resource group, in characters; of services it is less. */
+const LONGEST_NAME = 90;
+
 /** Communication services and resource groups, as operators manage them. */
 export class CommunicationServices {
   readonly #uses: Uses;
@@ -59,7 +63,9 @@ export class CommunicationServices {
     const found = await this.#find(place, name);
     if (found) return found;
     await this.getGroup(place);
-    throw new ServiceError('ServiceNotFound', { values: { name: printable(name), group: printable(place.group) } });
+    throw new ServiceError('ServiceNotFound', {
+      values: { name: echo(name, LONGEST_NAME), group: echo(place.group, LONGEST_NAME) },
+    });
   }
 
   /** Makes a service, or changes the one that is there. @returns the service, and whether it is new */
@@ -118,7 +124,7 @@ export class CommunicationServices {
   /** @throws ServiceError `ResourceGroupNotFound` */
   async getGroup({ subscriptionId, group }: Place): Promise<ResourceGroup> {
     const found = await this.#uses.store.group(this.#uses.db.rows, subscriptionId, nameKey(group));
-    if (!found) throw new ServiceError('ResourceGroupNotFound', { values: { group: printable(group) } });
+    if (!found) throw new ServiceError('ResourceGroupNotFound', { values: { group: echo(group, LONGEST_NAME) } });
     return found;
   }
 
@@ -237,6 +243,3 @@ export class CommunicationServices {
     return { primary: text('primary'), secondary: text('secondary') };
   }
 }
-
-/** What of a caller's own text may stand in a message to that caller. */
-const printable = (text: string): string => text.slice(0, 90).replace(/[^\x20-\x7e]/g, '?');

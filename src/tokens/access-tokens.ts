@@ -1,9 +1,10 @@
-import { hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { IdentityId, ServiceCaller, UserCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Identities } from '../identities/identities.ts';
 import { type Identity, namesNoResource } from '../identities/identity.ts';
 import type { Clock } from '../lib/clock.ts';
+import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
 import { fingerprint, type RevocableToken } from '../revocation/event.ts';
@@ -172,7 +173,7 @@ export class AccessTokens {
       position: seq,
       keySlot: accessKey.slot,
       issuer: this.#options.issuer(),
-      tokenId: tokenId(),
+      tokenId: randomId('base64url'),
     });
     const jwt = await signJws(this.#uses.keys.active, claims);
     this.#uses.events.tokenIssued(resourceId, identityId, scopes);
@@ -189,14 +190,4 @@ async function verifyOrElse(jwt: string, find: (kid: string) => VerifyingKey | u
     await learn().catch(() => undefined);
     return verifyJws(jwt, find);
   }
-}
-
-let randomPool = randomBytes(0);
-
-/** 128 random bits; the generator is asked once for 256 of them. */
-function tokenId(): string {
-  if (randomPool.length === 0) randomPool = randomBytes(4096);
-  const id = randomPool.toString('base64url', 0, 16);
-  randomPool = randomPool.subarray(16);
-  return id;
 }

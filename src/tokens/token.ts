@@ -1,6 +1,7 @@
 import { isScope } from '../capabilities/capabilities.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import { ServiceError } from '../errors.ts';
+import { echo } from '../lib/echo.ts';
 
 /** Bounds of a token's life, in minutes. */
 export interface Lifetimes {
@@ -46,12 +47,9 @@ export function scopeList(scopes: readonly string[], known: 'all' | 'first'): Sc
   if (scopes.length === 0) throw new ServiceError('ScopesMissing');
   const checked = scopes.map((scope) => {
     if (!isScope(scope) || (known === 'first' && LATER_SCOPES.has(scope))) {
-      throw new ServiceError('ScopeUnknown', { values: { scope: printable(scope) } });
+      throw new ServiceError('ScopeUnknown', { values: { scope: echo(scope) } });
     }
     return scope;
   });
   return [...new Set(checked)];
 }
-
-/** What of a caller's own text may stand in a message to that caller. */
-const printable = (text: string): string => text.slice(0, 64).replace(/[^\x20-\x7e]/g, '?');
