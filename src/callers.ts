@@ -6,6 +6,9 @@ export type ResourceId = string & { readonly is: 'ResourceId' };
 /** A raw identity id as it travels on the wire, such as `8:acs:<resourceId>_<suffix>`. */
 export type IdentityId = string & { readonly is: 'IdentityId' };
 
+/** The GUID of a trust: whose tokens, other than our own, are believed. */
+export type TrustId = string & { readonly is: 'TrustId' };
+
 export const KEY_SLOTS = ['primary', 'secondary'] as const;
 /** Which of a resource's two access keys. */
 export type KeySlot = (typeof KEY_SLOTS)[number];
