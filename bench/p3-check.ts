@@ -101,7 +101,7 @@ async function distinctTokens(server: Server, count: number): Promise<string[]> 
   const caller: ServiceCaller = {
     kind: 'service',
     resourceId: DEV_RESOURCE.id,
-    accessKey: { slot: 'primary', version: 1 },
+    credential: { kind: 'accessKey', slot: 'primary', version: 1 },
   };
   const tokens: string[] = [];
   const work = async (): Promise<void> => {

@@ -128,11 +128,13 @@ function callerWords(access: Access): string {
     case 'nobody':
       return 'anybody';
     case 'service':
-      return 'a service, by access key';
+      return 'a service, by access key or trusted token';
     case 'operator':
-      return 'the operator';
+      return access.scoped ? 'the operator, or who may manage the resource' : 'the operator';
+    case 'entraUser':
+      return 'a user of a trusted directory, by its access token';
     case 'serviceOrOperator':
-      return 'a service, by access key, or the operator';
+      return 'a service, by access key or trusted token, or the operator';
     case 'user':
       return `a user, by access token that grants ${access.requires === 'anyScope' ? 'anything' : `\`${access.requires}\``}`;
   }

@@ -9,6 +9,9 @@ export type IdentityId = string & { readonly is: 'IdentityId' };
 /** The GUID of a trust: whose tokens, other than our own, are believed. */
 export type TrustId = string & { readonly is: 'TrustId' };
 
+/** Names an assignment within a resource: `entra/<objectId>`, `teamsExtension/<tenantId>/<objectId>`. */
+export type AssignmentId = string & { readonly is: 'AssignmentId' };
+
 export const KEY_SLOTS = ['primary', 'secondary'] as const;
 /** Which of a resource's two access keys. */
 export type KeySlot = (typeof KEY_SLOTS)[number];
@@ -18,12 +21,26 @@ export interface Nobody {
   readonly kind: 'nobody';
 }
 
-/** A program that holds one of a resource's access keys: it acts for that whole resource and for no other. */
+/** An access key in one of its versions: a token that it asked for dies with that version. */
+export interface AccessKeyCredential {
+  readonly kind: 'accessKey';
+  readonly slot: KeySlot;
+  readonly version: number;
+}
+
+/** A trust in one of its versions: a token that came through it dies when the trust is disabled or narrowed. */
+export interface TrustCredential {
+  readonly kind: 'trust';
+  readonly trustId: TrustId;
+  readonly version: number;
+}
+
+/** A program that proved that it may act for a whole resource, and for no other. */
 export interface ServiceCaller {
   readonly kind: 'service';
   readonly resourceId: ResourceId;
-  /** The very key that signed the request. A token issued by this request dies with this version of it. */
-  readonly accessKey: { readonly slot: KeySlot; readonly version: number };
+  /** The very proof that came with the request. */
+  readonly credential: AccessKeyCredential | TrustCredential;
 }
 
 /** A person, proven by an access token that is valid now. */
@@ -37,10 +54,37 @@ export interface UserCaller {
   readonly expiresOnMs: number;
 }
 
-/** The person who runs this server. */
+/** A user of somebody else's directory, as the token says that its issuer gave for a client application. */
+export interface PresentedUser {
+  readonly credential: TrustCredential;
+  /** GUID of the directory, lower case. */
+  readonly tenantId: string;
+  /** GUID of the user, lower case. */
+  readonly objectId: string;
+  /** The client application through which the token was got. */
+  readonly applicationId: string;
+  /** What the user permitted that application, as the issuer spells it. */
+  readonly permissions: readonly string[];
+  /** Object ids of groups, as far as the token names them. */
+  readonly groups: readonly string[];
+  readonly issuedAtSeconds: number;
+  readonly expSeconds: number;
+  /** The issuer's own name for the token, where it has one. */
+  readonly tokenId: string | undefined;
+}
+
+/** Such a user, asking a resource for an access token of ours. */
+export interface EntraUserCaller {
+  readonly kind: 'entraUser';
+  readonly resourceId: ResourceId;
+  readonly user: PresentedUser;
+}
+
+/** The person who runs this server, or whom a trust lets manage some of its resources. */
 export interface OperatorCaller {
   readonly kind: 'operator';
+  readonly over: 'everything' | ReadonlySet<ResourceId>;
 }
 
 /** Who is asking, after proof. */
-export type Caller = Nobody | ServiceCaller | UserCaller | OperatorCaller;
+export type Caller = Nobody | ServiceCaller | UserCaller | EntraUserCaller | OperatorCaller;

@@ -1,3 +1,9 @@
+import type { Assignments } from './exchanges/assignments.ts';
+import { assignmentRoutes } from './exchanges/assignment-routes.ts';
+import type { Exchanges } from './exchanges/exchanges.ts';
+import { exchangeRoutes } from './exchanges/exchange-routes.ts';
+import type { Trusts } from './trusts/trusts.ts';
+import { trustRoutes } from './trusts/trust-routes.ts';
 import { backupRoutes } from './backup/backup-routes.ts';
 import type { Backups } from './backup/backups.ts';
 import type { Recovery } from './backup/recovery.ts';
@@ -18,6 +24,9 @@ export interface RouteParts extends StatusParts {
   identities: Identities;
   tokens: AccessTokens;
   keys: SigningKeys;
+  trusts: Trusts;
+  exchanges: Exchanges;
+  assignments: Assignments;
   lifetimes: Lifetimes;
   issuer: () => string;
   services: CommunicationServices;
@@ -31,6 +40,9 @@ export const routeList = (parts: RouteParts): Route[] => [
   ...identityRoutes(parts.identities, parts.tokens, parts.lifetimes),
   ...directoryRoutes(parts.identities),
   ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
+  ...exchangeRoutes(parts.exchanges),
+  ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
+  ...trustRoutes(parts.trusts),
   ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: OPERATOR_TENANT }),
   ...operatorRoutes({ origin: parts.issuer, isOperator: parts.isOperator, tenantId: OPERATOR_TENANT }),
   ...backupRoutes(parts.backups, parts.recovery),

@@ -5,6 +5,9 @@ import { Recovery } from './backup/recovery.ts';
 import { certificatesFromFiles } from './certificates/certificate-files.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
 import { dataFolder, openDatabase } from './data-folder.ts';
+import { AssignmentStore } from './exchanges/assignment-store.ts';
+import { Assignments } from './exchanges/assignments.ts';
+import { Exchanges } from './exchanges/exchanges.ts';
 import { Doorkeeper } from './http/doorkeeper.ts';
 import { SignatureVerifier } from './http/hmac.ts';
 import { listen, type TlsIdentity } from './http/listen.ts';
@@ -38,6 +41,11 @@ import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
 import { SigningKeys } from './tokens/signing-keys.ts';
 import { TokenStore } from './tokens/token-store.ts';
+import { ForeignTokens } from './trusts/foreign-tokens.ts';
+import { KeySets } from './trusts/key-sets.ts';
+import { Principals } from './trusts/principals.ts';
+import { TrustStore } from './trusts/trust-store.ts';
+import { Trusts } from './trusts/trusts.ts';
 import { VERSION } from './version.ts';
 
 /** A running server. */
@@ -129,6 +137,27 @@ export async function startServer(
       { db, store: new TokenStore(), identities, resources, keys, revocations, clock, events },
       { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
     );
+    const trusts = new Trusts(
+      { db, store: new TrustStore(), revocations, resources, clock },
+      { plainHttp: mode === 'dev' },
+    );
+    await trusts.reload();
+    const foreignTokens = new ForeignTokens({
+      trusts: () => trusts.enabled(),
+      keySets: new KeySets({ clock }),
+      clock,
+      endpoint: () => address.issuer,
+    });
+    const principals = new Principals(
+      { tokens: foreignTokens, resources },
+      { usualResource: mode === 'dev' ? DEV_RESOURCE.id : undefined },
+    );
+    const assignments = new Assignments({ db, store: new AssignmentStore(), revocations, clock });
+    const exchanges = new Exchanges({
+      tokens,
+      assignments,
+      teamsUserOf: (jwt) => principals.userOf(jwt, 'teamsUser'),
+    });
     const services = new CommunicationServices({ db, store: new ManagementStore(), resources, clock });
     if (mode === 'dev') await placeDevResource(services, resources);
     const health = new Health({ db, revocations, keys, clock });
@@ -151,6 +180,9 @@ export async function startServer(
             identities,
             tokens,
             keys,
+            trusts,
+            exchanges,
+            assignments,
             services,
             backups: new Backups({ db, folder, clock, events }),
             recovery: new Recovery({ revocations, keys, events }),
@@ -178,6 +210,7 @@ export async function startServer(
         ),
         userOf: async (jwt) => (await tokens.verify(jwt)).caller,
         isOperator,
+        principals,
         requireFresh: () => revocations.requireFresh(),
         isStoreFailure: (cause) => db.isStoreFailure(cause),
         clock,
@@ -202,6 +235,7 @@ export async function startServer(
       events,
       keys,
       identities,
+      assignments,
       resources,
       renewCertificates: async () => {
         if (folder === undefined || clock.now() < certificates.renewAtMs) return;
@@ -308,20 +342,24 @@ interface ChoreParts {
   events: Monitor;
   keys: SigningKeys;
   identities: Identities;
+  assignments: Assignments;
   resources: Resources;
   renewCertificates: () => Promise<void>;
 }
 
 /** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
 function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
-  const { settings, db, clock, events, keys, identities, resources, renewCertificates } = parts;
+  const { settings, db, clock, events, keys, identities, assignments, resources, renewCertificates } = parts;
   const stopping = new AbortController();
   const chores: [string, () => Promise<void>][] = [
     ['rotating signing keys', () => keys.rotate()],
     [
       'removing identities of deleted resources',
       async () => {
-        for (const id of await resources.unfinishedDeletions()) await identities.removeAllOf(id, stopping.signal);
+        for (const id of await resources.unfinishedDeletions()) {
+          await assignments.removeAllOf(id);
+          await identities.removeAllOf(id, stopping.signal);
+        }
       },
     ],
     ['renewing the certificate', renewCertificates],

@@ -92,6 +92,7 @@ export class Doorkeeper {
     if (origin === undefined || more.length > 0) return undefined;
     const { mode, allowedOrigins } = this.#options;
     if (mode === 'dev' && LOOPBACK_ORIGIN.test(origin)) return origin;
-    return access.caller === 'user' && allowedOrigins.includes(origin) ? origin : undefined;
+    const needsToken = access.caller === 'user' || access.caller === 'entraUser';
+    return needsToken && allowedOrigins.includes(origin) ? origin : undefined;
   }
 }

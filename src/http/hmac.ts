@@ -96,7 +96,7 @@ export class SignatureVerifier {
       caller: {
         kind: 'service',
         resourceId: match.signatory.resource.id,
-        accessKey: { slot: match.key.slot, version: match.key.version },
+        credential: { kind: 'accessKey', slot: match.key.slot, version: match.key.version },
       },
       bodyHash,
       exposed,
@@ -148,7 +148,7 @@ function readAuthorization(header: string): { names: readonly string[]; signatur
   return { names, signature };
 }
 
-const hostName = (host: string): string => host.replace(/(:\d+)+$/, '');
+export const hostName = (host: string): string => host.replace(/(:\d+)+$/, '');
 
 /**
  * The closed list of what released SDKs sign: the request as it is (which covers the JavaScript clients that send and sign

@@ -1,5 +1,13 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { Caller, IdentityId, OperatorCaller, ResourceId, UserCaller } from '../callers.ts';
+import type {
+  Caller,
+  EntraUserCaller,
+  IdentityId,
+  OperatorCaller,
+  ResourceId,
+  ServiceCaller,
+  UserCaller,
+} from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -7,7 +15,7 @@ import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
-import type { SignatureVerifier } from './hmac.ts';
+import { hostName, type SignatureVerifier } from './hmac.ts';
 import type { Access, Reply, Route } from './route.ts';
 import { pathOf, type RouteTable } from './routes.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
@@ -20,12 +28,24 @@ interface Uses {
   /** Verifies a user's token. @throws ServiceError `TokenRefused` */
   userOf: (jwt: string) => Promise<UserCaller>;
   isOperator: (secret: string) => boolean;
+  principals: Principals;
   /** Insists that what this node knows of keys is current. @throws ServiceError `NotFresh` */
   requireFresh: () => Promise<void>;
   /** Tells a failing store from a mistake of ours. */
   isStoreFailure: (cause: unknown) => boolean;
   clock: Clock;
   events: Events;
+}
+
+/**
+ * Those who come with a token of a trusted issuer. All of these throw ServiceError: `Denied` or `InvalidAccessToken` for a
+ * token that is not good, `GrantMissing` when nothing permits what is asked, `ProviderUnavailable`.
+ */
+interface Principals {
+  /** @param host host name without port, which may name the resource. @param reads whether nothing will be changed */
+  serviceOf(jwt: string, host: string, reads: boolean): Promise<ServiceCaller>;
+  operatorOf(jwt: string, reads: boolean): Promise<OperatorCaller>;
+  entraUserOf(jwt: string, purpose: 'entraUser' | 'teamsExtension', host: string): Promise<EntraUserCaller>;
 }
 
 interface Options {
@@ -107,8 +127,12 @@ export class Pipeline implements Road {
     trace.route = route;
     Object.assign(trace.headers, doorkeeper.originHeaders(request, route));
 
-    const bodyHash = await this.#identify(request, route.access, trace);
+    const bodyHash = await this.#identify(request, route, trace);
     const { caller } = trace;
+    if (route.access.caller === 'operator' && caller.kind === 'operator') {
+      if (caller.over !== 'everything' && !route.access.scoped)
+        throw new ServiceError('GrantMissing', { reason: 'grant.missing', detail: 'needs a grant for every resource' });
+    }
     if (route.access.caller === 'user' && caller.kind === 'user') {
       trace.identityId = caller.identityId;
       if (route.access.requires !== 'anyScope') requireCapability(caller.scopes, route.access.requires);
@@ -131,29 +155,42 @@ export class Pipeline implements Road {
   }
 
   /** Finds out who is asking. @returns the hash that the body must have, when the caller signed one */
-  async #identify(request: WireRequest, access: Access, trace: Trace): Promise<Buffer | undefined> {
+  async #identify(request: WireRequest, route: Route, trace: Trace): Promise<Buffer | undefined> {
     const { signatures, userOf, requireFresh } = this.#uses;
+    const { access } = route;
     if (access.caller === 'nobody') return undefined;
     if (access.caller === 'user') {
       trace.caller = await userOf(bearer(request, 'TokenRefused'));
       return undefined;
     }
-    const signed = request.header('authorization')[0]?.startsWith('HMAC-SHA256') ?? true;
-    if (access.caller === 'operator' || (access.caller === 'serviceOrOperator' && !signed)) {
-      trace.caller = this.#operator(request);
-      return undefined;
+    if (access.caller !== 'operator' && access.caller !== 'entraUser' && !isBearer(request)) {
+      const { caller, bodyHash, exposed } = signatures.verify(request);
+      await requireFresh();
+      trace.caller = caller;
+      if (exposed) trace.headers['x-linarite-warning'] = 'the published development key is accepted from everywhere';
+      return bodyHash;
     }
-    const { caller, bodyHash, exposed } = signatures.verify(request);
-    await requireFresh();
-    trace.caller = caller;
-    if (exposed) trace.headers['x-linarite-warning'] = 'the published development key is accepted from everywhere';
-    return bodyHash;
+    trace.caller = await this.#bearer(request, route, access);
+    return undefined;
   }
 
-  #operator(request: WireRequest): OperatorCaller {
-    if (!this.#uses.isOperator(bearer(request, 'Denied')))
-      throw new ServiceError('Denied', { reason: 'operatorKey.wrong' });
-    return { kind: 'operator' };
+  /** Whoever comes with a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
+  async #bearer(
+    request: WireRequest,
+    route: Route,
+    access: Exclude<Access, { caller: 'nobody' | 'user' }>,
+  ): Promise<ServiceCaller | OperatorCaller | EntraUserCaller> {
+    const { isOperator, principals, requireFresh } = this.#uses;
+    const token = bearer(request, access.caller === 'entraUser' ? 'InvalidAccessToken' : 'Denied');
+    const forOperators = access.caller === 'operator' || access.caller === 'serviceOrOperator';
+    if (forOperators && isOperator(token)) return { kind: 'operator', over: 'everything' };
+    // Every token of an issuer has dots in it. The operator's key is told apart so that a wrong one is called by its name.
+    if (forOperators && !token.includes('.')) throw new ServiceError('Denied', { reason: 'operatorKey.wrong' });
+    await requireFresh();
+    const host = hostName(request.header('host')[0] ?? '');
+    if (access.caller === 'entraUser') return principals.entraUserOf(token, access.purpose, host);
+    if (access.caller === 'operator') return principals.operatorOf(token, readsOnly(route));
+    return principals.serviceOf(token, host, readsOnly(route));
   }
 
   async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined): Promise<Buffer> {
@@ -169,7 +206,8 @@ export class Pipeline implements Road {
     if (!route.versions) return undefined;
     const host = request.header('host')[0] ?? '';
     const uri = `${request.secure ? 'https' : 'http'}://${host}${pathOf(request.target)}`.slice(0, 512);
-    const { version, standsInFor } = settleVersion(query.getAll('api-version'), route.versions, uri);
+    const asked = query.getAll('api-version');
+    const { version, standsInFor } = settleVersion(asked, route.versions, uri, route.versionMayBeMissing);
     trace.apiVersion = version;
     if (standsInFor !== undefined) {
       trace.headers['x-linarite-api-version'] = version;
@@ -242,8 +280,13 @@ export class Pipeline implements Road {
   }
 }
 
+const isBearer = (request: WireRequest): boolean => /^Bearer(?: |$)/i.test(request.header('authorization')[0] ?? '');
+
+/** Whether a route changes nothing. */
+const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);
+
 /** The secret of a Bearer header. */
-function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied'): string {
+function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied' | 'InvalidAccessToken'): string {
   const [value, ...more] = request.header('authorization');
   if (value === undefined || value === '') throw new ServiceError(refusal, { reason: 'authorization.missing' });
   if (more.length > 0) throw new ServiceError(refusal, { reason: 'header.repeated', detail: 'authorization' });

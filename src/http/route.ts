@@ -1,4 +1,4 @@
-import type { Caller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '../callers.ts';
+import type { Caller, EntraUserCaller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '../callers.ts';
 import type { Capability } from '../capabilities/tables.ts';
 import type { Schema, Shape } from './schema.ts';
 import type { ApiVersion } from './versions.ts';
@@ -12,8 +12,11 @@ export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Access =
   | { readonly caller: 'nobody' }
   | { readonly caller: 'service' }
-  | { readonly caller: 'operator' }
+  /** Scoped: also for those who may manage some resources only, which the operation sees to. */
+  | { readonly caller: 'operator'; readonly scoped?: true }
   | { readonly caller: 'serviceOrOperator' }
+  /** With a token of a trusted issuer, made for this purpose. */
+  | { readonly caller: 'entraUser'; readonly purpose: 'entraUser' | 'teamsExtension' }
   | { readonly caller: 'user'; readonly requires: Capability | 'anyScope' };
 
 interface CallerOf {
@@ -21,6 +24,7 @@ interface CallerOf {
   service: ServiceCaller;
   operator: OperatorCaller;
   serviceOrOperator: ServiceCaller | OperatorCaller;
+  entraUser: EntraUserCaller;
   user: UserCaller;
 }
 
@@ -57,7 +61,11 @@ export interface Route {
   readonly at: `${Method} /${string}`;
   /** Api-versions that define the route, oldest first; undefined for routes of ours that have none. */
   readonly versions?: readonly ApiVersion[];
+  /** Some previews leave the version out of this route: then the newest is served. */
+  readonly versionMayBeMissing?: true;
   readonly access: Access;
+  /** Changes nothing, although its method says otherwise: for those who may only read. */
+  readonly reads?: true;
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
   /** The success statuses and the shape of their bodies, for the reference. */
   readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' };

@@ -69,12 +69,19 @@ const DATED = /^(\d{4}-\d{2}-\d{2})(-preview\d*)?$/;
  * Settles the version of a request. An SDK update must never break a build: a version dated later than every known one is
  * served as the newest known one.
  * @param asked every `api-version` value of the query, in order
+ * @param mayBeMissing whether the newest is served when none is asked for
  * @param supported the versions of the route, oldest first
  * @param uri the request's address, for the message
  * @throws ServiceError `ApiVersionMissing`, `ApiVersionAmbiguous` or `ApiVersionUnsupported`
  */
-export function settleVersion(asked: readonly string[], supported: readonly ApiVersion[], uri: string): ServedVersion {
-  const [version, ...others] = asked;
+export function settleVersion(
+  asked: readonly string[],
+  supported: readonly ApiVersion[],
+  uri: string,
+  mayBeMissing = false,
+): ServedVersion {
+  const newestOfRoute = mayBeMissing ? supported.at(-1) : undefined;
+  const [version = newestOfRoute, ...others] = asked;
   if (version === undefined || version === '') throw new ServiceError('ApiVersionMissing');
   if (others.some((other) => other !== version)) {
     throw new ServiceError('ApiVersionAmbiguous', { values: { versions: asked.slice(0, 4).join(', ') } });

@@ -50,6 +50,12 @@ export class Identities {
     }
   }
 
+  /** Makes sure, within a transaction, that an identity of a given id is there. @returns true when it was not */
+  ensureIn(tx: Rows, resourceId: ResourceId, id: IdentityId): Promise<boolean> {
+    const { store, clock } = this.#uses;
+    return store.insert(tx, { resourceId, id, customId: undefined, createdAtMs: clock.now() });
+  }
+
   /** Notes, within a transaction, when an identity was last given a token. */
   noteTokenIn(tx: Rows, resourceId: ResourceId, id: IdentityId, atMs: number): Promise<void> {
     return this.#uses.store.setLastTokenIssuedAt(tx, resourceId, id, atMs);

@@ -1,4 +1,4 @@
-import type { KeySlot, ResourceId } from '../callers.ts';
+import type { KeySlot, OperatorCaller, ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { echo } from '../lib/echo.ts';
@@ -47,20 +47,23 @@ export class CommunicationServices {
     this.#uses = uses;
   }
 
-  list(subscriptionId: string): Promise<CommunicationService[]> {
-    return this.#uses.store.services(this.#uses.db.rows, subscriptionId);
+  /** Those that the caller manages. */
+  async list(caller: OperatorCaller, subscriptionId: string): Promise<CommunicationService[]> {
+    const all = await this.#uses.store.services(this.#uses.db.rows, subscriptionId);
+    return all.filter((service) => manages(caller, service));
   }
 
-  /** @throws ServiceError `ResourceGroupNotFound` */
-  async listInGroup(place: Place): Promise<CommunicationService[]> {
+  /** Those that the caller manages. @throws ServiceError `ResourceGroupNotFound` */
+  async listInGroup(caller: OperatorCaller, place: Place): Promise<CommunicationService[]> {
     await this.getGroup(place);
     const { subscriptionId, group } = place;
-    return this.#uses.store.servicesInGroup(this.#uses.db.rows, subscriptionId, nameKey(group));
+    const all = await this.#uses.store.servicesInGroup(this.#uses.db.rows, subscriptionId, nameKey(group));
+    return all.filter((service) => manages(caller, service));
   }
 
-  /** @throws ServiceError `ServiceNotFound`, `ResourceGroupNotFound` */
-  async get(place: Place, name: string): Promise<CommunicationService> {
-    const found = await this.#find(place, name);
+  /** @throws ServiceError `ServiceNotFound`, `ResourceGroupNotFound`; `GrantMissing` when the caller manages others only */
+  async get(caller: OperatorCaller, place: Place, name: string): Promise<CommunicationService> {
+    const found = await this.#findFor(caller, place, name);
     if (found) return found;
     await this.getGroup(place);
     throw new ServiceError('ServiceNotFound', {
@@ -69,34 +72,39 @@ export class CommunicationServices {
   }
 
   /** Makes a service, or changes the one that is there. @returns the service, and whether it is new */
-  async put(place: Place, name: string, wish: ServiceWish): Promise<{ service: CommunicationService; fresh: boolean }> {
-    const existing = await this.#find(place, name);
-    if (existing) return { service: await this.#change(existing, wish, 'replace'), fresh: false };
+  async put(
+    caller: OperatorCaller,
+    place: Place,
+    name: string,
+    wish: ServiceWish,
+  ): Promise<{ service: CommunicationService; fresh: boolean }> {
+    const existing = await this.#findFor(caller, place, name);
+    if (existing) return { service: await this.#change(caller, existing, wish, 'replace'), fresh: false };
     await this.#create(place, name, wish);
-    return { service: await this.get(place, name), fresh: true };
+    return { service: await this.get(caller, place, name), fresh: true };
   }
 
   /** Changes what the wish names and leaves the rest. @throws ServiceError `ServiceNotFound` */
-  async update(place: Place, name: string, wish: ServiceWish): Promise<CommunicationService> {
-    return this.#change(await this.get(place, name), wish, 'merge');
+  async update(caller: OperatorCaller, place: Place, name: string, wish: ServiceWish): Promise<CommunicationService> {
+    return this.#change(caller, await this.get(caller, place, name), wish, 'merge');
   }
 
   /** Deletes a service with everything in it and ends its tokens. @returns false when it was not there */
-  async delete(place: Place, name: string): Promise<boolean> {
-    const existing = await this.#find(place, name);
+  async delete(caller: OperatorCaller, place: Place, name: string): Promise<boolean> {
+    const existing = await this.#findFor(caller, place, name);
     if (!existing) return false;
     await this.#delete(existing.resourceId);
     return true;
   }
 
   /** @throws ServiceError `ServiceNotFound` */
-  async keys(place: Place, name: string): Promise<KeyPair> {
-    return this.#keysOf((await this.get(place, name)).resourceId);
+  async keys(caller: OperatorCaller, place: Place, name: string): Promise<KeyPair> {
+    return this.#keysOf((await this.get(caller, place, name)).resourceId);
   }
 
   /** Replaces one key, and ends the tokens issued under its former value. @returns both keys */
-  async regenerateKey(place: Place, name: string, slot: KeySlot): Promise<KeyPair> {
-    const { resourceId } = await this.get(place, name);
+  async regenerateKey(caller: OperatorCaller, place: Place, name: string, slot: KeySlot): Promise<KeyPair> {
+    const { resourceId } = await this.get(caller, place, name);
     await this.#uses.resources.regenerateKey(resourceId, slot);
     return this.#keysOf(resourceId);
   }
@@ -171,6 +179,13 @@ export class CommunicationServices {
     );
   }
 
+  /** Who manages some resources only learns nothing of the others, not even whether they are there. */
+  async #findFor(caller: OperatorCaller, place: Place, name: string): Promise<CommunicationService | undefined> {
+    const found = await this.#find(place, name);
+    if (found ? manages(caller, found) : caller.over === 'everything') return found;
+    throw new ServiceError('GrantMissing', { reason: 'grant.missing' });
+  }
+
   #find({ subscriptionId, group }: Place, name: string): Promise<CommunicationService | undefined> {
     return this.#uses.store.service(this.#uses.db.rows, subscriptionId, nameKey(group), nameKey(name));
   }
@@ -205,6 +220,7 @@ export class CommunicationServices {
   }
 
   async #change(
+    caller: OperatorCaller,
     service: CommunicationService,
     wish: ServiceWish,
     way: 'replace' | 'merge',
@@ -225,7 +241,7 @@ export class CommunicationServices {
     if (disabled === this.keysDisabled(service))
       await db.writer.write((tx) => store.updateService(tx, resourceId, set));
     else await resources.setKeysDisabled(resourceId, disabled, (tx) => store.updateService(tx, resourceId, set));
-    return this.get(service, service.name);
+    return this.get(caller, service, service.name);
   }
 
   async #delete(resourceId: ResourceId): Promise<void> {
@@ -243,3 +259,6 @@ export class CommunicationServices {
     return { primary: text('primary'), secondary: text('secondary') };
   }
 }
+
+const manages = ({ over }: OperatorCaller, { resourceId }: CommunicationService): boolean =>
+  over === 'everything' || over.has(resourceId);

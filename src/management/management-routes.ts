@@ -153,7 +153,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       summary: 'Operations of the provider.',
       at: 'GET /providers/Microsoft.Communication/operations',
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
       handle: () =>
         ok({
@@ -196,38 +196,39 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       summary: 'Every communication service of a subscription.',
       at: 'GET /subscriptions/{subscription}/providers/Microsoft.Communication/communicationServices',
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
-      handle: async ({ path }) => ok({ value: (await services.list(subscriptionId(path.subscription))).map(shown) }),
+      handle: async ({ caller, path }) =>
+        ok({ value: (await services.list(caller, subscriptionId(path.subscription))).map(shown) }),
     }),
     route({
       operation: 'listCommunicationServicesInGroup',
       summary: 'Every communication service of a resource group.',
       at: `GET ${SERVICES}`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
-      handle: async ({ path }) => ok({ value: (await services.listInGroup(placeOf(path))).map(shown) }),
+      handle: async ({ caller, path }) => ok({ value: (await services.listInGroup(caller, placeOf(path))).map(shown) }),
     }),
     route({
       operation: 'getCommunicationService',
       summary: 'Gives a communication service.',
       at: `GET ${SERVICES}/{name}`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: ServiceShape },
-      handle: async ({ path }) => ok(shown(await services.get(...at(path)))),
+      handle: async ({ caller, path }) => ok(shown(await services.get(caller, ...at(path)))),
     }),
     route({
       operation: 'putCommunicationService',
       summary: 'Creates a communication service with two access keys, or changes it.',
       at: `PUT ${SERVICES}/{name}`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       body: { schema: ServiceBody, kind: 'json' },
       answers: { 200: ServiceShape, 201: ServiceShape },
-      async handle({ path, body }) {
-        const { service, fresh } = await services.put(...at(path), wishOf(body));
+      async handle({ caller, path, body }) {
+        const { service, fresh } = await services.put(caller, ...at(path), wishOf(body));
         return fresh ? created(shown(service)) : ok(shown(service));
       },
     }),
@@ -236,30 +237,30 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       summary: 'Changes what is named of a communication service.',
       at: `PATCH ${SERVICES}/{name}`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       body: { schema: ServiceBody, kind: 'json' },
       answers: { 200: ServiceShape },
-      handle: async ({ path, body }) => ok(shown(await services.update(...at(path), wishOf(body)))),
+      handle: async ({ caller, path, body }) => ok(shown(await services.update(caller, ...at(path), wishOf(body)))),
     }),
     route({
       operation: 'deleteCommunicationService',
       summary: 'Deletes a communication service, its identities and its tokens.',
       at: `DELETE ${SERVICES}/{name}`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: 'nothing', 204: 'nothing' },
-      handle: async ({ path }): Promise<Reply> =>
-        (await services.delete(...at(path))) ? { status: 200 } : noContent(),
+      handle: async ({ caller, path }): Promise<Reply> =>
+        (await services.delete(caller, ...at(path))) ? { status: 200 } : noContent(),
     }),
     route({
       operation: 'listKeys',
       summary: 'Both access keys and their connection strings.',
       at: `POST ${SERVICES}/{name}/listKeys`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: KeysShape },
-      async handle({ path }) {
-        const keys = await services.keys(...at(path));
+      async handle({ caller, path }) {
+        const keys = await services.keys(caller, ...at(path));
         return ok({ ...primary(keys), ...secondary(keys) });
       },
     }),
@@ -268,13 +269,13 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       summary: 'Replaces one access key; tokens issued under its former value end.',
       at: `POST ${SERVICES}/{name}/regenerateKey`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       body: { schema: object({ keyType: text() }), kind: 'json' },
       answers: { 200: KeysShape },
-      async handle({ path, body }) {
+      async handle({ caller, path, body }) {
         const slot = KEY_SLOTS.find((candidate) => candidate === body.keyType.toLowerCase());
         if (!slot) throw new ServiceError('KeyTypeInvalid');
-        const keys = await services.regenerateKey(...at(path), slot);
+        const keys = await services.regenerateKey(caller, ...at(path), slot);
         return ok(slot === 'primary' ? primary(keys) : secondary(keys)); // the original gives the new one only
       },
     }),
@@ -283,11 +284,11 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       summary: 'Answers as the original does; there are no push notifications to link.',
       at: `POST ${SERVICES}/{name}/linkNotificationHub`,
       versions: VERSIONS,
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       body: { schema: object({ resourceId: text() }), kind: 'json' },
       answers: { 200: object({ resourceId: text() }) },
-      async handle({ path, body }) {
-        await services.get(...at(path));
+      async handle({ caller, path, body }) {
+        await services.get(caller, ...at(path));
         return ok({ resourceId: body.resourceId });
       },
     }),
@@ -296,7 +297,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       operation: 'listTenants',
       summary: 'The one directory that operators come from.',
       at: 'GET /tenants',
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
       handle: () =>
         ok({ value: [{ id: `/tenants/${tenantId}`, tenantId, displayName: 'Linarite', tenantCategory: 'Home' }] }),
@@ -305,7 +306,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       operation: 'listSubscriptions',
       summary: 'Subscriptions that have resource groups, and the one to begin with.',
       at: 'GET /subscriptions',
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
       async handle() {
         const ids = new Set([FIRST_SUBSCRIPTION, ...(await services.subscriptions())]);
@@ -316,7 +317,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       operation: 'getSubscription',
       summary: 'Gives a subscription. Any GUID is one.',
       at: 'GET /subscriptions/{subscription}',
-      access: { caller: 'operator' },
+      access: { caller: 'operator', scoped: true },
       answers: { 200: object({ subscriptionId: text() }) },
       handle: ({ path }) => ok(shownSubscription(subscriptionId(path.subscription))),
     }),

@@ -68,12 +68,13 @@ export class ResourceStore {
     return true;
   }
 
-  /** Deleted resources that still have identities. */
+  /** Deleted resources that still have identities or assignments. */
   async unfinishedDeletions(rows: Rows): Promise<ResourceId[]> {
     const found = await rows.all<{ id: ResourceId }>(sql`
       select id from resources
       where deleted_seq is not null
-        and exists (select 1 from identities where identities.resource_id = resources.id)`);
+        and (exists (select 1 from identities where identities.resource_id = resources.id)
+          or exists (select 1 from assignments where assignments.resource_id = resources.id))`);
     return found.map((row) => row.id);
   }
 }

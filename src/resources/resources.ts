@@ -96,11 +96,19 @@ export class Resources {
   }
 
   /**
+   * The resource that a host names by its first label, as the original's do.
+   * @param host host name without port
+   */
+  namedBy(host: string): KeyedResource | undefined {
+    return host.includes('.') ? this.#byName.get(host.split('.', 1)[0]?.toLowerCase() ?? '') : undefined;
+  }
+
+  /**
    * The resources whose keys may have signed a request to a host: the one whose name the host begins with, or else all.
    * @param host host name without port
    */
   candidatesFor(host: string): KeyedResource[] {
-    const named = host.includes('.') ? this.#byName.get(host.split('.', 1)[0]?.toLowerCase() ?? '') : undefined;
+    const named = this.namedBy(host);
     const all = named ? [named] : [...this.#byId.values()];
     return all.filter(({ resource }) => !resource.keysDisabled);
   }

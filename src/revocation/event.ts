@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
 import type { Reason } from '../errors.ts';
 
 /** Something that ends tokens. Each takes one number of the revocation log. */
@@ -16,6 +16,10 @@ export type RevocationEvent =
   /** An access key was regenerated: tokens issued under the former value of that slot. */
   | { readonly kind: 'key'; readonly resourceId: ResourceId; readonly slot: KeySlot }
   | { readonly kind: 'resource'; readonly resourceId: ResourceId }
+  /** A trust was disabled, narrowed or deleted: tokens that came through it. */
+  | { readonly kind: 'trust'; readonly trustId: TrustId }
+  /** A user, group or tenant may not come in any more, or through fewer applications. */
+  | { readonly kind: 'assignment'; readonly resourceId: ResourceId; readonly assignmentId: AssignmentId }
   | { readonly kind: 'signingKey'; readonly kid: string }
   | { readonly kind: 'all' };
 
@@ -32,6 +36,9 @@ export interface RevocableToken {
   readonly fingerprint: Uint32Array;
   /** The access key under which it was issued; undefined when none was involved. */
   readonly keySlot: KeySlot | undefined;
+  /** The trust through which it was issued; undefined when none was involved. */
+  readonly trustId: TrustId | undefined;
+  readonly assignmentId: AssignmentId | undefined;
   readonly kid: string;
   /** Position of the log at which it was issued: claim `rv`. */
   readonly position: number;
@@ -51,12 +58,35 @@ export const REASON_OF = {
   validFrom: 'revoked.validFrom',
   key: 'revoked.key',
   resource: 'revoked.resource',
+  trust: 'revoked.trust',
+  assignment: 'revoked.assignment',
   signingKey: 'revoked.signingKey',
   all: 'revoked.all',
 } as const satisfies Record<RevocationKind, Reason>;
 
-/** 128 bits that stand for an identity in memory. Ids are unique across resources: they carry the resource's GUID. */
-export function fingerprint(id: IdentityId): Uint32Array {
-  const bytes = hash('sha256', id, 'buffer');
+/** What an event is about within its resource, or by itself. */
+export function subjectOf(event: RevocationEvent): string | undefined {
+  switch (event.kind) {
+    case 'identity':
+    case 'identityDeleted':
+    case 'validFrom':
+      return event.identityId;
+    case 'key':
+      return event.slot;
+    case 'trust':
+      return event.trustId;
+    case 'assignment':
+      return event.assignmentId;
+    case 'signingKey':
+      return event.kid;
+    case 'resource':
+    case 'all':
+      return undefined;
+  }
+}
+
+/** 128 bits that stand for an identity of a resource in memory: a Teams user has the same id in all of them. */
+export function fingerprint(resourceId: ResourceId, id: IdentityId): Uint32Array {
+  const bytes = hash('sha256', `${resourceId} ${id}`, 'buffer');
   return new Uint32Array([bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readUInt32LE(8), bytes.readUInt32LE(12)]);
 }

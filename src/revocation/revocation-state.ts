@@ -13,8 +13,8 @@ interface Generation {
 }
 
 /**
- * What a node remembers of the revocation log: the newest event per identity, key slot, resource, signing key, and of
- * everything. Pure memory; {@link Revocations} feeds it.
+ * What a node remembers of the revocation log: the newest event per identity, key slot, resource, trust, assignment,
+ * signing key, and of everything. Pure memory; {@link Revocations} feeds it.
  *
  * Identities are kept in two generations. When the older one holds nothing that a living token could still meet, it is
  * dropped whole, and {@link floor} rises: tokens from below it are decided by the rows of the store.
@@ -27,6 +27,8 @@ export class RevocationState {
   readonly #keys = new Map<string, number>();
   readonly #resources = new Map<string, number>();
   readonly #signingKeys = new Map<string, number>();
+  readonly #trusts = new Map<string, number>();
+  readonly #assignments = new Map<string, number>();
   readonly #validFrom = new Map<string, { seconds: number; seq: number }>();
   #all = 0;
   #applied: number;
@@ -62,8 +64,9 @@ export class RevocationState {
     if (event.kind !== 'validFrom') return;
     const seconds = event.validFromMs / 1000;
     // An earlier bound set later does not bring anybody back.
-    if (seconds > (this.#validFrom.get(event.identityId)?.seconds ?? 0)) {
-      this.#validFrom.set(event.identityId, { seconds, seq: event.seq });
+    const identity = `${event.resourceId} ${event.identityId}`;
+    if (seconds > (this.#validFrom.get(identity)?.seconds ?? 0)) {
+      this.#validFrom.set(identity, { seconds, seq: event.seq });
     }
   }
 
@@ -80,7 +83,7 @@ export class RevocationState {
       case 'identityDeleted':
         // The position doubled, with the last bit for what happened, so that one number holds both.
         this.#young.table.raise(
-          fingerprint(event.identityId),
+          fingerprint(event.resourceId, event.identityId),
           event.seq * 2 + Number(event.kind === 'identityDeleted'),
         );
         break;
@@ -92,6 +95,12 @@ export class RevocationState {
         break;
       case 'resource':
         this.#resources.set(event.resourceId, event.seq);
+        break;
+      case 'trust':
+        this.#trusts.set(event.trustId, event.seq);
+        break;
+      case 'assignment':
+        this.#assignments.set(`${event.resourceId} ${event.assignmentId}`, event.seq);
         break;
       case 'signingKey':
         this.#signingKeys.set(event.kid, event.seq);
@@ -114,10 +123,12 @@ export class RevocationState {
     consider('all', this.#all);
     if (token.keySlot && this.#keys.size > 0) consider('key', this.#keys.get(`${token.resourceId} ${token.keySlot}`));
     if (this.#resources.size > 0) consider('resource', this.#resources.get(token.resourceId));
+    if (token.trustId) consider('trust', this.#trusts.get(token.trustId));
+    if (token.assignmentId) consider('assignment', this.#assignments.get(`${token.resourceId} ${token.assignmentId}`));
     if (this.#signingKeys.size > 0) consider('signingKey', this.#signingKeys.get(token.kid));
     if (token.position < seq) return { kind, seq };
 
-    const bound = this.#validFrom.size > 0 ? this.#validFrom.get(token.identityId) : undefined;
+    const bound = this.#validFrom.size > 0 ? this.#validFrom.get(`${token.resourceId} ${token.identityId}`) : undefined;
     return bound && token.issuedAtSeconds < bound.seconds ? { kind: 'validFrom', seq: bound.seq } : undefined;
   }
 

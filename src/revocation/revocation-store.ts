@@ -1,7 +1,7 @@
-import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
 import type { Database, RevocationLogRow } from '../storage/database.ts';
 import { type Rows, sql } from '../storage/sql.ts';
-import type { LoggedEvent, RevocableToken, RevocationEvent, Verdict } from './event.ts';
+import { type LoggedEvent, type RevocableToken, type RevocationEvent, subjectOf, type Verdict } from './event.ts';
 
 /** Where the log and the configuration stand. */
 export interface Head {
@@ -97,25 +97,34 @@ export class RevocationStore {
       valid_from: number | null;
       key: number | null;
       signing_key: number | null;
+      trust: number | null;
+      assignment: number | null;
       everything: number | null;
     }>(sql`
       select resources.id as resource, resources.deleted_seq as resource_deleted,
         identities.revoked_seq as identity, identities.tokens_valid_from as valid_from,
         access_keys.changed_seq as key, signing_keys.killed_seq as signing_key,
+        trusts.ended_seq as trust, assignments.ended_seq as assignment,
         (select max(seq) from revocation_log where kind = 'all') as everything
       from head
       left join resources on resources.id = ${token.resourceId}
       left join identities on identities.resource_id = resources.id and identities.id = ${token.identityId}
       left join access_keys on access_keys.resource_id = resources.id and access_keys.slot = ${token.keySlot ?? ''}
+      left join trusts on trusts.id = ${token.trustId ?? ''}
+      left join assignments on assignments.resource_id = resources.id and assignments.id = ${token.assignmentId ?? ''}
       left join signing_keys on signing_keys.kid = ${token.kid}`);
     if (!row || row.resource === null || row.resource_deleted !== null) {
       return { kind: 'resource', seq: row?.resource_deleted ?? undefined };
     }
     if (row.identity === null) return { kind: 'identityDeleted', seq: undefined };
+    if (token.trustId && row.trust === null) return { kind: 'trust', seq: undefined };
+    if (token.assignmentId && row.assignment === null) return { kind: 'assignment', seq: undefined };
 
     const levels = [
       { kind: 'identity', seq: row.identity },
       { kind: 'key', seq: row.key ?? 0 },
+      { kind: 'trust', seq: row.trust ?? 0 },
+      { kind: 'assignment', seq: row.assignment ?? 0 },
       { kind: 'signingKey', seq: row.signing_key ?? 0 },
       { kind: 'all', seq: row.everything ?? 0 },
     ] as const;
@@ -168,9 +177,6 @@ export class RevocationStore {
 
 const COLUMNS = sql`seq, kind, resource_id, subject, valid_from`;
 
-const subjectOf = (event: RevocationEvent): string | undefined =>
-  'identityId' in event ? event.identityId : 'slot' in event ? event.slot : 'kid' in event ? event.kid : undefined;
-
 function fromRow(row: Omit<RevocationLogRow, 'at'>): LoggedEvent {
   const { seq, kind } = row;
   const resourceId = row.resource_id as ResourceId;
@@ -184,6 +190,10 @@ function fromRow(row: Omit<RevocationLogRow, 'at'>): LoggedEvent {
       return { seq, kind, resourceId, slot: row.subject as KeySlot };
     case 'resource':
       return { seq, kind, resourceId };
+    case 'trust':
+      return { seq, kind, trustId: row.subject as TrustId };
+    case 'assignment':
+      return { seq, kind, resourceId, assignmentId: row.subject as AssignmentId };
     case 'signingKey':
       return { seq, kind, kid: row.subject as string };
     case 'all':

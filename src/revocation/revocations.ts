@@ -4,7 +4,14 @@ import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Rows } from '../storage/sql.ts';
 import type { GroupWriter } from '../storage/writer.ts';
-import { type LoggedEvent, REASON_OF, type RevocableToken, type RevocationEvent, type Verdict } from './event.ts';
+import {
+  type LoggedEvent,
+  REASON_OF,
+  type RevocableToken,
+  type RevocationEvent,
+  subjectOf,
+  type Verdict,
+} from './event.ts';
 import { RevocationState } from './revocation-state.ts';
 import type { Head, RevocationStore } from './revocation-store.ts';
 
@@ -150,8 +157,7 @@ export class Revocations {
     if (!last) return result;
     await this.#applyOwn(logged);
     for (const event of logged) {
-      const subject = 'identityId' in event ? event.identityId : 'slot' in event ? event.slot : undefined;
-      events.tokensEnded(event.kind, event.seq, 'resourceId' in event ? event.resourceId : undefined, subject);
+      events.tokensEnded(event.kind, event.seq, 'resourceId' in event ? event.resourceId : undefined, subjectOf(event));
     }
     await this.#untilAllNodesKnow(last.seq, committedAt);
     return result;

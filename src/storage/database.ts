@@ -1,4 +1,4 @@
-import type { IdentityId, KeySlot, ResourceId } from '../callers.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
 import type { Rows, Sql } from './sql.ts';
 import type { GroupWriter } from './writer.ts';
 
@@ -102,6 +102,43 @@ export interface CommunicationServiceRow {
   properties: string;
   created_at: number;
   changed_at: number;
+}
+
+export interface TrustRow {
+  id: TrustId;
+  name: string;
+  enabled: number;
+  /** Raised by every change that takes something away. */
+  version: number;
+  /** See trusts/trust.ts, in JSON. */
+  definition: string;
+  /** Position of the last event that ended the tokens issued through it. */
+  ended_seq: number;
+  created_at: number;
+  changed_at: number;
+}
+
+export interface TrustGrantRow {
+  trust_id: TrustId;
+  name: string;
+  principal_kind: string;
+  principal: string;
+  access_right: string;
+  /** A resource's id, or `*`. */
+  resource: string;
+}
+
+export interface AssignmentRow {
+  resource_id: ResourceId;
+  id: AssignmentId;
+  tenant_id: string;
+  object_id: string;
+  principal_type: string;
+  /** A JSON list; null where none was given. */
+  client_ids: string | null;
+  /** Position up to which tokens issued by it are void: of the event that narrowed it, or the log's when it was made. */
+  ended_seq: number;
+  created_at: number;
 }
 
 /** An open store. */

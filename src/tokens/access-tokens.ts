@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import type { IdentityId, ServiceCaller, UserCaller } from '../callers.ts';
+import type { AssignmentId, IdentityId, PresentedUser, ResourceId, ServiceCaller, UserCaller } from '../callers.ts';
+import type { Scope } from '../capabilities/tables.ts';
 import { ServiceError } from '../errors.ts';
 import type { Identities } from '../identities/identities.ts';
 import { type Identity, namesNoResource } from '../identities/identity.ts';
@@ -11,7 +12,7 @@ import { fingerprint, type RevocableToken } from '../revocation/event.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
-import { type CheckedClaims, readClaims, requireUnexpired, writeClaims } from './claims.ts';
+import { type CheckedClaims, readClaims, requireUnexpired, type TokenFacts, writeClaims } from './claims.ts';
 import { signJws, type VerifyingKey, verifyJws } from './jws.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { IssuedToken, Lifetimes, TokenWish } from './token.ts';
@@ -48,6 +49,15 @@ interface Known extends VerifiedToken {
   readonly revocable: RevocableToken;
 }
 
+/** What is asked for somebody whom a trusted issuer vouches for. */
+export interface ExchangeWish {
+  readonly identityId: IdentityId;
+  readonly scopes: readonly Scope[];
+  readonly user: PresentedUser;
+  /** True for an id that Teams gave, which names no resource. */
+  readonly isTeamsUser: boolean;
+}
+
 const MOST_KNOWN = 20_000;
 
 /** Issues access tokens and verifies them. */
@@ -68,12 +78,14 @@ export class AccessTokens {
    */
   async issue(caller: ServiceCaller, identityId: IdentityId, wish: TokenWish): Promise<IssuedToken> {
     const { db, identities, clock } = this.#uses;
+    // Teams users prove themselves at their own directory; no key of a resource stands in for that.
+    if (namesNoResource(identityId)) throw new ServiceError('IdentityNotOwned');
     const snapshot = await this.#snapshot(db.rows, caller, identityId);
     const issuedAtMs = clock.now();
     if (snapshot.custom_id !== null) {
       await db.writer.write((tx) => identities.noteTokenIn(tx, caller.resourceId, identityId, issuedAtMs));
     }
-    return this.#sign(caller, identityId, wish, snapshot, issuedAtMs);
+    return this.#sign(forService(caller, identityId, wish, issuedAtMs), snapshot);
   }
 
   /** Makes an identity, or finds the one with the custom id, and signs a token for it: both or neither. */
@@ -91,7 +103,52 @@ export class AccessTokens {
       return { identity: { ...identity, lastTokenIssuedAtMs: issuedAtMs }, snapshot };
     });
     events.identityCreated(caller.resourceId, identity.id);
-    return { identity, token: await this.#sign(caller, identity.id, wish, snapshot, issuedAtMs) };
+    return { identity, token: await this.#sign(forService(caller, identity.id, wish, issuedAtMs), snapshot) };
+  }
+
+  /**
+   * Signs a token for somebody whom a trusted issuer vouches for. It never outlives the token that was presented. At the
+   * first time the identity gets a row, so that it can be revoked and deleted like any other.
+   * @param admit decides within the transaction, by whatever the caller knows, whether the user may come in
+   * @throws ServiceError `InvalidAccessToken` when the trust was changed meanwhile, or the token has just expired
+   */
+  async exchange(
+    resourceId: ResourceId,
+    { identityId, scopes, user, isTeamsUser }: ExchangeWish,
+    admit: (tx: Rows) => Promise<AssignmentId | undefined>,
+  ): Promise<IssuedToken> {
+    const { db, identities, clock, events } = this.#uses;
+    const { snapshot, fresh, assignmentId } = await db.writer.write(async (tx) => {
+      const assignmentId = await admit(tx);
+      const fresh = await identities.ensureIn(tx, resourceId, identityId);
+      const snapshot = await this.#snapshotFor(tx, resourceId, user.credential, identityId);
+      if (!holds(snapshot, user.credential)) throw new ServiceError('InvalidAccessToken', { reason: 'trust.changed' });
+      return { snapshot, fresh, assignmentId };
+    });
+    if (fresh) events.identityCreated(resourceId, identityId);
+    const issuedAtSeconds = Math.floor(clock.now() / 1000); // whole, so that the end is that of the presented token exactly
+    const lifetimeSeconds = Math.min(user.expSeconds - issuedAtSeconds, this.#options.lifetimes.longest * 60);
+    if (lifetimeSeconds < 1) throw new ServiceError('InvalidAccessToken', { reason: 'foreign.expired' });
+    return this.#sign(
+      {
+        identityId,
+        resourceId,
+        scopes,
+        issuedAtMs: issuedAtSeconds * 1000,
+        lifetimeSeconds,
+        keySlot: undefined,
+        trustId: user.credential.trustId,
+        assignmentId,
+        teamsUser: isTeamsUser ? user : undefined,
+      },
+      snapshot,
+    );
+  }
+
+  /** Insists, within a transaction, that what a service proved itself with still holds. @throws ServiceError `Denied` */
+  async requireCredentialIn(tx: Rows, { resourceId, credential }: ServiceCaller): Promise<void> {
+    const snapshot = await this.#snapshotFor(tx, resourceId, credential, '' as IdentityId);
+    if (!holds(snapshot, credential)) throw replaced(credential);
   }
 
   /**
@@ -119,7 +176,7 @@ export class AccessTokens {
     const find = (kid: string) => keys.find(kid);
     const { payload, key } = await verifyOrElse(jwt, find, () => revocations.heartbeat());
     const claims = readClaims(payload, { nowMs: clock.now(), lifetimeMinutesLongest: lifetimes.longest, isIssuer });
-    const { identityId, resourceId, scopes, position, keySlot, expSeconds, iatSeconds } = claims;
+    const { identityId, resourceId, scopes, position, keySlot, trustId, assignmentId, expSeconds, iatSeconds } = claims;
     return {
       key,
       claims,
@@ -127,8 +184,10 @@ export class AccessTokens {
       revocable: {
         resourceId,
         identityId,
-        fingerprint: fingerprint(identityId),
+        fingerprint: fingerprint(resourceId, identityId),
         keySlot,
+        trustId,
+        assignmentId,
         kid: key.kid,
         position,
         issuedAtSeconds: iatSeconds,
@@ -137,49 +196,70 @@ export class AccessTokens {
   }
 
   /** What the token is made from, in one snapshot of the store: a cache could be behind, and its tokens born dead. */
-  async #snapshot(
+  async #snapshot(rows: Rows, caller: ServiceCaller, identityId: IdentityId): Promise<IssueSnapshot> {
+    const { resourceId, credential } = caller;
+    const snapshot = await this.#snapshotFor(rows, resourceId, credential, identityId);
+    if (!holds(snapshot, credential)) throw replaced(credential);
+    if (snapshot.identity_id === null) throw new ServiceError('IdentityNotFound');
+    return snapshot;
+  }
+
+  async #snapshotFor(
     rows: Rows,
-    { resourceId, accessKey }: ServiceCaller,
+    resourceId: ResourceId,
+    credential: ServiceCaller['credential'],
     identityId: IdentityId,
   ): Promise<IssueSnapshot> {
     const { store, revocations } = this.#uses;
     const known = revocations.position;
-    const snapshot = await store.snapshot(rows, resourceId, accessKey.slot, identityId);
+    const snapshot = await store.snapshot(rows, resourceId, credential, identityId);
     // A connection can still lead to a database that was replaced. What it gives out would be born dead.
     if (snapshot.seq < known)
       throw new ServiceError('NotFresh', { reason: 'lease.expired', detail: 'the store is behind' });
-    if (snapshot.key_version !== accessKey.version) throw new ServiceError('Denied', { reason: 'accessKey.replaced' });
-    if (snapshot.identity_id === null) {
-      throw new ServiceError(namesNoResource(identityId) ? 'IdentityNotOwned' : 'IdentityNotFound');
-    }
     return snapshot;
   }
 
-  async #sign(
-    { resourceId, accessKey }: ServiceCaller,
-    identityId: IdentityId,
-    { scopes, minutes }: TokenWish,
-    { seq, region, location }: IssueSnapshot,
-    issuedAtMs: number,
-  ): Promise<IssuedToken> {
+  async #sign(facts: SignedFacts, { seq, region, location }: IssueSnapshot): Promise<IssuedToken> {
+    const { resourceId, identityId, scopes, issuedAtMs, lifetimeSeconds } = facts;
     const claims = writeClaims({
-      identityId,
-      resourceId,
-      scopes,
+      ...facts,
       region: region ?? '',
       location: location ?? '',
-      issuedAtMs,
-      lifetimeMinutes: minutes,
       position: seq,
-      keySlot: accessKey.slot,
       issuer: this.#options.issuer(),
       tokenId: randomId('base64url'),
     });
     const jwt = await signJws(this.#uses.keys.active, claims);
     this.#uses.events.tokenIssued(resourceId, identityId, scopes);
-    return { jwt, expiresOnMs: issuedAtMs + minutes * 60_000 };
+    return { jwt, expiresOnMs: issuedAtMs + lifetimeSeconds * 1000 };
   }
 }
+
+type SignedFacts = Omit<TokenFacts, 'region' | 'location' | 'position' | 'issuer' | 'tokenId'>;
+
+const forService = (
+  { resourceId, credential }: ServiceCaller,
+  identityId: IdentityId,
+  { scopes, minutes }: TokenWish,
+  issuedAtMs: number,
+): SignedFacts => ({
+  identityId,
+  resourceId,
+  scopes,
+  issuedAtMs,
+  lifetimeSeconds: minutes * 60,
+  keySlot: credential.kind === 'accessKey' ? credential.slot : undefined,
+  trustId: credential.kind === 'trust' ? credential.trustId : undefined,
+  assignmentId: undefined,
+  teamsUser: undefined,
+});
+
+/** Whether a credential is still the very one that was proven. */
+const holds = ({ credential_version }: IssueSnapshot, { version }: ServiceCaller['credential']): boolean =>
+  credential_version === version;
+
+const replaced = ({ kind }: ServiceCaller['credential']): ServiceError =>
+  new ServiceError('Denied', { reason: kind === 'accessKey' ? 'accessKey.replaced' : 'trust.changed' });
 
 /** Verifies; when the key is unknown, asks the store once whether another node has made it. */
 async function verifyOrElse(jwt: string, find: (kid: string) => VerifyingKey | undefined, learn: () => Promise<void>) {

@@ -1,4 +1,12 @@
-import { type IdentityId, KEY_SLOTS, type KeySlot, type ResourceId } from '../callers.ts';
+import {
+  type AssignmentId,
+  type IdentityId,
+  KEY_SLOTS,
+  type KeySlot,
+  type PresentedUser,
+  type ResourceId,
+  type TrustId,
+} from '../callers.ts';
 import { isScope } from '../capabilities/capabilities.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import { type Reason, ServiceError } from '../errors.ts';
@@ -11,9 +19,9 @@ import { type JsonObject, own } from './jws.ts';
 export interface TokenClaims {
   /** The identity id without `8:`. Chat and calling clients learn from it who they are. */
   readonly skypeid: string;
-  /** The same for all scopes; what a token permits is in acsScope. */
-  readonly scp: typeof SCP;
-  /** `iat` once more, as text. */
+  /** The same for all scopes; what a token permits is in acsScope. Another number for Teams users. */
+  readonly scp: typeof SCP | typeof TEAMS_SCP;
+  /** `iat` once more, as text; for Teams users that of the token they presented. */
   readonly csi: string;
   /** Seconds since 1970. */
   readonly exp: number;
@@ -22,14 +30,23 @@ export interface TokenClaims {
   /** The scopes as asked, in the order asked, with commas and without blanks. */
   readonly acsScope: string;
   readonly resourceId: ResourceId;
-  /** Data location of the resource, such as `unitedstates`. */
-  readonly resourceLocation: string;
+  /** Data location of the resource, such as `unitedstates`. Not in tokens of Teams users. */
+  readonly resourceLocation?: string;
+  /** Of Teams users: their directory, and what is known of the token they presented, as text. */
+  readonly tid?: string;
+  readonly aad_iat?: string;
+  readonly aad_uti?: string;
+  readonly aad_appid?: string;
   /** Seconds since 1970. */
   readonly iat: number;
   /** Position in the revocation log at which it was issued (security-and-reliability, section 3.3). */
   readonly rv: number;
   /** Slot of the access key that asked for it; absent when none was involved. */
   readonly ks?: KeySlot;
+  /** The trust through which it was issued; absent when none was involved. */
+  readonly tr?: TrustId;
+  /** The assignment by which it was issued; absent when none was involved. */
+  readonly as?: AssignmentId;
   /** Names this one token in logs and audit. */
   readonly jti: string;
   readonly iss: string;
@@ -39,17 +56,22 @@ export interface TokenClaims {
   readonly sub: IdentityId;
 }
 
-interface TokenFacts {
+/** What the claims of a token are written from. */
+export interface TokenFacts {
   identityId: IdentityId;
   resourceId: ResourceId;
   scopes: readonly Scope[];
   region: string;
   location: string;
   issuedAtMs: number;
-  /** Whole minutes. */
-  lifetimeMinutes: number;
+  /** Whole seconds. */
+  lifetimeSeconds: number;
   position: number;
   keySlot: KeySlot | undefined;
+  trustId: TrustId | undefined;
+  assignmentId: AssignmentId | undefined;
+  /** The Teams user whose token was presented, for an id that names no resource. */
+  teamsUser: PresentedUser | undefined;
   issuer: string;
   /** 1 to 64 characters. */
   tokenId: string;
@@ -63,6 +85,8 @@ export interface CheckedClaims {
   /** Position in the revocation log. */
   readonly position: number;
   readonly keySlot: KeySlot | undefined;
+  readonly trustId: TrustId | undefined;
+  readonly assignmentId: AssignmentId | undefined;
   /** Seconds since 1970. Ask {@link requireUnexpired} again on every use. */
   readonly expSeconds: number;
   readonly iatSeconds: number;
@@ -78,6 +102,7 @@ interface Expectations {
 }
 
 const SCP = 1792;
+const TEAMS_SCP = 1024;
 
 /** How far the clock of the node that issued may be ahead of ours. There is no such grace for `exp`. */
 const CLOCK_LEEWAY_SECONDS = 5;
@@ -89,6 +114,8 @@ const RESOURCE_ID = new RegExp(`^${GUID}$`);
 /** Communication users of all clouds, also those that came through Entra (`…_wf_<tenant>_<object>`). */
 const ACS_ID = new RegExp(`^8:(?:acs|dod-acs|gcch-acs):(${GUID})_[\\w-]{1,128}$`);
 const TEAMS_ID = new RegExp(`^8:orgid:${GUID}$`);
+const TRUST_ID = RESOURCE_ID;
+const ASSIGNMENT_ID = new RegExp(`^(?:entra|teamsExtension/${GUID})/${GUID}$`);
 
 const refused = (reason: Reason, detail: string) => new ServiceError('TokenRefused', { reason, detail });
 const wrong = (claim: string) => refused('token.claims', `the claim ${claim} is missing, malformed or contradicted`);
@@ -96,24 +123,34 @@ const wrong = (claim: string) => refused('token.claims', `the claim ${claim} is 
 /** Writes the claims of a token, in the wire's order. `exp − iat` is the lifetime exactly, both in whole seconds. */
 export function writeClaims(facts: TokenFacts): TokenClaims {
   const iat = Math.floor(facts.issuedAtMs / 1000);
+  const { teamsUser } = facts;
   return {
     skypeid: withoutPrefix(facts.identityId),
-    scp: SCP,
-    csi: String(iat),
-    exp: iat + facts.lifetimeMinutes * 60,
+    scp: teamsUser ? TEAMS_SCP : SCP,
+    csi: String(teamsUser ? teamsUser.issuedAtSeconds : iat),
+    exp: iat + facts.lifetimeSeconds,
     rgn: facts.region,
     acsScope: facts.scopes.join(','),
     resourceId: facts.resourceId,
-    resourceLocation: facts.location,
+    ...(teamsUser ? teamsClaims(teamsUser) : { resourceLocation: facts.location }),
     iat,
     rv: facts.position,
     ...(facts.keySlot && { ks: facts.keySlot }),
+    ...(facts.trustId && { tr: facts.trustId }),
+    ...(facts.assignmentId && { as: facts.assignmentId }),
     jti: facts.tokenId,
     iss: facts.issuer,
     aud: facts.resourceId,
     sub: facts.identityId,
   };
 }
+
+const teamsClaims = ({ tenantId, issuedAtSeconds, tokenId, applicationId }: PresentedUser) => ({
+  tid: tenantId,
+  aad_iat: String(issuedAtSeconds),
+  ...(tokenId !== undefined && { aad_uti: tokenId }),
+  aad_appid: applicationId,
+});
 
 /**
  * Reads the claims of a token whose signature is verified: exact types, own properties, and no contradiction between
@@ -140,6 +177,8 @@ export function readClaims(payload: JsonObject, expected: Expectations): Checked
     scopes: scopes(payload),
     position: rv,
     keySlot: keySlot(payload),
+    trustId: named(payload, 'tr', TRUST_ID),
+    assignmentId: named(payload, 'as', ASSIGNMENT_ID),
     expSeconds: exp,
     iatSeconds: iat,
     tokenId: jti,
@@ -178,10 +217,10 @@ function owner(payload: JsonObject, iat: number): { identityId: IdentityId; reso
   const acs = ACS_ID.exec(sub);
   if (acs ? acs[1] !== resourceId : !TEAMS_ID.test(sub)) throw wrong('sub');
   if (own(payload, 'skypeid') !== withoutPrefix(sub)) throw wrong('skypeid');
-  if (own(payload, 'scp') !== SCP) throw wrong('scp');
-  if (own(payload, 'csi') !== String(iat)) throw wrong('csi');
+  if (own(payload, 'scp') !== (acs ? SCP : TEAMS_SCP)) throw wrong('scp');
+  if (own(payload, 'csi') !== (acs ? String(iat) : own(payload, 'aad_iat'))) throw wrong('csi');
   requireName(payload, 'rgn');
-  requireName(payload, 'resourceLocation');
+  requireName(payload, acs ? 'resourceLocation' : 'tid');
   return { identityId: sub as IdentityId, resourceId: resourceId as ResourceId };
 }
 
@@ -201,7 +240,15 @@ function keySlot(payload: JsonObject): KeySlot | undefined {
   return slot;
 }
 
-function requireName(payload: JsonObject, claim: 'rgn' | 'resourceLocation'): void {
+/** A claim that may be missing, and otherwise has this form. */
+function named<Name extends string>(payload: JsonObject, claim: 'tr' | 'as', form: RegExp): Name | undefined {
+  const name = own(payload, claim);
+  if (name === undefined) return undefined;
+  if (typeof name !== 'string' || !form.test(name)) throw wrong(claim);
+  return name as Name;
+}
+
+function requireName(payload: JsonObject, claim: 'rgn' | 'resourceLocation' | 'tid'): void {
   const name = own(payload, claim);
   if (typeof name !== 'string' || name === '') throw wrong(claim);
 }

@@ -101,6 +101,7 @@ export const tokenRoutes = (
       'Tells whether an access token holds now (RFC 7662): to a resource about its own tokens, to the operator about all, with the reason when it does not.',
     at: 'POST /-/introspect',
     access: { caller: 'serviceOrOperator' },
+    reads: true,
     body: { schema: IntrospectBody, kind: 'form' },
     answers: { 200: IntrospectShape },
     async handle({ caller, body }) {

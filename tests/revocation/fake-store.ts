@@ -1,4 +1,4 @@
-import type { IdentityId, KeySlot, ResourceId } from '../../src/callers.ts';
+import type { IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
 import type { LoggedEvent, RevocableToken, RevocationEvent, Verdict } from '../../src/revocation/event.ts';
 import type { Head, RevocationStore } from '../../src/revocation/revocation-store.ts';
 import type { Rows } from '../../src/storage/sql.ts';
@@ -20,6 +20,9 @@ export interface Content {
   identities: Map<IdentityId, IdentityRow>;
   resources: Map<ResourceId, { deletedSeq: number | undefined }>;
   keys: Map<string, number>;
+  trusts: Map<TrustId, number>;
+  /** By resource and assignment. */
+  assignments: Map<string, number>;
   signingKeys: Map<string, number>;
 }
 
@@ -259,6 +262,8 @@ export class FakeStore implements Store {
       const levels: Verdict[] = [
         { kind: 'identity', seq: identity.revokedSeq },
         { kind: 'key', seq: (token.keySlot && content.keys.get(keyOf(token.resourceId, token.keySlot))) ?? 0 },
+        { kind: 'trust', seq: (token.trustId && content.trusts.get(token.trustId)) ?? 0 },
+        { kind: 'assignment', seq: content.assignments.get(`${token.resourceId} ${token.assignmentId}`) ?? 0 },
         { kind: 'signingKey', seq: content.signingKeys.get(token.kid) ?? 0 },
         { kind: 'all', seq: content.log.findLast(({ event }) => event.kind === 'all')?.event.seq ?? 0 },
       ];

@@ -1,4 +1,4 @@
-import type { IdentityId, KeySlot, ResourceId } from '../../src/callers.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import {
   fingerprint,
@@ -60,6 +60,16 @@ interface Node extends Link {
   ready: boolean;
   watch: { stop(): void } | undefined;
 }
+
+const ASSIGNMENT = 'entra/somebody' as AssignmentId;
+
+/** What a token can have been issued by. */
+const WAYS_IN: readonly Pick<RevocableToken, 'keySlot' | 'trustId' | 'assignmentId'>[] = [
+  { keySlot: 'primary', trustId: undefined, assignmentId: undefined },
+  { keySlot: 'secondary', trustId: undefined, assignmentId: undefined },
+  { keySlot: undefined, trustId: 'one' as TrustId, assignmentId: undefined },
+  { keySlot: undefined, trustId: 'two' as TrustId, assignmentId: ASSIGNMENT },
+];
 
 const NODES = 3;
 const FAULTS_MS = 12_000;
@@ -286,8 +296,8 @@ class Model {
       claims: {
         resourceId: seen.resourceId,
         identityId,
-        fingerprint: fingerprint(identityId),
-        keySlot: random.pick(['primary', 'secondary', undefined]),
+        fingerprint: fingerprint(seen.resourceId, identityId),
+        ...random.pick(WAYS_IN),
         kid,
         position,
         issuedAtSeconds: Math.floor(process.now() / 1000),
@@ -343,7 +353,9 @@ class Model {
     }
     if (chance < 0.85) return { kind: 'key', resourceId, slot: random.pick(['primary', 'secondary']) };
     if (chance < 0.9) return { kind: 'resource', resourceId };
-    if (chance < 0.95) {
+    if (chance < 0.92) return { kind: 'trust', trustId: random.pick([...content.trusts.keys()]) };
+    if (chance < 0.94) return { kind: 'assignment', resourceId, assignmentId: ASSIGNMENT };
+    if (chance < 0.97) {
       const kid = random.pick([...content.signingKeys].filter(([, killed]) => killed === 0))[0];
       return { kind: 'signingKey', kid };
     }
@@ -459,6 +471,10 @@ function concerns(event: RevocationEvent, token: RevocableToken): boolean {
       return event.resourceId === token.resourceId && event.slot === token.keySlot;
     case 'resource':
       return event.resourceId === token.resourceId;
+    case 'trust':
+      return event.trustId === token.trustId;
+    case 'assignment':
+      return event.resourceId === token.resourceId && event.assignmentId === token.assignmentId;
     case 'signingKey':
       return event.kid === token.kid;
     case 'all':
@@ -496,6 +512,13 @@ function change(tx: Rows, event: RevocationEvent, seq: number, name: string): vo
         content.config += 1;
         addResource(content, name);
         return;
+      case 'trust':
+        content.trusts.set(event.trustId, seq);
+        content.config += 1;
+        return;
+      case 'assignment':
+        content.assignments.set(`${event.resourceId} ${event.assignmentId}`, seq);
+        return;
       case 'signingKey':
         content.signingKeys.set(event.kid, seq);
         content.signingKeys.set(name, 0);
@@ -515,6 +538,7 @@ function addIdentity(content: Content, resourceId: ResourceId, name: string): vo
 function addResource(content: Content, name: string): void {
   const resourceId = `resource-${name}` as ResourceId;
   content.resources.set(resourceId, { deletedSeq: undefined });
+  content.assignments.set(`${resourceId} ${ASSIGNMENT}`, 0);
   for (const slot of ['primary', 'secondary'] satisfies KeySlot[]) content.keys.set(keyOf(resourceId, slot), 0);
   for (const suffix of ['a', 'b', 'c']) addIdentity(content, resourceId, `${name}${suffix}`);
 }
@@ -528,6 +552,11 @@ function firstContent(random: Random): Content {
     identities: new Map(),
     resources: new Map(),
     keys: new Map(),
+    trusts: new Map([
+      ['one' as TrustId, 0],
+      ['two' as TrustId, 0],
+    ]),
+    assignments: new Map(),
     signingKeys: new Map([
       ['first', 0],
       ['second', 0],

@@ -24,8 +24,10 @@ const revoking = (identityId: IdentityId): RevocationEvent => ({ kind: 'identity
 const tokenAt = (position: number, more: Partial<RevocableToken> = {}): RevocableToken => ({
   resourceId: RESOURCE,
   identityId: ALICE,
-  fingerprint: fingerprint(ALICE),
+  fingerprint: fingerprint(RESOURCE, ALICE),
   keySlot: 'primary',
+  trustId: undefined,
+  assignmentId: undefined,
   kid: 'K',
   position,
   issuedAtSeconds: 0,
@@ -258,7 +260,7 @@ describe('nodes on one store', () => {
       ({ revocations, clock }) => new Identities({ db, store, revocations, clock, events }),
     );
     const { id } = (await first?.create(caller)) ?? assert.fail();
-    const token = tokenAt(one.revocations.position, { identityId: id, fingerprint: fingerprint(id) });
+    const token = tokenAt(one.revocations.position, { identityId: id, fingerprint: fingerprint(RESOURCE, id) });
     for (const { revocations } of [one, two, cutOff]) await revocations.heartbeat();
     cutOff.store.beat = () => Promise.reject(new Error('cut off')); // its lease holds for as long as its clock stands still
     const deleting = first?.delete(caller, id);

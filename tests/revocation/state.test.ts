@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IdentityId, ResourceId } from '../../src/callers.ts';
+import type { AssignmentId, IdentityId, ResourceId, TrustId } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { fingerprint, type RevocableToken } from '../../src/revocation/event.ts';
 import { RevocationState } from '../../src/revocation/revocation-state.ts';
@@ -24,8 +24,10 @@ const identity = (n: number): IdentityId => `8:acs:${RESOURCE}_${n}` as Identity
 const tokenAt = (position: number, n: number): RevocableToken => ({
   resourceId: RESOURCE,
   identityId: identity(n),
-  fingerprint: fingerprint(identity(n)),
+  fingerprint: fingerprint(RESOURCE, identity(n)),
   keySlot: 'primary',
+  trustId: undefined,
+  assignmentId: undefined,
   kid: 'K',
   position,
   issuedAtSeconds: 0,
@@ -98,10 +100,31 @@ describe('what a node remembers', () => {
       assert.equal(state.verdict(tokenAt(position, 1))?.kind, kind, `at ${position}`);
     assert.equal(state.verdict({ ...tokenAt(3, 1), keySlot: 'secondary' })?.kind, 'key');
     assert.equal(state.verdict({ ...tokenAt(3, 1), keySlot: undefined }), undefined);
+    state.apply({ kind: 'trust', trustId: 'T' as TrustId, seq: 6 }, 0);
+    state.apply({ kind: 'assignment', resourceId: RESOURCE, assignmentId: ASSIGNMENT, seq: 7 }, 0);
+    const foreign = { ...tokenAt(6, 1), keySlot: undefined, trustId: 'T' as TrustId, assignmentId: ASSIGNMENT };
+    assert.deepEqual(state.verdict(foreign), { kind: 'assignment', seq: 7 });
+    assert.deepEqual(state.verdict({ ...foreign, assignmentId: undefined }), undefined);
+    assert.deepEqual(state.verdict({ ...foreign, assignmentId: undefined, position: 5 }), { kind: 'trust', seq: 6 });
+    assert.equal(state.verdict({ ...foreign, resourceId: 'another' as ResourceId }), undefined);
+    assert.equal(state.verdict({ ...foreign, trustId: 'U' as TrustId, position: 7 }), undefined);
+  });
+
+  test('keeps users of Teams apart, whose id is the same in every resource', () => {
+    const state = new RevocationState(0, 0, WINDOW_MS, MANY_BYTES);
+    const identityId = `8:orgid:${randomUUID()}` as IdentityId;
+    const elsewhere = 'another' as ResourceId;
+    state.apply({ kind: 'identity', resourceId: RESOURCE, identityId, seq: 1 }, 0);
+    state.apply({ kind: 'validFrom', resourceId: RESOURCE, identityId, validFromMs: 5000, seq: 2 }, 0);
+    const here = { ...tokenAt(0, 1), identityId, fingerprint: fingerprint(RESOURCE, identityId) };
+    assert.equal(state.verdict(here)?.kind, 'identity');
+    assert.equal(state.verdict({ ...here, position: 2 })?.kind, 'validFrom');
+    const there = { ...here, resourceId: elsewhere, fingerprint: fingerprint(elsewhere, identityId) };
+    assert.equal(state.verdict(there), undefined);
   });
 });
 
-const KINDS = ['identity', 'identityDeleted', 'key', 'signingKey', 'resource', 'all'] as const;
+const KINDS = ['identity', 'identityDeleted', 'key', 'trust', 'assignment', 'signingKey', 'resource', 'all'] as const;
 type Kind = (typeof KINDS)[number];
 
 /** One living resource with three identities, and a node over its rows. */
@@ -110,11 +133,22 @@ interface Place {
   readonly revocations: Revocations;
   readonly resourceId: ResourceId;
   readonly kid: string;
+  readonly trustId: TrustId;
 }
+
+const ASSIGNMENT = `entra/${randomUUID()}` as AssignmentId;
+
+/** A token that came through the trust and by the assignment, in place of a key. */
+const through = ({ trustId }: Place, token: RevocableToken): RevocableToken => ({
+  ...token,
+  keySlot: undefined,
+  trustId,
+  assignmentId: ASSIGNMENT,
+});
 
 const inPlace = ({ resourceId, kid }: Place, position: number, n: number): RevocableToken => {
   const identityId = `8:acs:${resourceId}_${n}` as IdentityId;
-  return { ...tokenAt(position, n), resourceId, kid, identityId, fingerprint: fingerprint(identityId) };
+  return { ...tokenAt(position, n), resourceId, kid, identityId, fingerprint: fingerprint(resourceId, identityId) };
 };
 
 async function givenNode(db: Database, mostBytes: number): Promise<Revocations> {
@@ -133,14 +167,19 @@ async function givenNode(db: Database, mostBytes: number): Promise<Revocations> 
 }
 
 async function givenPlace(db: Database, revocations: Revocations): Promise<Place> {
-  const place = { db, revocations, resourceId: randomUUID() as ResourceId, kid: randomUUID() };
-  const { resourceId, kid } = place;
+  const [resourceId, trustId, kid] = [randomUUID() as ResourceId, randomUUID() as TrustId, randomUUID()];
+  const place = { db, revocations, resourceId, kid, trustId };
   await db.rows.run(sql`insert into resources (id, name, location, region, created_at, keys_disabled)
     values (${resourceId}, ${resourceId}, 'unitedstates', 'amer', 0, 0)`);
   await db.rows.run(sql`insert into access_keys (resource_id, slot, version, sealed, changed_seq, created_at)
     values (${resourceId}, 'primary', 1, '', 0, 0)`);
   await db.rows.run(sql`insert into signing_keys (kid, alg, state, public_key, created_at)
     values (${kid}, 'RS256', 'active', '', 0)`);
+  await db.rows.run(sql`insert into trusts (id, name, enabled, version, definition, ended_seq, created_at, changed_at)
+    values (${trustId}, ${trustId}, 1, 1, '{}', 0, 0, 0)`);
+  await db.rows.run(sql`
+    insert into assignments (resource_id, id, tenant_id, object_id, principal_type, ended_seq, created_at)
+    values (${resourceId}, ${ASSIGNMENT}, '', '', 'user', 0, 0)`);
   for (const n of [1, 2, 3])
     await db.rows.run(sql`insert into identities (resource_id, id, created_at, revoked_seq)
       values (${resourceId}, ${inPlace(place, 0, n).identityId}, 0, 0)`);
@@ -148,7 +187,7 @@ async function givenPlace(db: Database, revocations: Revocations): Promise<Place
 }
 
 /** Ends tokens as the operations do: an event and what they note in their own rows. @returns its position */
-async function end({ db, revocations, resourceId, kid }: Place, kind: Kind): Promise<number> {
+async function end({ db, revocations, resourceId, kid, trustId }: Place, kind: Kind): Promise<number> {
   const identityId = `8:acs:${resourceId}_1` as IdentityId;
   const { rows } = db;
   let seq: number;
@@ -164,6 +203,14 @@ async function end({ db, revocations, resourceId, kid }: Place, kind: Kind): Pro
     case 'key':
       seq = await revocations.record({ kind, resourceId, slot: 'primary' });
       await rows.run(sql`update access_keys set changed_seq = ${seq} where resource_id = ${resourceId}`);
+      return seq;
+    case 'trust':
+      seq = await revocations.record({ kind, trustId });
+      await rows.run(sql`update trusts set ended_seq = ${seq} where id = ${trustId}`);
+      return seq;
+    case 'assignment':
+      seq = await revocations.record({ kind, resourceId, assignmentId: ASSIGNMENT });
+      await rows.run(sql`update assignments set ended_seq = ${seq} where resource_id = ${resourceId}`);
       return seq;
     case 'signingKey':
       seq = await revocations.record({ kind, kid });
@@ -203,8 +250,11 @@ for (const store of STORES) {
         const { resourceId } = place;
         const { identityId } = inPlace(place, 0, 3);
         for (let n = 0; n < 3; n += 1) await revocations.record({ kind: 'identity', resourceId, identityId });
+        const isForeign = kind === 'trust' || kind === 'assignment';
         const tokens = [
-          inPlace(place, before, 1),
+          isForeign ? through(place, inPlace(place, before, 1)) : inPlace(place, before, 1),
+          through(place, inPlace(place, before, 2)),
+          through(place, inPlace(place, seq, 2)),
           inPlace(place, before, 2),
           { ...inPlace(place, before, 2), keySlot: 'secondary' as const },
           ...(kind === 'resource' || kind === 'identityDeleted' ? [] : [inPlace(place, seq, 1)]), // cannot be issued

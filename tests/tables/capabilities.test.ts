@@ -101,6 +101,7 @@ describe('on the road, with real tokens,', () => {
         ),
         userOf: async (jwt) => (await server.server.tokens.verify(jwt)).caller,
         isOperator: () => false,
+        principals: {} as never,
         requireFresh: async () => undefined,
         isStoreFailure: () => false,
         clock: systemClock,

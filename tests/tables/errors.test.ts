@@ -28,6 +28,7 @@ const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
       ),
       userOf: () => Promise.reject(new Error('nobody')),
       isOperator: () => false,
+      principals: {} as never,
       requireFresh: async () => undefined,
       isStoreFailure: (cause) => cause === 'the store failed',
       clock: systemClock,

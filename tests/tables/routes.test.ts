@@ -48,6 +48,7 @@ const OPENS: Record<Route['access']['caller'], readonly Credential[]> = {
   service: ['service'],
   operator: ['operator'],
   serviceOrOperator: ['service', 'operator'],
+  entraUser: [],
   user: ['user'],
 };
 const CREDENTIALS = OPENS.nobody;

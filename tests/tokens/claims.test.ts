@@ -27,9 +27,12 @@ const facts: Parameters<typeof writeClaims>[0] = {
   region: 'amer',
   location: 'unitedstates',
   issuedAtMs: NOW_MS,
-  lifetimeMinutes: 60,
+  lifetimeSeconds: 3600,
   position: 2 ** 45,
   keySlot: 'secondary',
+  trustId: undefined,
+  assignmentId: undefined,
+  teamsUser: undefined,
   issuer: ISSUER,
   tokenId: '0HN5Q2J3K4L5M6N7',
 };
@@ -52,7 +55,7 @@ test('without an access key there is no ks', () => {
 });
 
 test('a token lives exactly as long as was asked, in whole seconds', () => {
-  const { iat, exp, csi } = writeClaims({ ...facts, issuedAtMs: NOW_MS + 999, lifetimeMinutes: 1440 });
+  const { iat, exp, csi } = writeClaims({ ...facts, issuedAtMs: NOW_MS + 999, lifetimeSeconds: 86400 });
   assert.deepEqual({ iat, exp, csi }, { iat: NOW, exp: NOW + 86400, csi: String(NOW) });
 });
 

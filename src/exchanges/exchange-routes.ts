@@ -1,0 +1,61 @@
+import type { IdentityId } from '../callers.ts';
+import { ok, type Reply, type Route, route } from '../http/route.ts';
+import { anything, object, optional, text } from '../http/schema.ts';
+import { isBefore, versions } from '../http/versions.ts';
+import { sevenDigits } from '../lib/instants.ts';
+import type { IssuedToken } from '../tokens/token.ts';
+import type { Exchanges } from './exchanges.ts';
+
+// All of it may be missing: what the original says first is whether the token is good.
+const TeamsUserBody = object({ token: optional(text()), appId: optional(text()), userId: optional(text()) });
+
+/** Newer clients may say more; nothing of it is needed. */
+const OwnTokenBody = optional(anything());
+
+const TOKEN = { token: text(), expiresOn: text({ format: 'date-time' }) };
+const ExchangedShape = object({ identity: object({ id: text() }), accessToken: object(TOKEN) });
+
+const shownToken = ({ jwt, expiresOnMs }: IssuedToken) => ({ token: jwt, expiresOn: sevenDigits(expiresOnMs) });
+const exchanged = ({ identityId, token }: { identityId: IdentityId; token: IssuedToken }): Reply =>
+  ok({ identity: { id: identityId }, accessToken: shownToken(token) });
+
+/** Exchanges on the wire: identity-protocol, sections 2.4–2.6. */
+export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
+  route({
+    operation: 'exchangeTeamsUserAccessToken',
+    summary:
+      'Gives a Teams user an access token for the token of the user’s own directory, which the service presents.',
+    at: 'POST /teamsUser/:exchangeAccessToken',
+    versions: versions('2021-03-31-preview1'),
+    access: { caller: 'service' },
+    body: { schema: TeamsUserBody, kind: 'json' },
+    answers: { 200: object(TOKEN) },
+    async handle({ caller, body, version }) {
+      const { token, appId, userId } = body;
+      return ok(
+        shownToken(await exchanges.teamsUser(caller, { token, appId, userId }, !isBefore(version, '2021-11-01'))),
+      );
+    },
+  }),
+  route({
+    operation: 'exchangeTeamsExtensionAccessToken',
+    summary: 'Gives a Teams user who is assigned to the resource an access token, for the user’s own token.',
+    at: 'POST /access/teamsExtension/:exchangeAccessToken',
+    versions: versions('2025-03-02-preview'),
+    versionMayBeMissing: true,
+    access: { caller: 'entraUser', purpose: 'teamsExtension' },
+    body: { schema: OwnTokenBody, kind: 'json' },
+    answers: { 200: ExchangedShape },
+    handle: async ({ caller }) => exchanged(await exchanges.ownToken(caller, 'teamsExtension')),
+  }),
+  route({
+    operation: 'exchangeEntraUserAccessToken',
+    summary: 'Gives an Entra user who is assigned to the resource an access token, for the user’s own token.',
+    at: 'POST /access/entra/:exchangeAccessToken',
+    versions: versions('2025-03-02-preview'),
+    access: { caller: 'entraUser', purpose: 'entraUser' },
+    body: { schema: OwnTokenBody, kind: 'json' },
+    answers: { 200: ExchangedShape },
+    handle: async ({ caller }) => exchanged(await exchanges.ownToken(caller, 'entraUser')),
+  }),
+];

@@ -1,0 +1,148 @@
+import { created, noContent, ok, type Route, route } from '../http/route.ts';
+import { listOf, maybe, object, optional, recordOf, text, truth } from '../http/schema.ts';
+import { wholeSeconds } from '../lib/instants.ts';
+import { type Grant, PURPOSES, type Trust } from './trust.ts';
+import type { Trusts } from './trusts.ts';
+
+const Texts = listOf(text());
+
+const TrustBody = object({
+  enabled: optional(truth()),
+  issuers: Texts,
+  metadata: optional(text()),
+  keySet: optional(text()),
+  tenants: optional(Texts),
+  audiences: optional(object(Object.fromEntries(PURPOSES.map((purpose) => [purpose, optional(Texts)])))),
+  applications: optional(Texts),
+  algorithms: optional(Texts),
+  claims: optional(recordOf(optional(text()))),
+  privateAddresses: optional(truth()),
+  certificateAuthority: optional(text()),
+});
+
+const GrantBody = object({
+  principal: object({ kind: text(), value: text() }),
+  right: text(),
+  resource: text(),
+});
+
+const GrantShape = object({
+  name: text(),
+  principal: object({ kind: text(), value: text() }),
+  right: text(),
+  resource: text(),
+});
+
+const TrustShape = object({
+  id: text(),
+  name: text(),
+  enabled: truth(),
+  issuers: Texts,
+  metadata: text(),
+  keySet: maybe(text()),
+  tenants: Texts,
+  audiences: object({}),
+  applications: Texts,
+  algorithms: Texts,
+  claims: object({}),
+  privateAddresses: truth(),
+  certificateAuthority: maybe(text()),
+  grants: listOf(GrantShape),
+  createdAt: text({ format: 'date-time' }),
+  changedAt: text({ format: 'date-time' }),
+});
+
+const shownGrant = ({ name, principal, right, resource }: Grant) => ({ name, principal, right, resource });
+
+const shown = ({ id, name, enabled, definition, grants, createdAtMs, changedAtMs }: Trust) => ({
+  id,
+  name,
+  enabled,
+  ...definition,
+  grants: grants.map(shownGrant),
+  createdAt: wholeSeconds(createdAtMs),
+  changedAt: wholeSeconds(changedAtMs),
+});
+
+/** Whose tokens are believed, for those who look after the server. */
+export const trustRoutes = (trusts: Trusts): Route[] => [
+  route({
+    operation: 'listTrusts',
+    summary: 'Lists the trusts: whose tokens, other than our own, are believed, and who may do what with them.',
+    at: 'GET /-/trusts',
+    access: { caller: 'operator' },
+    answers: { 200: object({ value: listOf(TrustShape) }) },
+    handle: () => ok({ value: trusts.list().map(shown) }),
+  }),
+  route({
+    operation: 'getTrust',
+    summary: 'Gives a trust.',
+    at: 'GET /-/trusts/{name}',
+    access: { caller: 'operator' },
+    answers: { 200: TrustShape },
+    handle: ({ path }) => ok(shown(trusts.get(path.name))),
+  }),
+  route({
+    operation: 'putTrust',
+    summary: 'Makes a trust, or replaces what it accepts; what is taken back ends the tokens issued through it.',
+    at: 'PUT /-/trusts/{name}',
+    access: { caller: 'operator' },
+    body: { schema: TrustBody, kind: 'json' },
+    answers: { 200: TrustShape, 201: TrustShape },
+    async handle({ path, body }) {
+      const { enabled, ...wish } = body;
+      const { trust, fresh } = await trusts.put(path.name, wish, enabled ?? undefined);
+      return fresh ? created(shown(trust)) : ok(shown(trust));
+    },
+  }),
+  route({
+    operation: 'disableTrust',
+    summary: 'Lets nobody in through a trust any more, and ends the tokens issued through it.',
+    at: 'POST /-/trusts/{name}/:disable',
+    access: { caller: 'operator' },
+    answers: { 200: TrustShape },
+    handle: async ({ path }) => ok(shown(await trusts.setEnabled(path.name, false))),
+  }),
+  route({
+    operation: 'enableTrust',
+    summary: 'Lets people in through a trust again. Tokens that were ended stay ended.',
+    at: 'POST /-/trusts/{name}/:enable',
+    access: { caller: 'operator' },
+    answers: { 200: TrustShape },
+    handle: async ({ path }) => ok(shown(await trusts.setEnabled(path.name, true))),
+  }),
+  route({
+    operation: 'deleteTrust',
+    summary: 'Forgets a trust with its grants, and ends the tokens issued through it.',
+    at: 'DELETE /-/trusts/{name}',
+    access: { caller: 'operator' },
+    answers: { 204: 'nothing' },
+    async handle({ path }) {
+      await trusts.delete(path.name);
+      return noContent();
+    },
+  }),
+  route({
+    operation: 'putGrant',
+    summary: 'Lets a principal of a trust act on a resource, or on all.',
+    at: 'PUT /-/trusts/{name}/grants/{grant}',
+    access: { caller: 'operator' },
+    body: { schema: GrantBody, kind: 'json' },
+    answers: { 200: GrantShape, 201: GrantShape },
+    async handle({ path, body }) {
+      const { grant, fresh } = await trusts.putGrant(path.name, path.grant, body);
+      return fresh ? created(shownGrant(grant)) : ok(shownGrant(grant));
+    },
+  }),
+  route({
+    operation: 'deleteGrant',
+    summary: 'Takes a grant back. Tokens issued at the principal’s request live on; disabling the trust ends them.',
+    at: 'DELETE /-/trusts/{name}/grants/{grant}',
+    access: { caller: 'operator' },
+    answers: { 204: 'nothing' },
+    async handle({ path }) {
+      await trusts.deleteGrant(path.name, path.grant);
+      return noContent();
+    },
+  }),
+];
