@@ -10,7 +10,7 @@ import {
 import { isScope } from '../capabilities/capabilities.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import { type Reason, ServiceError } from '../errors.ts';
-import { type JsonObject, own } from './jws.ts';
+import { type JsonObject, own } from '../lib/compact-jws.ts';
 
 /**
  * What a user's token says, in the order in which it is written: the original's claims in the original's order

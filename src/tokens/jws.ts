@@ -1,6 +1,13 @@
 import { constants, type KeyObject, sign, verify } from 'node:crypto';
 import { type Reason, ServiceError } from '../errors.ts';
-import { fromBase64url } from '../lib/bytes.ts';
+import {
+  type JsonObject,
+  type JwsHeader,
+  readCompactJws,
+  readJsonObject,
+  type UnverifiedJws,
+} from '../lib/compact-jws.ts';
+import { ecComplaint, rsaComplaint } from '../lib/key-strength.ts';
 
 /** The signatures this server makes and takes: RSA PKCS#1 v1.5 and ECDSA on P-256, both over SHA-256 (RFC 7518). */
 export type SigningAlgorithm = 'RS256' | 'ES256';
@@ -22,36 +29,11 @@ export interface SigningKeyMaterial {
   readonly privateKey: KeyObject;
 }
 
-/** Parsed JSON. Read it with {@link own}: names such as `constructor` are found on every object. */
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** The members of the header that anything is decided by. */
-export interface JwsHeader {
-  readonly alg: string;
-  readonly kid: string;
-  readonly typ: 'JWT' | undefined;
-}
-
-/** A token of the right form. Nobody has looked at its signature yet, so nothing in it may be believed. */
-export interface UnverifiedJws {
-  readonly header: JwsHeader;
-  readonly payload: Buffer;
-  /** The bytes that the signature is over: both encoded parts with the dot between them. */
-  readonly signingInput: Buffer;
-  readonly signature: Buffer;
-}
-
 /** Ours have about 900 characters with RSA-2048; the limit only bounds what a stranger can make us decode. */
 const LONGEST_TOKEN = 8 * 1024;
 
-/** Each of these would have the token say how it is to be verified, or with what (RFC 8725, sections 3.1 and 3.10). */
-const FORBIDDEN_HEADERS = ['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64', 'zip'] as const;
-
-/** A value that the object itself has, never one inherited from the prototype. */
-export const own = (object: JsonObject, name: string): unknown =>
-  Object.hasOwn(object, name) ? object[name] : undefined;
-
 const refused = (reason: Reason, detail: string) => new ServiceError('TokenRefused', { reason, detail });
+const malformed = (detail: string) => refused('token.malformed', detail);
 
 // Reading and verifying
 
@@ -68,7 +50,7 @@ export function verifyJws(
 ): { header: JwsHeader; payload: JsonObject; key: VerifyingKey } {
   const { header, payload, key } = verifyCompact(token, keyFor);
   // Only after the signature: a stranger's payload is never parsed.
-  return { header, payload: jsonObject(payload, 'payload'), key };
+  return { header, payload: readJsonObject(payload, 'payload', malformed), key };
 }
 
 /** The same for a payload of any bytes. */
@@ -87,60 +69,11 @@ export function verifyCompact(
 }
 
 /**
- * Takes a compact JWS apart (RFC 7515, section 7.1), in canonical base64url only: otherwise one signature would be
- * good for many texts, and every list of tokens could be walked around by spelling. Header members that are not
- * known are ignored, as section 4 of the RFC has it: an older node must take the tokens of a newer one.
+ * Takes one of our tokens apart.
  * @throws ServiceError `TokenRefused` with reason `token.malformed`
  */
-export function readCompact(token: string): UnverifiedJws {
-  if (token.length > LONGEST_TOKEN) throw refused('token.malformed', `longer than ${LONGEST_TOKEN} characters`);
-  // A fourth part is enough to know that there are not three.
-  const [headerText, payloadText, signatureText, more] = token.split('.', 4);
-  if (headerText === undefined || payloadText === undefined || signatureText === undefined || more !== undefined) {
-    throw refused('token.malformed', 'not three parts');
-  }
-  const header = readHeader(jsonObject(part(headerText, 'header'), 'header'));
-  const payload = part(payloadText, 'payload');
-  const signature = part(signatureText, 'signature');
-  return { header, payload, signingInput: Buffer.from(`${headerText}.${payloadText}`, 'latin1'), signature };
-}
-
-function part(text: string, name: string): Buffer {
-  const bytes = fromBase64url(text);
-  if (!bytes) throw refused('token.malformed', `the ${name} is not canonical base64url`);
-  return bytes;
-}
-
-function readHeader(header: JsonObject): JwsHeader {
-  const forbidden = FORBIDDEN_HEADERS.find((name) => Object.hasOwn(header, name));
-  if (forbidden) throw refused('token.malformed', `the header has a member ${forbidden}`);
-  const alg = own(header, 'alg');
-  const kid = own(header, 'kid');
-  const typ = own(header, 'typ');
-  if (typeof alg !== 'string') throw refused('token.malformed', 'the header has no alg that is a string');
-  if (typeof kid !== 'string') throw refused('token.malformed', 'the header has no kid that is a string');
-  if (typ !== undefined && typ !== 'JWT') throw refused('token.malformed', 'the typ of the header is not JWT');
-  return { alg, kid, typ };
-}
-
-// Without ignoreBOM a byte order mark would be dropped silently, and one payload would have two texts.
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function jsonObject(bytes: Buffer, name: string): JsonObject {
-  const value = parsed(bytes);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refused('token.malformed', `the ${name} is not a JSON object in UTF-8`);
-  }
-  return value as JsonObject;
-}
-
-function parsed(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(utf8.decode(bytes));
-  } catch {
-    return undefined;
-  }
-}
+export const readCompact = (token: string): UnverifiedJws =>
+  readCompactJws(token, { longest: LONGEST_TOKEN, types: ['JWT'], refusal: malformed });
 
 /**
  * Whether a signature over these bytes was made with the private half of the key, by the key's own algorithm.
@@ -162,45 +95,9 @@ const withAlgorithm = (alg: SigningAlgorithm, key: KeyObject) =>
  * @throws Error when the key does not fit the algorithm or is too weak (security-and-reliability, section 4.2)
  */
 export function verifyingKey(kid: string, alg: SigningAlgorithm, publicKey: KeyObject): VerifyingKey {
-  const complaint = alg === 'RS256' ? rsaComplaint(publicKey) : p256Complaint(publicKey);
+  const complaint = alg === 'RS256' ? rsaComplaint(publicKey) : ecComplaint(publicKey, 'P-256');
   if (complaint) throw new Error(`The key ${kid} can't be used for ${alg}: ${complaint}.`);
   return { kid, alg, publicKey };
-}
-
-function rsaComplaint(key: KeyObject): string | undefined {
-  const { modulusLength = 0, publicExponent } = key.asymmetricKeyDetails ?? {};
-  // Keys of type rsa-pss carry their own padding, which would not be the one of RS256.
-  if (key.type !== 'public' || key.asymmetricKeyType !== 'rsa') return 'it is not a public RSA key';
-  if (modulusLength < 2048) return `it has ${modulusLength} bits, fewer than 2048`;
-  if (publicExponent !== 65537n) return 'its public exponent is not 65537';
-  if (hasRocaFingerprint(key)) return 'its modulus has the ROCA fingerprint (CVE-2017-15361), so it can be factored';
-  return undefined;
-}
-
-function p256Complaint(key: KeyObject): string | undefined {
-  const isP256 = key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
-  return key.type === 'public' && isP256 ? undefined : 'it is not a public key on the curve P-256';
-}
-
-/** The odd primes below 170. More would find nothing more: the flawed library built its 2048-bit keys on these. */
-const SMALL_PRIMES = [
-  3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113,
-  127, 131, 137, 139, 149, 151, 157, 163, 167,
-].map(BigInt);
-
-/** Moduli of the flawed library are a power of 65537 modulo each small prime; of others, one in 2^27 is by chance. */
-function hasRocaFingerprint(key: KeyObject): boolean {
-  const modulus = BigInt(`0x${Buffer.from(key.export({ format: 'jwk' }).n ?? '', 'base64url').toString('hex')}`);
-  return SMALL_PRIMES.every((prime) => isPowerOf65537(modulus % prime, prime));
-}
-
-function isPowerOf65537(residue: bigint, prime: bigint): boolean {
-  let power = 1n;
-  do {
-    if (power === residue) return true;
-    power = (power * 65537n) % prime;
-  } while (power !== 1n);
-  return false;
 }
 
 // Signing

@@ -46,6 +46,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   resources: ['revocation', 'secrets', 'storage'],
   identities: ['resources', 'revocation', 'storage', 'monitoring'],
   tokens: ['identities', 'resources', 'revocation', 'secrets', 'storage', 'monitoring'],
+  trusts: ['resources', 'revocation', 'storage', 'monitoring'],
   status: ['revocation', 'storage', 'tokens'],
   management: ['resources', 'storage'],
   backup: [
@@ -138,10 +139,11 @@ describe('imports', () => {
       'node:sqlite': /^storage\/sqlite\.ts$/,
       pg: /^storage\/postgres\.ts$/,
       'find-my-way': /^http\/routes\.ts$/,
-      'node:http': /^(?:http|cli)\//,
-      'node:net': /^(?:http|certificates|cli)\//,
+      'node:http': /^(?:http|cli)\/|^trusts\/provider-fetch\.ts$/,
+      'node:net': /^(?:http|certificates|cli)\/|^trusts\/provider-fetch\.ts$/,
       'node:tls': /^(?:http|certificates|cli)\//,
       '@peculiar/x509': /^certificates\//,
+      jose: /^trusts\/foreign-tokens\.ts$/,
     };
     for (const [path, text] of SOURCES) {
       for (const [, name = ''] of text.matchAll(/(?:from|import)\s*\(?\s*'([^.'][^']*)'/g)) {

@@ -6,8 +6,9 @@ import fc from 'fast-check';
 import type { IdentityId, ResourceId } from '../../src/callers.ts';
 import { SCOPES } from '../../src/capabilities/tables.ts';
 import { type Reason, ServiceError } from '../../src/errors.ts';
+import type { JsonObject } from '../../src/lib/compact-jws.ts';
 import { type CheckedClaims, readClaims, requireUnexpired, writeClaims } from '../../src/tokens/claims.ts';
-import { type JsonObject, signJws, verifyingKey, verifyJws } from '../../src/tokens/jws.ts';
+import { signJws, verifyingKey, verifyJws } from '../../src/tokens/jws.ts';
 
 // 50,000 for a release (security-and-reliability, T3).
 const COUNT = Number(process.env.TEST_CLAIMS ?? 3000);
