@@ -1,12 +1,10 @@
-import type { Assignments } from './exchanges/assignments.ts';
-import { assignmentRoutes } from './exchanges/assignment-routes.ts';
-import type { Exchanges } from './exchanges/exchanges.ts';
-import { exchangeRoutes } from './exchanges/exchange-routes.ts';
-import type { Trusts } from './trusts/trusts.ts';
-import { trustRoutes } from './trusts/trust-routes.ts';
 import { backupRoutes } from './backup/backup-routes.ts';
 import type { Backups } from './backup/backups.ts';
 import type { Recovery } from './backup/recovery.ts';
+import { assignmentRoutes } from './exchanges/assignment-routes.ts';
+import type { Assignments } from './exchanges/assignments.ts';
+import { exchangeRoutes } from './exchanges/exchange-routes.ts';
+import type { Exchanges } from './exchanges/exchanges.ts';
 import type { Route } from './http/route.ts';
 import { directoryRoutes } from './identities/directory-routes.ts';
 import type { Identities } from './identities/identities.ts';
@@ -19,6 +17,8 @@ import type { AccessTokens } from './tokens/access-tokens.ts';
 import type { SigningKeys } from './tokens/signing-keys.ts';
 import type { Lifetimes } from './tokens/token.ts';
 import { tokenRoutes } from './tokens/token-routes.ts';
+import { trustRoutes } from './trusts/trust-routes.ts';
+import type { Trusts } from './trusts/trusts.ts';
 
 export interface RouteParts extends StatusParts {
   identities: Identities;

@@ -144,7 +144,7 @@ export async function startServer(
     await trusts.reload();
     const foreignTokens = new ForeignTokens({
       trusts: () => trusts.enabled(),
-      keySets: new KeySets({ clock }),
+      keySets: new KeySets({ clock, events, endpoint: () => address.issuer }, { plainHttp: mode === 'dev' }),
       clock,
       endpoint: () => address.issuer,
     });
