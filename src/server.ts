@@ -12,6 +12,11 @@ import { Pipeline } from './http/pipeline.ts';
 import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
+import { DevIssuer } from './issuer/dev-issuer.ts';
+import { DeviceCodes } from './issuer/device-codes.ts';
+import type { IssuerParts } from './issuer/issuer-routes.ts';
+import { issuerKey, issuerSecret } from './issuer/issuer-secrets.ts';
+import { TokenEndpoint } from './issuer/token-endpoint.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { FIRST_SUBSCRIPTION } from './management/communication-service.ts';
 import { CommunicationServices } from './management/communication-services.ts';
@@ -49,6 +54,8 @@ export interface Server {
   readonly connectionString: string | undefined;
   /** File with the certificate authority of our own making. */
   readonly caPath: string | undefined;
+  /** Gives tokens of the dev directory; undefined in production mode. */
+  readonly issuer: DevIssuer | undefined;
   /** The domain, for embedding and for tests. Everything else speaks HTTP. */
   readonly resources: Resources;
   readonly identities: Identities;
@@ -89,6 +96,9 @@ export async function startServer(
     identity.catch(() => undefined);
     const operator = operatorKey(settings, folder);
     operator.catch(() => undefined);
+    const address = { issuer: settings.publicUrl ?? '' }; // with port 0 the port is known only once it is open
+    const signIn = mode === 'dev' ? devIssuer(settings, folder, clock, () => address.issuer) : undefined;
+    signIn?.catch(() => undefined);
 
     const db = await openDatabase(settings, folder);
     undo.push(() => db.close());
@@ -123,7 +133,6 @@ export async function startServer(
     if (mode === 'dev') await seedDevResource(resources, settings);
     else checkNoWellKnownKey(resources);
 
-    const address = { issuer: settings.publicUrl ?? '' }; // with port 0 the port is known only once it is open
     const identities = new Identities({ db, store: new IdentityStore(), revocations, clock, events });
     const tokens = new AccessTokens(
       { db, store: new TokenStore(), identities, resources, keys, revocations, clock, events },
@@ -135,6 +144,7 @@ export async function startServer(
     let certificates = await identity;
     undo.push(certificates.dispose);
     const operatorSecret = await operator;
+    const issuerParts = await signIn;
     const isOperator = (secret: string): boolean => operatorSecret.matches(secret);
     metrics.watch({
       logPosition: () => revocations.position,
@@ -155,6 +165,8 @@ export async function startServer(
             backups: new Backups({ db, folder, clock, events }),
             recovery: new Recovery({ revocations, keys, events }),
             isOperator,
+            devIssuer: issuerParts,
+            wellKnownKey: settings.wellKnownKey,
             lifetimes,
             issuer: () => address.issuer,
             health,
@@ -218,6 +230,7 @@ export async function startServer(
       endpoint,
       connectionString: mode === 'dev' ? connectionString(endpoint, resources) : undefined,
       caPath: certificates.caPath,
+      issuer: issuerParts?.issuer,
       resources,
       identities,
       tokens,
@@ -278,6 +291,19 @@ function allowedHosts({ mode, allowedHosts: listed, publicUrl }: Settings): stri
 function issuerTest({ mode, publicUrl }: Settings): (issuer: string) => boolean {
   if (mode === 'production') return (issuer) => issuer === publicUrl;
   return (issuer) => issuer === publicUrl || /^https:\/\/localhost:\d{1,5}$/.test(issuer);
+}
+
+/** Who signs in to code under development, without a directory of one's own. */
+async function devIssuer(
+  settings: Settings,
+  folder: string | undefined,
+  clock: Clock,
+  origin: () => string,
+): Promise<IssuerParts> {
+  const [key, secret] = await Promise.all([issuerKey(folder), issuerSecret(settings, folder)]);
+  const issuer = new DevIssuer({ key, secret, clock, origin });
+  const deviceCodes = new DeviceCodes(clock);
+  return { issuer, deviceCodes, endpoint: new TokenEndpoint({ issuer, deviceCodes, origin }) };
 }
 
 /** The resource that is there from the first start on, with the published key unless the settings say otherwise. */

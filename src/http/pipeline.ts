@@ -8,6 +8,7 @@ import type { Events } from '../monitoring/events.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import type { SignatureVerifier } from './hmac.ts';
+import { isLocal } from './peer.ts';
 import type { Access, Reply, Route } from './route.ts';
 import { pathOf, type RouteTable } from './routes.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
@@ -77,7 +78,7 @@ export class Pipeline implements Road {
       reply = await this.#walk(request, trace);
     } catch (cause) {
       error = this.#asServiceError(cause);
-      reply = errorReply(error);
+      reply = errorReply(error, trace.route);
     }
     return this.#finish(request, trace, reply, error, started);
   }
@@ -105,6 +106,7 @@ export class Pipeline implements Road {
     if (!match) throw this.#noRoute(request);
     const { route, path } = match;
     trace.route = route;
+    doorkeeper.requirePage(request, route);
     Object.assign(trace.headers, doorkeeper.originHeaders(request, route));
 
     const bodyHash = await this.#identify(request, route.access, trace);
@@ -120,7 +122,7 @@ export class Pipeline implements Road {
     const query = new URLSearchParams(request.target.slice(pathOf(request.target).length));
     const version = this.#settleVersion(request, route, query, trace);
     const body = this.#readers.get(route)?.(request, bytes);
-    const reply = await route.handle({ caller, path, query, body, version });
+    const reply = await route.handle({ caller, path, query, header: (name) => only(request, name), body, version });
     if (caller.kind === 'user' && caller.expiresOnMs <= clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',
@@ -133,7 +135,11 @@ export class Pipeline implements Road {
   /** Finds out who is asking. @returns the hash that the body must have, when the caller signed one */
   async #identify(request: WireRequest, access: Access, trace: Trace): Promise<Buffer | undefined> {
     const { signatures, userOf, requireFresh } = this.#uses;
-    if (access.caller === 'nobody') return undefined;
+    if (access.caller === 'nobody') {
+      if (access.from === 'loopback' && !isLocal(request))
+        throw new ServiceError('Denied', { reason: 'issuer.loopbackOnly' });
+      return undefined;
+    }
     if (access.caller === 'user') {
       trace.caller = await userOf(bearer(request, 'TokenRefused'));
       return undefined;
@@ -242,6 +248,12 @@ export class Pipeline implements Road {
   }
 }
 
+/** A header that is there once; of two, nobody knows which one counts. */
+function only(request: WireRequest, name: string): string | undefined {
+  const [value, ...more] = request.header(name);
+  return more.length === 0 ? value : undefined;
+}
+
 /** The secret of a Bearer header. */
 function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied'): string {
   const [value, ...more] = request.header('authorization');
@@ -252,8 +264,12 @@ function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied'): strin
   return match[1];
 }
 
-function errorReply(error: ServiceError): Reply {
-  const { status, code } = error.shape;
+function errorReply(error: ServiceError, route?: Route): Reply {
+  const { status, code, oauth } = error.shape;
+  if (route?.errors === 'oauth') {
+    const word = oauth ?? (status >= 500 ? 'server_error' : 'invalid_request');
+    return { status, body: { error: word, error_description: error.message } };
+  }
   return {
     status,
     body: { error: { code, message: error.message, ...(error.target !== undefined && { target: error.target }) } },
