@@ -14,8 +14,11 @@ const ROOT = dirname(import.meta.dirname);
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** Every route of the server. Building the list calls none of the parts, so it needs none here. */
+/** Every route of the server. Building the lists calls none of the parts, so it needs none here. */
 const ROUTES = routeList({ mode: 'production' } as RouteParts);
+const DEV_ROUTES = routeList({ mode: 'dev' } as RouteParts).filter(
+  ({ operation }) => !ROUTES.some((route) => route.operation === operation),
+);
 
 /** The generated pages: path from the root of the repository → text. */
 export const referencePages = (): ReadonlyMap<string, string> =>
@@ -24,7 +27,7 @@ export const referencePages = (): ReadonlyMap<string, string> =>
     ['docs/reference/errors.md', errorsPage()],
     ['docs/reference/capabilities.md', capabilitiesPage()],
     ['docs/reference/metrics.md', metricsPage()],
-    ['docs/reference/operations.md', operationsPage(ROUTES)],
+    ['docs/reference/operations.md', operationsPage(ROUTES, DEV_ROUTES)],
   ]);
 
 /** The pages on disk that differ from what the tables say. */
@@ -103,17 +106,21 @@ function metricsPage(): string {
   );
 }
 
-/** The page of operations, in the order of the routes. */
-export function operationsPage(routes: readonly Route[]): string {
+/**
+ * The page of operations, in the order of the routes.
+ * @param devRoutes those that production mode does not have
+ */
+export function operationsPage(routes: readonly Route[], devRoutes: readonly Route[] = []): string {
   return page(
     'Operations',
     'the route lists',
     'Every operation of the server. Paths stand as the protocol writes them.',
-    ...routes.flatMap((route) => [
+    ...[...routes, ...devRoutes].flatMap((route) => [
       `## ${route.operation}`,
       `\`${route.at}\``,
       route.summary,
       [
+        ...(devRoutes.includes(route) ? ['- Development mode only.'] : []),
         `- Caller: ${callerWords(route.access)}`,
         `- Api-versions: ${route.versions ? `\`${route.versions.join('`, `')}\`` : 'none'}`,
         ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema.json)}`] : []),
@@ -126,7 +133,7 @@ export function operationsPage(routes: readonly Route[]): string {
 function callerWords(access: Access): string {
   switch (access.caller) {
     case 'nobody':
-      return 'anybody';
+      return access.from === 'loopback' ? 'anybody on this machine' : 'anybody';
     case 'service':
       return 'a service, by access key or trusted token';
     case 'operator':

@@ -1,5 +1,8 @@
 import type { Scope } from './capabilities/tables.ts';
 
+/** The one directory that operators, and in dev mode the applications and users of the issuer, come from. */
+export const HOME_TENANT = '5e1f0057-0000-4000-8000-00000000007e';
+
 /** The immutable GUID of a resource, lower case; the same in ids, in tokens and in ARM's `immutableResourceId`. */
 export type ResourceId = string & { readonly is: 'ResourceId' };
 

@@ -14,6 +14,8 @@ interface ErrorShape {
   /** `error.target` on the wire, where it is always the same. */
   target?: string;
   raisedBy: RaisedBy;
+  /** `error` at routes that speak OAuth, where it is not `invalid_request` (RFC 6749, section 5.2; RFC 8628, section 3.5). */
+  oauth?: string;
   /** Seconds for `Retry-After`. */
   retryAfter?: number;
 }
@@ -46,7 +48,9 @@ export const ERRORS = {
   // Reading the body.
   BodyTooLarge:          { status: 413, code: 'PayloadTooLarge', message: 'The request body is larger than {limit} bytes.', raisedBy: 'door' },
   BodyNotJson:           { status: 415, code: 'UnsupportedMediaType', message: 'The request body must be sent as application/json without a content encoding.', raisedBy: 'door' },
+  BodyNotForm:           { status: 415, code: 'UnsupportedMediaType', message: 'The request body must be sent as application/x-www-form-urlencoded without a content encoding.', raisedBy: 'door' },
   BodyUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not valid JSON.', raisedBy: 'reading' },
+  FormUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not a form that has each field once.', raisedBy: 'reading' },
   FieldMissing:          { status: 400, code: 'ValidationError', message: '{field}: The {field} field is required.', raisedBy: 'reading' },
   FieldMalformed:        { status: 400, code: 'ValidationError', message: '{field}: The value is not valid for this field.', raisedBy: 'reading' },
 
@@ -93,6 +97,23 @@ export const ERRORS = {
   TrustNotFound:         { status: 404, code: 'TrustNotFound', message: "There is no trust '{name}'.", raisedBy: 'action' },
   GrantNotFound:         { status: 404, code: 'GrantNotFound', message: "The trust '{trust}' has no grant '{name}'.", raisedBy: 'action' },
 
+  // Signing in, in the words of OAuth: the operator, and the development issuer.
+  TenantUnknown:         { status: 400, code: 'InvalidTenant', message: "There is no directory '{tenant}' here; there is {known}, and adfs means the same.", raisedBy: 'action' },
+  ParameterNotOnce:      { status: 400, code: 'InvalidRequest', message: 'The parameter {name} must be there once.', raisedBy: 'action' },
+  GrantUnsupported:      { status: 400, code: 'UnsupportedGrantType', message: 'The grant type is none of {grants}.', oauth: 'unsupported_grant_type', raisedBy: 'action' },
+  ClientRefused:         { status: 401, code: 'InvalidClient', message: 'Nobody here has that client id and client secret.', oauth: 'invalid_client', raisedBy: 'action' },
+  ClientUnauthorized:    { status: 400, code: 'UnauthorizedClient', message: 'A client without a secret acts for users only.', oauth: 'unauthorized_client', raisedBy: 'action' },
+  GrantRefused:          { status: 400, code: 'InvalidGrant', message: 'The {grant} is wrong, was used before or has expired.', oauth: 'invalid_grant', raisedBy: 'action' },
+  GrantScopeRefused:     { status: 400, code: 'InvalidScope', message: "The scope '{scope}' cannot be had: {why}.", oauth: 'invalid_scope', raisedBy: 'action' },
+  AudienceUnknown:       { status: 400, code: 'InvalidResource', message: "The resource '{resource}' is none that this directory knows: {known}.", oauth: 'invalid_resource', raisedBy: 'action' },
+  DeviceSignInPending:   { status: 400, code: 'AuthorizationPending', message: 'Nobody has answered yet.', oauth: 'authorization_pending', raisedBy: 'action' },
+  DeviceSignInDeclined:  { status: 400, code: 'AccessDenied', message: 'The sign-in was declined.', oauth: 'access_denied', raisedBy: 'action' },
+  DeviceCodeExpired:     { status: 400, code: 'ExpiredToken', message: 'The device code is unknown, was used before or has expired.', oauth: 'expired_token', raisedBy: 'action' },
+  IdentityHeaderWrong:   { status: 401, code: 'Unauthorized', message: 'X-IDENTITY-HEADER is not the secret of this server.', oauth: 'invalid_client', raisedBy: 'action' },
+  MetadataHeaderMissing: { status: 400, code: 'InvalidRequest', message: 'The header Metadata: true is required.', raisedBy: 'action' },
+  ManagedIdentityUnknown:{ status: 400, code: 'IdentityNotFound', message: 'No managed identity has that id.', raisedBy: 'action' },
+  MetadataVersionInvalid:{ status: 400, code: 'InvalidRequest', message: 'The api-version must be {versions}.', raisedBy: 'action' },
+
   // Care for the store.
   BackupUnsupported:     { status: 400, code: 'BackupUnsupported', message: 'This store is not backed up by this server: {why}.', raisedBy: 'action' },
   BackupRunning:         { status: 409, code: 'BackupRunning', message: 'A backup is being made. Try again when it is done.', raisedBy: 'action' },
@@ -134,6 +155,7 @@ export const REASONS = {
   'signature.key':              'The signature fits no key of this server: the key is wrong, was regenerated, or its resource is gone.',
   'accessKey.replaced':         'The access key was regenerated while the request was on its way.',
   'accessKey.loopbackOnly':     'The well-known development key works on loopback connections without forwarding headers only.',
+  'issuer.loopbackOnly':        'The development issuer gives tokens to everybody who asks, hence on loopback connections without forwarding headers only.',
   'operatorKey.wrong':          'The operator credential is not the one of this server.',
   'foreign.malformed':          'The presented token is not a compact JWS in canonical base64url with a JSON payload.',
   'foreign.issuer':             'The presented token names no issuer of an enabled trust.',

@@ -1,6 +1,7 @@
 import { backupRoutes } from './backup/backup-routes.ts';
 import type { Backups } from './backup/backups.ts';
 import type { Recovery } from './backup/recovery.ts';
+import { HOME_TENANT } from './callers.ts';
 import { assignmentRoutes } from './exchanges/assignment-routes.ts';
 import type { Assignments } from './exchanges/assignments.ts';
 import { exchangeRoutes } from './exchanges/exchange-routes.ts';
@@ -9,8 +10,9 @@ import type { Route } from './http/route.ts';
 import { directoryRoutes } from './identities/directory-routes.ts';
 import type { Identities } from './identities/identities.ts';
 import { identityRoutes } from './identities/identity-routes.ts';
+import { type IssuerParts, issuerRoutes } from './issuer/issuer-routes.ts';
 import type { CommunicationServices } from './management/communication-services.ts';
-import { managementRoutes, OPERATOR_TENANT } from './management/management-routes.ts';
+import { managementRoutes } from './management/management-routes.ts';
 import { operatorRoutes } from './operators/operator-routes.ts';
 import { type StatusParts, statusRoutes } from './status/status-routes.ts';
 import type { AccessTokens } from './tokens/access-tokens.ts';
@@ -33,7 +35,16 @@ export interface RouteParts extends StatusParts {
   backups: Backups;
   recovery: Recovery;
   isOperator: (secret: string) => boolean;
+  /** In dev mode only. */
+  devIssuer: IssuerParts | undefined;
+  wellKnownKey: 'loopback' | 'off' | 'everywhere';
 }
+
+/** Whoever signs in by OAuth: in dev mode everybody of the dev directory, the operator included; otherwise the operator alone. */
+const signInRoutes = ({ mode, devIssuer, issuer, isOperator, wellKnownKey }: RouteParts): Route[] =>
+  mode === 'dev'
+    ? issuerRoutes(devIssuer as IssuerParts, { origin: issuer, isOperator, wellKnownKey })
+    : operatorRoutes({ origin: issuer, isOperator, tenantId: HOME_TENANT });
 
 /** Every route of the server. */
 export const routeList = (parts: RouteParts): Route[] => [
@@ -43,8 +54,8 @@ export const routeList = (parts: RouteParts): Route[] => [
   ...exchangeRoutes(parts.exchanges),
   ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
   ...trustRoutes(parts.trusts),
-  ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: OPERATOR_TENANT }),
-  ...operatorRoutes({ origin: parts.issuer, isOperator: parts.isOperator, tenantId: OPERATOR_TENANT }),
+  ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
+  ...signInRoutes(parts),
   ...backupRoutes(parts.backups, parts.recovery),
   ...statusRoutes(parts),
 ];

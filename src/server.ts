@@ -15,6 +15,12 @@ import { Pipeline } from './http/pipeline.ts';
 import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
+import { DevIssuer } from './issuer/dev-issuer.ts';
+import { DeviceCodes } from './issuer/device-codes.ts';
+import { APPLICATIONS, DIRECTORY_TENANT } from './issuer/directory.ts';
+import type { IssuerParts } from './issuer/issuer-routes.ts';
+import { issuerKey, issuerSecret } from './issuer/issuer-secrets.ts';
+import { TokenEndpoint } from './issuer/token-endpoint.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { FIRST_SUBSCRIPTION } from './management/communication-service.ts';
 import { CommunicationServices } from './management/communication-services.ts';
@@ -57,6 +63,8 @@ export interface Server {
   readonly connectionString: string | undefined;
   /** File with the certificate authority of our own making. */
   readonly caPath: string | undefined;
+  /** Gives tokens of the dev directory; undefined in production mode. */
+  readonly issuer: DevIssuer | undefined;
   /** The domain, for embedding and for tests. Everything else speaks HTTP. */
   readonly resources: Resources;
   readonly identities: Identities;
@@ -71,6 +79,9 @@ export interface Parts {
   clock?: Clock;
   log?: Log;
 }
+
+/** Name of the trust in the development issuer. */
+const DEV_TRUST = 'dev';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -97,6 +108,9 @@ export async function startServer(
     identity.catch(() => undefined);
     const operator = operatorKey(settings, folder);
     operator.catch(() => undefined);
+    const address = { issuer: settings.publicUrl ?? '' }; // with port 0 the port is known only once it is open
+    const signIn = mode === 'dev' ? devIssuer(settings, folder, clock, () => address.issuer) : undefined;
+    signIn?.catch(() => undefined);
 
     const db = await openDatabase(settings, folder);
     undo.push(() => db.close());
@@ -131,7 +145,6 @@ export async function startServer(
     if (mode === 'dev') await seedDevResource(resources, settings);
     else checkNoWellKnownKey(resources);
 
-    const address = { issuer: settings.publicUrl ?? '' }; // with port 0 the port is known only once it is open
     const identities = new Identities({ db, store: new IdentityStore(), revocations, clock, events });
     const tokens = new AccessTokens(
       { db, store: new TokenStore(), identities, resources, keys, revocations, clock, events },
@@ -142,11 +155,15 @@ export async function startServer(
       { plainHttp: mode === 'dev' },
     );
     await trusts.reload();
+    const issuerParts = await signIn;
+    if (mode === 'dev') await seedDevTrust(trusts);
+    const endpoint = (): string => address.issuer;
+    const ownKeys = () => issuerParts?.issuer.keySet();
     const foreignTokens = new ForeignTokens({
       trusts: () => trusts.enabled(),
-      keySets: new KeySets({ clock, events, endpoint: () => address.issuer }, { plainHttp: mode === 'dev' }),
+      keySets: new KeySets({ clock, events, endpoint, ownKeys }, { plainHttp: mode === 'dev' }),
       clock,
-      endpoint: () => address.issuer,
+      endpoint,
     });
     const principals = new Principals(
       { tokens: foreignTokens, resources },
@@ -187,6 +204,8 @@ export async function startServer(
             backups: new Backups({ db, folder, clock, events }),
             recovery: new Recovery({ revocations, keys, events }),
             isOperator,
+            devIssuer: issuerParts,
+            wellKnownKey: settings.wellKnownKey,
             lifetimes,
             issuer: () => address.issuer,
             health,
@@ -246,12 +265,12 @@ export async function startServer(
     undo.push(chores.stop, () => health.stop());
     events.notice('info', 'started', { version: VERSION, port: door.port, mode, store: db.dialect });
 
-    const endpoint = `${address.issuer}/`;
     return {
       port: door.port,
-      endpoint,
-      connectionString: mode === 'dev' ? connectionString(endpoint, resources) : undefined,
+      endpoint: `${endpoint()}/`,
+      connectionString: mode === 'dev' ? connectionString(`${endpoint()}/`, resources) : undefined,
       caPath: certificates.caPath,
+      issuer: issuerParts?.issuer,
       resources,
       identities,
       tokens,
@@ -314,12 +333,40 @@ function issuerTest({ mode, publicUrl }: Settings): (issuer: string) => boolean 
   return (issuer) => issuer === publicUrl || /^https:\/\/localhost:\d{1,5}$/.test(issuer);
 }
 
+/** Who signs in to code under development, without a directory of one's own. */
+async function devIssuer(
+  settings: Settings,
+  folder: string | undefined,
+  clock: Clock,
+  origin: () => string,
+): Promise<IssuerParts> {
+  const [key, secret] = await Promise.all([issuerKey(folder), issuerSecret(settings, folder)]);
+  const issuer = new DevIssuer({ key, secret, clock, origin });
+  const deviceCodes = new DeviceCodes(clock);
+  return { issuer, deviceCodes, endpoint: new TokenEndpoint({ issuer, deviceCodes, origin }) };
+}
+
 /** The resource that is there from the first start on, with the published key unless the settings say otherwise. */
 async function seedDevResource(resources: Resources, { wellKnownKey }: Settings): Promise<void> {
   if (resources.has(DEV_RESOURCE.id)) return;
   const { id, name, location, primaryKey } = DEV_RESOURCE;
   const keys = wellKnownKey === 'off' ? {} : { primary: Buffer.from(primaryKey, 'base64') };
   await resources.create({ id, name, location, keys });
+}
+
+/** The development issuer is believed, and its applications may do everything: they are there to be tried with. */
+async function seedDevTrust(trusts: Trusts): Promise<void> {
+  if (trusts.list().some(({ name }) => name === DEV_TRUST)) return;
+  const issuer = `{endpoint}/${DIRECTORY_TENANT}/v2.0`;
+  await trusts.put(DEV_TRUST, { issuers: [issuer], tenants: [DIRECTORY_TENANT], applications: ['*'] });
+  const { service, managedIdentity } = APPLICATIONS;
+  for (const { name, objectId } of [service, managedIdentity]) {
+    const principal = { kind: 'objectId', value: objectId };
+    for (const right of ['data', 'management']) {
+      const grantName = `${name.replace(' ', '-')}-${right}`;
+      await trusts.putGrant(DEV_TRUST, grantName, { principal, right, resource: '*' });
+    }
+  }
 }
 
 /** The management plane shows it like any other. */

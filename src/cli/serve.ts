@@ -1,4 +1,5 @@
 import { trustLines } from '../certificates/trust-lines.ts';
+import { APPLICATIONS } from '../issuer/directory.ts';
 import { openLog } from '../monitoring/log.ts';
 import { type Server, startServer } from '../server.ts';
 import { readSettings, type Settings, SettingsError } from '../settings.ts';
@@ -50,9 +51,16 @@ export async function serve(environment: Readonly<Record<string, string | undefi
 }
 
 /** What a person needs first, printed once the server answers. */
-function readyBlock({ mode }: Settings, { endpoint, connectionString, caPath }: Server): string {
+function readyBlock({ mode }: Settings, { port, endpoint, connectionString, caPath, issuer }: Server): string {
   const lines = [`Linarite ${VERSION} is ready in ${mode} mode.`, `Endpoint: ${endpoint}`];
   if (connectionString !== undefined) lines.push(`Connection string: ${connectionString}`);
+  if (issuer !== undefined) {
+    lines.push(
+      // By plain HTTP, so that it works before anybody trusts the certificate authority.
+      `Managed identity: IDENTITY_ENDPOINT=http://localhost:${port}/msi/token IDENTITY_HEADER=${issuer.secret}`,
+      `Service principal: AZURE_AUTHORITY_HOST=${endpoint.slice(0, -1)} AZURE_TENANT_ID=adfs AZURE_CLIENT_ID=${APPLICATIONS.service.clientId} AZURE_CLIENT_SECRET=${issuer.secret}`,
+    );
+  }
   if (caPath !== undefined) {
     lines.push(`CA certificate: ${caPath}`, '', 'Trust it in one shell, never in the whole system:');
     const rows = trustLines(caPath, endpoint);

@@ -23,7 +23,7 @@ export function bodyReader({ schema, kind }: { schema: Schema; kind: BodyKind })
 
 const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown> = {
   json(request, bytes) {
-    requireType(request, /^(?:application\/(?:[\w.-]+\+)?json|text\/json)$/);
+    requireType(request, /^(?:application\/(?:[\w.-]+\+)?json|text\/json)$/, 'BodyNotJson');
     let value: unknown;
     try {
       value = JSON.parse(utf8.decode(bytes));
@@ -34,11 +34,11 @@ const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown
     return value;
   },
   form(request, bytes) {
-    requireType(request, /^application\/x-www-form-urlencoded$/);
+    requireType(request, /^application\/x-www-form-urlencoded$/, 'BodyNotForm');
     const fields = [...new URLSearchParams(bytes.toString('latin1'))];
     const object = Object.fromEntries(fields);
     // RFC 6749, section 3.2: parameters must not be included more than once.
-    if (Object.keys(object).length !== fields.length) throw new ServiceError('BodyUnreadable');
+    if (Object.keys(object).length !== fields.length) throw new ServiceError('FormUnreadable');
     return object;
   },
 };
@@ -46,12 +46,12 @@ const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown
 /** UTF-8 is what bodies are read as, so another charset must not be claimed for them. */
 const CHARSET = /;\s*charset\s*=\s*"?([^";\s]*)/i;
 
-function requireType(request: WireRequest, types: RegExp): void {
+function requireType(request: WireRequest, types: RegExp, error: 'BodyNotJson' | 'BodyNotForm'): void {
   const [type = '', ...others] = request.header('content-type');
   const essence = type.split(';', 1)[0]?.trim().toLowerCase() ?? '';
   const charset = CHARSET.exec(type)?.[1]?.toLowerCase() ?? 'utf-8';
   const readable = types.test(essence) && /^(?:utf-?8|us-ascii)$/.test(charset);
-  if (others.length > 0 || !readable) throw new ServiceError('BodyNotJson');
+  if (others.length > 0 || !readable) throw new ServiceError(error);
 }
 
 /** Bodies come as they are: what a few bytes could blow up to is never found out. */

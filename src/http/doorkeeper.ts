@@ -19,6 +19,8 @@ const CONTAINER_HOSTS = ['host.docker.internal', 'host.containers.internal'];
 const LOOPBACK_ORIGIN =
   /^https?:\/\/(?:localhost|(?:[a-z0-9-]+\.)+localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(?::\d{1,5})?$/;
 
+const isForOwnPage = (access: Access): boolean => access.caller === 'nobody' && access.pages === 'own';
+
 /**
  * Keeps other people's web pages out (security-and-reliability, section 1.4). A page that rebinds its name to this machine
  * shows itself by its Host; a page that sends a request of its own must ask first, and is told no.
@@ -49,6 +51,17 @@ export class Doorkeeper {
     const loopback = mode === 'dev' && LOOPBACK_NAME.test(name);
     if (!loopback && !this.#hosts.has(name))
       throw new ServiceError('HostNotAllowed', { detail: 'see LINARITE_ALLOWED_HOSTS' });
+  }
+
+  /**
+   * Keeps other pages from pressing the buttons of ours: with a POST, every browser says which page it comes from.
+   * @throws ServiceError `OriginNotAllowed`
+   */
+  requirePage(request: WireRequest, { access }: Route): void {
+    if (!isForOwnPage(access) || request.method === 'GET') return;
+    const own = `${request.secure ? 'https' : 'http'}://${request.header('host')[0] ?? ''}`;
+    const [origin, ...more] = request.header('origin');
+    if (origin !== own || more.length > 0) throw new ServiceError('OriginNotAllowed');
   }
 
   /**
@@ -89,7 +102,7 @@ export class Doorkeeper {
   /** Pages on this machine may call everything in dev mode; other pages only what needs a token that they do not have. */
   #grantedOrigin(request: WireRequest, access: Access): string | undefined {
     const [origin, ...more] = request.header('origin');
-    if (origin === undefined || more.length > 0) return undefined;
+    if (origin === undefined || more.length > 0 || isForOwnPage(access)) return undefined;
     const { mode, allowedOrigins } = this.#options;
     if (mode === 'dev' && LOOPBACK_ORIGIN.test(origin)) return origin;
     const needsToken = access.caller === 'user' || access.caller === 'entraUser';

@@ -3,8 +3,8 @@ import type { KeySlot, ResourceId, ServiceCaller } from '../callers.ts';
 import { type Reason, ServiceError } from '../errors.ts';
 import { fromBase64, sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
-import { isLoopback } from '../lib/loopback.ts';
 import { parseHttpDate } from './http-date.ts';
+import { isLocal } from './peer.ts';
 import type { WireRequest } from './wire.ts';
 
 /** Who may have signed: a resource with its keys. */
@@ -57,7 +57,6 @@ interface Signed {
 }
 
 const AUTHORIZATION = /^HMAC-SHA256 SignedHeaders=([A-Za-z0-9;-]{1,128})&Signature=([A-Za-z0-9+/]{43}=)$/;
-const FORWARDING = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
 
 /**
  * Verifies requests signed with an access key (identity-protocol, section 3.1). Everything is taken raw, as it came over
@@ -120,7 +119,7 @@ export class SignatureVerifier {
 
   /** @returns true when the published key was taken although the peer is not on this machine */
   #requireLoopback(request: WireRequest): boolean {
-    const near = isLoopback(request.peer) && FORWARDING.every((name) => request.header(name).length === 0);
+    const near = isLocal(request);
     if (!near && this.#options.wellKnownKey === 'loopback') throw denied('accessKey.loopbackOnly');
     return !near;
   }

@@ -16,6 +16,7 @@ import type { Events } from '../monitoring/events.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
+import { isLocal } from './peer.ts';
 import type { Access, Reply, Route } from './route.ts';
 import { pathOf, type RouteTable } from './routes.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
@@ -97,7 +98,7 @@ export class Pipeline implements Road {
       reply = await this.#walk(request, trace);
     } catch (cause) {
       error = this.#asServiceError(cause);
-      reply = errorReply(error);
+      reply = errorReply(error, trace.route);
     }
     return this.#finish(request, trace, reply, error, started);
   }
@@ -125,6 +126,7 @@ export class Pipeline implements Road {
     if (!match) throw this.#noRoute(request);
     const { route, path } = match;
     trace.route = route;
+    doorkeeper.requirePage(request, route);
     Object.assign(trace.headers, doorkeeper.originHeaders(request, route));
 
     const bodyHash = await this.#identify(request, route, trace);
@@ -144,7 +146,7 @@ export class Pipeline implements Road {
     const query = new URLSearchParams(request.target.slice(pathOf(request.target).length));
     const version = this.#settleVersion(request, route, query, trace);
     const body = this.#readers.get(route)?.(request, bytes);
-    const reply = await route.handle({ caller, path, query, body, version });
+    const reply = await route.handle({ caller, path, query, header: (name) => only(request, name), body, version });
     if (caller.kind === 'user' && caller.expiresOnMs <= clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',
@@ -158,7 +160,11 @@ export class Pipeline implements Road {
   async #identify(request: WireRequest, route: Route, trace: Trace): Promise<Buffer | undefined> {
     const { signatures, userOf, requireFresh } = this.#uses;
     const { access } = route;
-    if (access.caller === 'nobody') return undefined;
+    if (access.caller === 'nobody') {
+      if (access.from === 'loopback' && !isLocal(request))
+        throw new ServiceError('Denied', { reason: 'issuer.loopbackOnly' });
+      return undefined;
+    }
     if (access.caller === 'user') {
       trace.caller = await userOf(bearer(request, 'TokenRefused'));
       return undefined;
@@ -285,6 +291,12 @@ const isBearer = (request: WireRequest): boolean => /^Bearer(?: |$)/i.test(reque
 /** Whether a route changes nothing. */
 const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);
 
+/** A header that is there once; of two, nobody knows which one counts. */
+function only(request: WireRequest, name: string): string | undefined {
+  const [value, ...more] = request.header(name);
+  return more.length === 0 ? value : undefined;
+}
+
 /** The secret of a Bearer header. */
 function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied' | 'InvalidAccessToken'): string {
   const [value, ...more] = request.header('authorization');
@@ -295,8 +307,12 @@ function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied' | 'Inva
   return match[1];
 }
 
-function errorReply(error: ServiceError): Reply {
-  const { status, code } = error.shape;
+function errorReply(error: ServiceError, route?: Route): Reply {
+  const { status, code, oauth } = error.shape;
+  if (route?.errors === 'oauth') {
+    const word = oauth ?? (status >= 500 ? 'server_error' : 'invalid_request');
+    return { status, body: { error: word, error_description: error.message } };
+  }
   return {
     status,
     body: { error: { code, message: error.message, ...(error.target !== undefined && { target: error.target }) } },

@@ -7,10 +7,10 @@ export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /**
  * Who may call a route. Forgetting must not compile: a route for user tokens names the capability it needs, or says
- * `anyScope` in so many words.
+ * `anyScope` in so many words. `pages: 'own'` keeps every page out but the one that the route itself shows.
  */
 export type Access =
-  | { readonly caller: 'nobody' }
+  | { readonly caller: 'nobody'; readonly from?: From; readonly pages?: 'own' }
   | { readonly caller: 'service' }
   /** Scoped: also for those who may manage some resources only, which the operation sees to. */
   | { readonly caller: 'operator'; readonly scoped?: true }
@@ -18,6 +18,9 @@ export type Access =
   /** With a token of a trusted issuer, made for this purpose. */
   | { readonly caller: 'entraUser'; readonly purpose: 'entraUser' | 'teamsExtension' }
   | { readonly caller: 'user'; readonly requires: Capability | 'anyScope' };
+
+/** `loopback`: from this machine only, and not passed on by a proxy. For routes that give much to whoever asks. */
+export type From = 'loopback' | 'anywhere';
 
 interface CallerOf {
   nobody: Nobody;
@@ -47,11 +50,15 @@ export interface RouteInput<A extends Access, Path extends string, Body, HasVers
   /** Captured path segments, percent-decoded. */
   readonly path: { readonly [Name in PathNames<Path>]: string };
   readonly query: URLSearchParams;
+  readonly header: HeaderOf;
   /** What the body schema describes; undefined where none was sent and none is required. */
   readonly body: Body;
   /** The version being served; undefined on routes without versions. */
   readonly version: HasVersions extends true ? ApiVersion : undefined;
 }
+
+/** The value of a header, by its lower-case name; undefined when it was not sent exactly once. */
+export type HeaderOf = (name: string) => string | undefined;
 
 /** An entry in a route list: all that is known about one operation, as data, and three lines of translation. */
 export interface Route {
@@ -67,6 +74,8 @@ export interface Route {
   /** Changes nothing, although its method says otherwise: for those who may only read. */
   readonly reads?: true;
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
+  /** How its refusals are written: in the service's envelope, unless OAuth's shape is named (RFC 6749, section 5.2). */
+  readonly errors?: 'oauth';
   /** The success statuses and the shape of their bodies, for the reference. */
   readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' };
   readonly summary: string;
@@ -74,6 +83,7 @@ export interface Route {
     caller: Caller;
     path: Readonly<Record<string, string>>;
     query: URLSearchParams;
+    header: HeaderOf;
     body: unknown;
     version: ApiVersion | undefined;
   }): Promise<Reply> | Reply;

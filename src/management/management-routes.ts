@@ -373,9 +373,6 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
   ];
 }
 
-/** The directory that stands for the operator's. */
-export const OPERATOR_TENANT = '5e1f0057-0000-4000-8000-00000000007e';
-
 const PROVIDER_OPERATIONS = [
   ['Microsoft.Communication/CommunicationServices/Read', 'Read a communication service'],
   ['Microsoft.Communication/CommunicationServices/Write', 'Create or update a communication service'],

@@ -1,3 +1,4 @@
+import { ServiceError } from '../errors.ts';
 import { ok, type Reply, type Route, route } from '../http/route.ts';
 import { int32, maybe, object, text } from '../http/schema.ts';
 
@@ -13,11 +14,9 @@ const HOUR_SECONDS = 3600;
 
 const SignInBody = object({ grant_type: text(), client_secret: maybe(text()) });
 
-/** RFC 6749, section 5.2: here the protocol is OAuth's, and so is the shape of its errors. */
-const oauthError = (status: number, error: string, description: string): Reply => ({
-  status,
-  body: { error, error_description: description },
-});
+/** The answer to an operator who has proven to be one. */
+export const operatorToken = (secret: string): Reply =>
+  ok({ token_type: 'Bearer', expires_in: HOUR_SECONDS, ext_expires_in: HOUR_SECONDS, access_token: secret });
 
 /**
  * Lets the operator sign in with tools that know OAuth only, such as `az login --service-principal`: the operator key is
@@ -49,16 +48,16 @@ export const operatorRoutes = ({ origin, isOperator, tenantId }: SignIn): Route[
     at: 'POST /adfs/oauth2/v2.0/token',
     access: { caller: 'nobody' },
     body: { schema: SignInBody, kind: 'form' },
+    errors: 'oauth',
     answers: {
       200: object({ token_type: text(), expires_in: int32(), access_token: text() }),
     },
     handle({ body }) {
-      if (body.grant_type !== 'client_credentials') {
-        return oauthError(400, 'unsupported_grant_type', 'Only client_credentials is supported.');
-      }
+      if (body.grant_type !== 'client_credentials')
+        throw new ServiceError('GrantUnsupported', { values: { grants: 'client_credentials' } });
       const secret = body.client_secret ?? '';
-      if (!isOperator(secret)) return oauthError(401, 'invalid_client', 'The client secret is not the operator key.');
-      return ok({ token_type: 'Bearer', expires_in: HOUR_SECONDS, ext_expires_in: HOUR_SECONDS, access_token: secret });
+      if (!isOperator(secret)) throw new ServiceError('ClientRefused');
+      return operatorToken(secret);
     },
   }),
 ];

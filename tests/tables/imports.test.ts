@@ -49,6 +49,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   trusts: ['resources', 'revocation', 'storage', 'monitoring'],
   status: ['revocation', 'storage', 'tokens'],
   management: ['resources', 'storage'],
+  issuer: [SETTINGS, 'secrets', 'tokens', 'operators'],
   backup: [
     SETTINGS,
     'data-folder.ts',
@@ -65,7 +66,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   // What puts everything together.
   'data-folder.ts': [SETTINGS, 'storage'],
   'start-checks.ts': ['http', 'resources', SETTINGS, 'storage'],
-  'routes.ts': ['http', 'identities', 'tokens', 'management', 'operators', 'status', 'backup'],
+  'routes.ts': ['http', 'identities', 'tokens', 'management', 'operators', 'issuer', 'status', 'backup'],
   'server.ts': ['*'],
   cli: [SETTINGS, 'server.ts', 'backup', 'certificates', 'monitoring', 'storage'],
   'main.ts': ['cli'],
@@ -84,6 +85,7 @@ const ROUTES_THAT_REACH_UP = [
 /** The command line speaks HTTP to the server; from the inside it takes rules and tables only, so that they are the same. */
 const CLI_MAY_USE = [
   'http/versions.ts',
+  'issuer/directory.ts',
   'management/communication-service.ts',
   'resources/resource.ts',
   'secrets/kek.ts', // reading a file that only its owner may read

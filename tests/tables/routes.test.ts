@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { Capability } from '../../src/capabilities/tables.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
+import { PUBLISHED_SECRET } from '../../src/issuer/directory.ts';
 import { type RouteParts, routeList } from '../../src/routes.ts';
 import { assertError } from '../harness/envelope.ts';
 import type { Answer } from '../harness/http.ts';
@@ -32,6 +33,12 @@ function callOf({ at, versions, body }: Route): { method: string; target: string
     type: form ? 'application/x-www-form-urlencoded' : 'application/json',
   };
 }
+
+/** What routes for nobody want to see beside; none of it tells who is asking. */
+const OWN_HEADERS: Readonly<Record<string, (server: TestServer) => Record<string, string>>> = {
+  'GET /msi/token': () => ({ 'X-IDENTITY-HEADER': PUBLISHED_SECRET }),
+  'POST /-/devicelogin': ({ host }) => ({ Origin: `http://${host}` }),
+};
 
 /** Who a caller may be, and which routes open to them. The cross product is security-and-reliability, T4. */
 type Credential =
@@ -82,7 +89,12 @@ describe('every route', () => {
       aWrongOperatorKey: () => bearer(`${OPERATOR_KEY}x`),
       basic: () => ({ Authorization: `Basic ${Buffer.from(`operator:${OPERATOR_KEY}`).toString('base64')}` }),
     };
-    return target.send({ method, target: path, body, headers: { 'Content-Type': type, ...proof[credential]() } });
+    return target.send({
+      method,
+      target: path,
+      body,
+      headers: { 'Content-Type': type, ...OWN_HEADERS[one.at]?.(target), ...proof[credential]() },
+    });
   }
 
   for (const one of routesOf('dev')) {
@@ -146,12 +158,34 @@ describe('the list of routes', () => {
   });
 
   test('opens to strangers, and to any scope, at these places only: a new one is a decision', () => {
-    const open = routes.filter(({ access }) => access.caller === 'nobody').map(({ at }) => at);
-    assert.deepEqual(open.sort(), [
+    const openIn = (list: readonly Route[]) =>
+      list
+        .filter(({ access }) => access.caller === 'nobody')
+        .map(({ at }) => at)
+        .sort();
+    assert.deepEqual(openIn(routes), [
       'GET /-/ca.pem',
+      'GET /-/devicelogin',
       'GET /-/health/live',
       'GET /-/health/ready',
       'GET /-/metrics', // in dev mode
+      'GET /.well-known/jwks.json',
+      'GET /.well-known/openid-configuration',
+      'GET /metadata/identity/oauth2/token',
+      'GET /metadata/identity/oauth2/token/',
+      'GET /msi/token',
+      'GET /{tenant}/.well-known/openid-configuration',
+      'GET /{tenant}/discovery/v2.0/keys',
+      'GET /{tenant}/v2.0/.well-known/openid-configuration',
+      'POST /-/devicelogin',
+      'POST /msi/token',
+      'POST /{tenant}/oauth2/v2.0/devicecode',
+      'POST /{tenant}/oauth2/v2.0/token', // takes secrets in its body, the operator key among them
+    ]);
+    assert.deepEqual(openIn(routesOf('production')), [
+      'GET /-/ca.pem',
+      'GET /-/health/live',
+      'GET /-/health/ready',
       'GET /.well-known/jwks.json',
       'GET /.well-known/openid-configuration',
       'GET /adfs/.well-known/openid-configuration',
