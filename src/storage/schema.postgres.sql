@@ -11,6 +11,19 @@ create table access_keys (
   constraint access_keys_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES resources(id)
 );
 
+create table assignments (
+  resource_id text collate "C" not null,
+  id text collate "C" not null,
+  tenant_id text not null,
+  object_id text not null,
+  principal_type text not null,
+  client_ids text,
+  ended_seq bigint not null,
+  created_at bigint not null,
+  constraint assignments_pkey PRIMARY KEY (resource_id, id),
+  constraint assignments_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES resources(id)
+);
+
 create table communication_services (
   resource_id text collate "C" not null,
   subscription_id text collate "C" not null,
@@ -121,4 +134,28 @@ create table signing_keys (
   gone_at bigint,
   killed_seq bigint,
   constraint signing_keys_pkey PRIMARY KEY (kid)
+);
+
+create table trust_grants (
+  trust_id text collate "C" not null,
+  name text collate "C" not null,
+  principal_kind text not null,
+  principal text not null,
+  access_right text not null,
+  resource text collate "C" not null,
+  constraint trust_grants_pkey PRIMARY KEY (trust_id, name),
+  constraint trust_grants_trust_id_fkey FOREIGN KEY (trust_id) REFERENCES trusts(id)
+);
+
+create table trusts (
+  id text collate "C" not null,
+  name text collate "C" not null,
+  enabled integer not null,
+  version integer not null,
+  definition text not null,
+  ended_seq bigint not null,
+  created_at bigint not null,
+  changed_at bigint not null,
+  constraint trusts_pkey PRIMARY KEY (id),
+  constraint trusts_name_key UNIQUE (name)
 );

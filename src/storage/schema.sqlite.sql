@@ -10,6 +10,18 @@ CREATE TABLE access_keys (
   primary key (resource_id, slot)
 );
 
+CREATE TABLE assignments (
+  resource_id text not null references resources (id),
+  id text not null,
+  tenant_id text not null,
+  object_id text not null,
+  principal_type text not null,
+  client_ids text,
+  ended_seq bigint not null,
+  created_at bigint not null,
+  primary key (resource_id, id)
+);
+
 CREATE TABLE communication_services (
   resource_id text primary key references resources (id),
   subscription_id text not null,
@@ -104,4 +116,25 @@ CREATE TABLE signing_keys (
   active_at bigint,
   gone_at bigint,
   killed_seq bigint
+);
+
+CREATE TABLE trust_grants (
+  trust_id text not null references trusts (id),
+  name text not null,
+  principal_kind text not null,
+  principal text not null,
+  access_right text not null,
+  resource text not null,
+  primary key (trust_id, name)
+);
+
+CREATE TABLE trusts (
+  id text primary key,
+  name text not null unique,
+  enabled integer not null,
+  version integer not null,
+  definition text not null,
+  ended_seq bigint not null,
+  created_at bigint not null,
+  changed_at bigint not null
 );
