@@ -95,7 +95,6 @@ export const ERRORS = {
   ProviderUnavailable:   { status: 503, code: 'ServiceUnavailable', message: 'The keys of the token issuer could not be read. Try again.', raisedBy: 'door', retryAfter: 5 },
   TrustInvalid:          { status: 400, code: 'ValidationError', message: 'The trust is not valid: {why}.', raisedBy: 'action' },
   TrustNotFound:         { status: 404, code: 'TrustNotFound', message: "There is no trust '{name}'.", raisedBy: 'action' },
-  GrantNotFound:         { status: 404, code: 'GrantNotFound', message: "The trust '{trust}' has no grant '{name}'.", raisedBy: 'action' },
 
   // Signing in, in the words of OAuth: the operator, and the development issuer.
   TenantUnknown:         { status: 400, code: 'InvalidTenant', message: "There is no directory '{tenant}' here; there is {known}, and adfs means the same.", raisedBy: 'action' },

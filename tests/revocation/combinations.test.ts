@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { KeySlot, ResourceId } from '../../src/callers.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, USERS } from '../../src/issuer/directory.ts';
 import { REASON_OF, type RevocationKind } from '../../src/revocation/event.ts';
 import { STORES } from '../harness/postgres.ts';
 import { accessKeyOf, inPath } from '../harness/resources.ts';
@@ -13,14 +14,21 @@ const SEQUENCES = Number(process.env.TEST_REVOCATION_SEQUENCES ?? 40);
 const SEED = Number(process.env.TEST_REVOCATION_SEED ?? Date.now() % 1_000_000);
 const STEPS = 12;
 
+const WAYS = ['primary', 'secondary', 'trust'] as const;
+/** What a token is asked for with: a key, a trusted service's token; or the user's own, for users of the directory. */
+type Way = (typeof WAYS)[number];
+
 interface Owner {
   readonly resource: ResourceId;
   readonly identity: string;
+  /** A user of the development directory, who exchanges a token of theirs. */
+  readonly isForeign: boolean;
 }
 
 interface Token extends Owner {
   readonly jwt: string;
-  readonly slot: KeySlot;
+  /** Undefined for one that came by an assignment. */
+  readonly way: Way | undefined;
   readonly kid: string;
   /** How many events there had been. */
   readonly after: number;
@@ -36,6 +44,11 @@ interface Event {
 
 const inPast = '2020-01-01T00:00:00Z';
 const inFuture = '2040-01-01T00:00:00Z';
+
+const OPERATOR_KEY = 'an-operator-key-for-the-combinations-0123';
+const TRUST = 'combined';
+const [ALICE] = USERS;
+const ASSIGNMENT = `/access/entra/assignments/${ALICE?.objectId}?api-version=2025-03-02-preview`;
 
 /** Does things to a server over HTTP, and knows what must come of them. */
 class Play {
@@ -53,11 +66,84 @@ class Play {
     return id;
   }
 
+  async #asOperator(at: string, body?: object): Promise<void> {
+    const [method = '', target = ''] = at.split(' ');
+    const headers = { Authorization: `Bearer ${OPERATOR_KEY}`, 'Content-Type': 'application/json' };
+    const answer = await this.#server.send({ method, target, headers, body: body && JSON.stringify(body) });
+    assert.ok(answer.status < 300, `${at}: ${answer.text}`);
+  }
+
+  /** The one trust that is believed, fresh for this play. */
+  async newTrust(): Promise<void> {
+    for (const name of ['dev', TRUST]) await this.#asOperator(`DELETE /-/trusts/${name}`);
+    const issuers = [`{endpoint}/${DIRECTORY_TENANT}/v2.0`];
+    await this.#asOperator(`PUT /-/trusts/${TRUST}`, { issuers, tenants: [DIRECTORY_TENANT], applications: ['*'] });
+    const principal = { kind: 'objectId', value: APPLICATIONS.service.objectId };
+    await this.#asOperator(`PUT /-/trusts/${TRUST}/grants/all`, { principal, right: 'data', resource: '*' });
+  }
+
+  /** Lets Alice of the development directory in. */
+  async newForeignOwner(resource: ResourceId): Promise<Owner> {
+    await this.#assign(resource);
+    const identity = `8:acs:${resource}_wf_${DIRECTORY_TENANT}_${ALICE?.objectId}`;
+    const owner = { resource, identity, isForeign: true };
+    await this.#exchange(owner); // from now on there is a row that can be revoked
+    return owner;
+  }
+
+  async #assign(resource: ResourceId): Promise<void> {
+    const body = { tenantId: DIRECTORY_TENANT, principalType: 'user', clientIds: [APPLICATIONS.app.clientId] };
+    const answer = await this.#server.asService(`PUT ${ASSIGNMENT}`, body, {
+      key: accessKeyOf(this.#server, 'primary', resource),
+    });
+    assert.equal(answer.status, 201, answer.text);
+  }
+
+  /** Host by which a resource is meant where no key tells. */
+  #hostOf(resource: ResourceId): string {
+    return `${this.#server.server.resources.get(resource).resource.name}.${this.#server.host}`;
+  }
+
+  async #exchange({ resource }: Owner): Promise<string> {
+    const { issuer } = this.#server.server;
+    if (!issuer || !ALICE) throw new Error('there is no development issuer');
+    const grant = { aud: 'https://communication.azure.com/clients', permissions: ['Chat'], scope: '' };
+    const { jwt } = await issuer.userToken(ALICE, APPLICATIONS.app.clientId, {
+      ...grant,
+      openid: false,
+      offline: false,
+    });
+    const answer = await this.#server.send({
+      method: 'POST',
+      target: '/access/entra/:exchangeAccessToken?api-version=2025-03-02-preview',
+      headers: { Authorization: `Bearer ${jwt}`, Host: this.#hostOf(resource) },
+    });
+    assert.equal(answer.status, 200, answer.text);
+    return answer.body.accessToken.token;
+  }
+
+  async #issueThroughTrust({ resource, identity }: Owner): Promise<string> {
+    const aud = 'https://communication.azure.com/';
+    const proof = await this.#server.server.issuer?.applicationToken(APPLICATIONS.service, { aud });
+    const answer = await this.#server.send({
+      method: 'POST',
+      target: `${inPath(identity)}/:issueAccessToken?api-version=2023-10-01`,
+      headers: {
+        Authorization: `Bearer ${proof?.jwt}`,
+        Host: this.#hostOf(resource),
+        'Content-Type': 'application/json',
+      },
+      body: '{"scopes":["chat"]}',
+    });
+    assert.equal(answer.status, 200, answer.text);
+    return answer.body.token;
+  }
+
   async newOwner(resource: ResourceId): Promise<Owner> {
     const key = accessKeyOf(this.#server, 'primary', resource);
     const answer = await this.#server.asService('POST /identities', undefined, { key });
     assert.equal(answer.status, 201, answer.text);
-    return { resource, identity: answer.body.identity.id };
+    return { resource, identity: answer.body.identity.id, isForeign: false };
   }
 
   /** Whether tokens can still be issued for it. */
@@ -69,20 +155,29 @@ class Play {
     );
   }
 
-  async issue(owner: Owner, slot: KeySlot): Promise<void> {
+  async issue(owner: Owner, way: Way): Promise<void> {
     if (!this.lives(owner)) return;
-    const key = accessKeyOf(this.#server, slot, owner.resource);
+    const { kid } = this.#server.server.keys.active;
+    const jwt = owner.isForeign ? await this.#exchange(owner) : await this.#issueBy(way, owner);
+    const after = this.events.length;
+    this.tokens.push({ ...owner, jwt, way: owner.isForeign ? undefined : way, kid, after });
+  }
+
+  async #issueBy(way: Way, owner: Owner): Promise<string> {
+    if (way === 'trust') return this.#issueThroughTrust(owner);
+    const key = accessKeyOf(this.#server, way, owner.resource);
     const at = `POST ${inPath(owner.identity)}/:issueAccessToken`;
     const answer = await this.#server.asService(at, { scopes: ['chat'] }, { key });
     assert.equal(answer.status, 200, answer.text);
-    const { kid } = this.#server.server.keys.active;
-    this.tokens.push({ ...owner, jwt: answer.body.token, slot, kid, after: this.events.length });
+    return answer.body.token;
   }
 
-  async end(kind: RevocationKind, owner: Owner, slot: KeySlot): Promise<void> {
+  async end(kind: RevocationKind, owner: Owner, way: Way): Promise<void> {
     const { resource, identity } = owner;
     const { resources, keys, revocations } = this.#server.server;
-    if (kind !== 'all' && kind !== 'signingKey' && !this.lives(owner)) return;
+    const isAboutOwner = kind !== 'all' && kind !== 'signingKey' && kind !== 'trust';
+    if (isAboutOwner && !this.lives(owner)) return;
+    const slot = way === 'trust' ? 'primary' : way;
     const call = async (at: string, body?: object): Promise<void> => {
       const answer = await this.#server.asService(at, body, { key: accessKeyOf(this.#server, 'primary', resource) });
       assert.equal(answer.status, 204, answer.text);
@@ -104,6 +199,17 @@ class Play {
         if (bound === inFuture) this.events.push({ kind: 'identity', identity });
         return;
       }
+      case 'trust':
+        await this.#asOperator(`POST /-/trusts/${TRUST}/:disable`);
+        await this.#asOperator(`POST /-/trusts/${TRUST}/:enable`);
+        this.events.push({ kind });
+        return;
+      case 'assignment':
+        if (!owner.isForeign) return;
+        await call(`DELETE ${ASSIGNMENT}`);
+        await this.#assign(resource);
+        this.events.push({ kind, resource });
+        return;
       case 'key':
         await resources.regenerateKey(resource, slot);
         this.events.push({ kind, resource, slot });
@@ -166,12 +272,13 @@ class Play {
 const concerns = (event: Event, token: Token): boolean =>
   event.kind === 'all' ||
   (event.identity !== undefined && event.identity === token.identity) ||
-  (event.kind === 'key' && event.resource === token.resource && event.slot === token.slot) ||
+  (event.kind === 'key' && event.resource === token.resource && event.slot === token.way) ||
+  (event.kind === 'trust' && (token.isForeign || token.way === 'trust')) ||
+  (event.kind === 'assignment' && token.isForeign && event.resource === token.resource) ||
   (event.kind === 'resource' && event.resource === token.resource) ||
   (event.kind === 'signingKey' && event.kid === token.kid);
 
 const KINDS = Object.keys(REASON_OF) as RevocationKind[];
-const SLOTS = ['primary', 'secondary'] satisfies KeySlot[];
 
 for (const store of STORES) {
   describe(`events that end tokens, combined on ${store}`, () => {
@@ -180,7 +287,7 @@ for (const store of STORES) {
       (started) => {
         server = started;
       },
-      { store, env: { LINARITE_SIGNING_ALGORITHM: 'ES256' } },
+      { store, env: { LINARITE_SIGNING_ALGORITHM: 'ES256', LINARITE_OPERATOR_KEY: OPERATOR_KEY } },
     );
 
     for (const first of KINDS) {
@@ -188,16 +295,18 @@ for (const store of STORES) {
         for (const second of KINDS) {
           const play = new Play(server);
           const [here, elsewhere] = [await play.newResource(), await play.newResource()];
-          const subject = await play.newOwner(here);
-          const owners = [subject, await play.newOwner(here), await play.newOwner(elsewhere)];
+          await play.newTrust();
+          const [native, foreign] = [await play.newOwner(here), await play.newForeignOwner(here)];
+          const subjectOf = (kind: RevocationKind) => (kind === 'assignment' ? foreign : native);
+          const owners = [native, foreign, await play.newOwner(here), await play.newOwner(elsewhere)];
           const issue = async (): Promise<void> => {
-            for (const owner of owners) for (const slot of SLOTS) await play.issue(owner, slot);
+            for (const owner of owners) for (const way of WAYS) await play.issue(owner, way);
           };
           await issue();
-          await play.end(first, subject, 'primary');
+          await play.end(first, subjectOf(first), 'primary');
           await issue();
           assert.deepEqual(await play.differences(), [], first);
-          await play.end(second, subject, 'primary');
+          await play.end(second, subjectOf(second), 'primary');
           await issue();
           assert.deepEqual(await play.differences(), [], `${first}, ${second}`);
           await play.leave([here, elsewhere]);
@@ -213,11 +322,17 @@ for (const store of STORES) {
         const play = new Play(server);
         const resources = [await play.newResource(), await play.newResource()];
         const owners: Owner[] = [];
-        for (const resource of resources) owners.push(await play.newOwner(resource), await play.newOwner(resource));
+        await play.newTrust();
+        for (const resource of resources)
+          owners.push(
+            await play.newOwner(resource),
+            await play.newOwner(resource),
+            await play.newForeignOwner(resource),
+          );
         for (let step = 0; step < STEPS; step += 1) {
-          const [owner, slot] = [random.pick(owners), random.pick(SLOTS)];
-          if (random.chance(0.6)) await play.issue(owner, slot);
-          else await play.end(random.pick(KINDS), owner, slot);
+          const [owner, way] = [random.pick(owners), random.pick(WAYS)];
+          if (random.chance(0.6)) await play.issue(owner, way);
+          else await play.end(random.pick(KINDS), owner, way);
           if (play.tokens.length > 0) {
             const some = [random.pick(play.tokens), random.pick(play.tokens)];
             assert.deepEqual(await play.differences(some), [], `seed ${seed}`);

@@ -254,10 +254,10 @@ for (const store of STORES) {
         const tokens = [
           isForeign ? through(place, inPlace(place, before, 1)) : inPlace(place, before, 1),
           through(place, inPlace(place, before, 2)),
-          through(place, inPlace(place, seq, 2)),
           inPlace(place, before, 2),
           { ...inPlace(place, before, 2), keySlot: 'secondary' as const },
-          ...(kind === 'resource' || kind === 'identityDeleted' ? [] : [inPlace(place, seq, 1)]), // cannot be issued
+          ...(kind === 'resource' ? [] : [through(place, inPlace(place, seq, 2))]), // cannot be issued
+          ...(kind === 'resource' || kind === 'identityDeleted' ? [] : [inPlace(place, seq, 1)]), // neither
         ];
         found.push(await Promise.all(tokens.map((token) => reason(revocations, token))));
         assert.equal(found.at(-1)?.[0], `revoked.${kind}`);

@@ -12,7 +12,7 @@ import { TestLog } from '../harness/server.ts';
 import { SOURCES } from './sources.ts';
 
 /** Rows that wait for the code that will use them. */
-const RESERVED: readonly string[] = ['revoked.trust', 'Stopping'];
+const RESERVED: readonly string[] = ['Stopping'];
 
 const usersOf = (name: string): string[] =>
   [...SOURCES].filter(([path, text]) => path !== 'errors.ts' && text.includes(`'${name}'`)).map(([path]) => path);

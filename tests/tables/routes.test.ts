@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { Capability } from '../../src/capabilities/tables.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
-import { PUBLISHED_SECRET } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
 import { type RouteParts, routeList } from '../../src/routes.ts';
 import { assertError } from '../harness/envelope.ts';
 import type { Answer } from '../harness/http.ts';
@@ -18,7 +18,11 @@ const routesOf = (mode: 'dev' | 'production'): Route[] => routeList({ mode } as 
 
 const OPERATOR_KEY = 'an-operator-key-for-the-route-walk-01234';
 const DENIED = { status: 401, code: 'Denied', message: 'Denied by the resource provider.' };
+const INVALID = { status: 401, code: 'InvalidAccessToken', message: 'Provided access token is not valid.' };
 const REFUSED = { status: 401, code: 'Unauthorized', message: 'The access token is not valid.' };
+
+/** Bodies that are told from a refusal at the door. */
+const OWN_BODIES: Readonly<Record<string, string>> = { 'POST /teamsUser/:exchangeAccessToken': '{"token":1}' };
 
 /** Method and target of a route, filled in so that an accepted call would be a good one. */
 function callOf({ at, versions, body }: Route): { method: string; target: string; body?: string; type: string } {
@@ -29,7 +33,9 @@ function callOf({ at, versions, body }: Route): { method: string; target: string
   return {
     method,
     target,
-    ...(body && { body: form ? 'token=x' : '{"scopes":["chat"],"tokensValidFrom":"2020-01-01T00:00:00Z"}' }),
+    ...(body && {
+      body: form ? 'token=x' : (OWN_BODIES[at] ?? '{"scopes":["chat"],"tokensValidFrom":"2020-01-01T00:00:00Z"}'),
+    }),
     type: form ? 'application/x-www-form-urlencoded' : 'application/json',
   };
 }
@@ -49,16 +55,66 @@ type Credential =
   | 'aWrongKey'
   | 'aForgedToken'
   | 'aWrongOperatorKey'
-  | 'basic';
+  | 'basic'
+  /** Tokens of the development issuer, by what they are made for. */
+  | 'trustedService'
+  | 'trustedOperator'
+  | 'entraUser'
+  | 'teamsUser';
 const OPENS: Record<Route['access']['caller'], readonly Credential[]> = {
-  nobody: ['nothing', 'service', 'user', 'operator', 'aWrongKey', 'aForgedToken', 'aWrongOperatorKey', 'basic'],
-  service: ['service'],
-  operator: ['operator'],
-  serviceOrOperator: ['service', 'operator'],
-  entraUser: [],
+  nobody: [
+    'nothing',
+    'service',
+    'user',
+    'operator',
+    'aWrongKey',
+    'aForgedToken',
+    'aWrongOperatorKey',
+    'basic',
+    'trustedService',
+    'trustedOperator',
+    'entraUser',
+    'teamsUser',
+  ],
+  service: ['service', 'trustedService'],
+  operator: ['operator', 'trustedOperator'],
+  serviceOrOperator: ['service', 'operator', 'trustedService'],
+  entraUser: ['entraUser', 'teamsUser'],
   user: ['user'],
 };
 const CREDENTIALS = OPENS.nobody;
+
+/** To whom a route opens: of the routes for users of other directories, each takes tokens made for it. */
+const opensTo = ({ access }: Route): readonly Credential[] =>
+  access.caller === 'entraUser' ? [access.purpose === 'entraUser' ? 'entraUser' : 'teamsUser'] : OPENS[access.caller];
+
+const REFUSALS: Partial<Record<Route['access']['caller'], typeof DENIED>> = { user: REFUSED, entraUser: INVALID };
+
+/** Gets one token of each kind from the development issuer, and lets its users in. */
+async function givenTrustedTokens(server: TestServer, trusted: Partial<Record<Credential, string>>): Promise<void> {
+  const { issuer } = server.server;
+  const [alice] = USERS;
+  if (!issuer || !alice) throw new Error('there is no development issuer');
+  const { service, app } = APPLICATIONS;
+  const application = async (aud: string) => (await issuer.applicationToken(service, { aud })).jwt;
+  const user = async (aud: string, ...permissions: string[]) => {
+    const grant = { aud, permissions, scope: permissions.join(' '), openid: false, offline: false };
+    return (await issuer.userToken(alice, app.clientId, grant)).jwt;
+  };
+  Object.assign(trusted, {
+    trustedService: await application('https://communication.azure.com/'),
+    trustedOperator: await application('https://management.azure.com/'),
+    entraUser: await user('https://communication.azure.com/clients', 'Chat'),
+    teamsUser: await user('https://auth.msft.communication.azure.com', 'TeamsExtension.ManageCalls'),
+  });
+  for (const [at, body] of [
+    [`PUT /access/entra/assignments/${alice.objectId}`, { tenantId: DIRECTORY_TENANT, clientIds: [app.clientId] }],
+    [`PUT /access/teamsExtension/tenants/${DIRECTORY_TENANT}/assignments/${alice.objectId}`, {}],
+  ] as const) {
+    const answer = await server.asService(`${at}?api-version=2025-03-02-preview`, { principalType: 'user', ...body });
+    assert.equal(answer.status, 201, answer.text);
+  }
+}
 
 /** Whether the door let the caller in, whatever came of it then. */
 const letIn = ({ status, body }: Answer): boolean =>
@@ -67,10 +123,12 @@ const letIn = ({ status, body }: Answer): boolean =>
 describe('every route', () => {
   let server: TestServer;
   let token: string;
+  const trusted: Partial<Record<Credential, string>> = {};
   shareServer(
     async (started) => {
       server = started;
       token = await server.givenToken(await server.givenIdentity());
+      await givenTrustedTokens(server, trusted);
     },
     { env: { LINARITE_OPERATOR_KEY: OPERATOR_KEY } },
   );
@@ -87,6 +145,10 @@ describe('every route', () => {
       aWrongKey: () => signed(Buffer.alloc(64).toString('base64')),
       aForgedToken: () => bearer(`${token.slice(0, -8)}AAAAAAAA`),
       aWrongOperatorKey: () => bearer(`${OPERATOR_KEY}x`),
+      trustedService: () => bearer(trusted.trustedService ?? ''),
+      trustedOperator: () => bearer(trusted.trustedOperator ?? ''),
+      entraUser: () => bearer(trusted.entraUser ?? ''),
+      teamsUser: () => bearer(trusted.teamsUser ?? ''),
       basic: () => ({ Authorization: `Basic ${Buffer.from(`operator:${OPERATOR_KEY}`).toString('base64')}` }),
     };
     return target.send({
@@ -101,10 +163,10 @@ describe('every route', () => {
     test(`${one.at} opens to ${one.access.caller} and answers 401 to all others`, async () => {
       for (const credential of CREDENTIALS) {
         const answer = await ask(server, one, credential);
-        if (OPENS[one.access.caller].includes(credential)) {
+        if (opensTo(one).includes(credential)) {
           assert.ok(letIn(answer), `${credential}: ${answer.status} ${answer.text}`);
         } else if (one.at.startsWith('HEAD ')) assert.equal(answer.status, 401, credential);
-        else assertError(answer, one.access.caller === 'user' ? REFUSED : DENIED, credential);
+        else assertError(answer, REFUSALS[one.access.caller] ?? DENIED, credential);
       }
     });
   }
@@ -128,7 +190,9 @@ describe('every route', () => {
       for (const credential of CREDENTIALS) {
         const answer = await ask(production, one, credential);
         const about = `${one.at} ${credential}: ${answer.status} ${answer.text}`;
-        assert.equal(letIn(answer), OPENS[one.access.caller].includes(credential), about);
+        // Tokens of the development issuer are believed by nobody in production.
+        const isTrusted = Object.hasOwn(trusted, credential) && one.access.caller !== 'nobody';
+        assert.equal(letIn(answer), opensTo(one).includes(credential) && !isTrusted, about);
       }
     }
     assert.equal(routesOf('production').find(({ operation }) => operation === 'getMetrics')?.access.caller, 'operator');

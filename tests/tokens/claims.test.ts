@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { IdentityId, ResourceId } from '../../src/callers.ts';
+import type { AssignmentId, IdentityId, PresentedUser, ResourceId, TrustId } from '../../src/callers.ts';
 import { SCOPES } from '../../src/capabilities/tables.ts';
 import { type Reason, ServiceError } from '../../src/errors.ts';
 import type { JsonObject } from '../../src/lib/compact-jws.ts';
@@ -20,6 +20,20 @@ const RESOURCE = '11111111-2222-3333-4444-555555555555' as ResourceId;
 const OTHER_RESOURCE = '99999999-2222-3333-4444-555555555555';
 const IDENTITY = `8:acs:${RESOURCE}_00000029-3a5f-a900-80f5-8b3a0d003502` as IdentityId;
 const ISSUER = 'https://localhost:7417';
+
+const TRUST = '0c94ed58-5d91-4016-a4e9-a4e6dca63d22' as TrustId;
+const ASSIGNMENTS = [`entra/${OTHER_RESOURCE}`, `teamsExtension/${OTHER_RESOURCE}/${RESOURCE}`] as AssignmentId[];
+const TEAMS_USER: PresentedUser = {
+  credential: { kind: 'trust', trustId: TRUST, version: 1 },
+  tenantId: OTHER_RESOURCE,
+  objectId: OTHER_RESOURCE,
+  applicationId: RESOURCE,
+  permissions: ['Teams.ManageCalls'],
+  groups: [],
+  issuedAtSeconds: NOW - 300,
+  expSeconds: NOW + 3600,
+  tokenId: 'uti',
+};
 
 const facts: Parameters<typeof writeClaims>[0] = {
   identityId: IDENTITY,
@@ -64,9 +78,11 @@ test('what was written is read', () => {
   const anything = fc.record({
     scopes: fc.uniqueArray(fc.constantFrom(...SCOPES), { minLength: 1 }),
     issuedAtMs: fc.integer({ min: NOW_MS - 59 * 60_000, max: NOW_MS + 5000 }),
-    lifetimeMinutes: fc.integer({ min: 60, max: 1440 }),
+    lifetimeSeconds: fc.integer({ min: 3600, max: 86400 }),
     position: fc.maxSafeNat(),
     keySlot: fc.constantFrom('primary', 'secondary', undefined),
+    trustId: fc.constantFrom(TRUST, undefined),
+    assignmentId: fc.constantFrom(...ASSIGNMENTS, undefined),
     tokenId: fc.string({ minLength: 1, maxLength: 64 }),
     identityId: fc.constantFrom(
       IDENTITY,
@@ -78,17 +94,21 @@ test('what was written is read', () => {
   });
   fc.assert(
     fc.property(anything, (some) => {
-      const { scopes, position, keySlot, tokenId, issuedAtMs, lifetimeMinutes } = some;
+      const { scopes, position, keySlot, trustId, assignmentId, tokenId, issuedAtMs, lifetimeSeconds } = some;
       const identityId = some.identityId as IdentityId;
-      const payload = JSON.parse(JSON.stringify(writeClaims({ ...facts, ...some, identityId } as typeof facts)));
+      const teamsUser = identityId.startsWith('8:orgid:') ? TEAMS_USER : undefined;
+      const written = writeClaims({ ...facts, ...some, identityId, teamsUser } as typeof facts);
+      const payload = JSON.parse(JSON.stringify(written));
       const iatSeconds = Math.floor(issuedAtMs / 1000);
-      const expSeconds = iatSeconds + lifetimeMinutes * 60;
+      const expSeconds = iatSeconds + lifetimeSeconds;
       assert.deepEqual(read(payload), {
         identityId,
         resourceId: RESOURCE,
         scopes,
         position,
         keySlot,
+        trustId,
+        assignmentId,
         expSeconds,
         iatSeconds,
         tokenId,
@@ -97,6 +117,45 @@ test('what was written is read', () => {
     }),
     { seed: SEED },
   );
+});
+
+test('a Teams user’s token says what the original’s does, in its order', () => {
+  const identityId = `8:orgid:${OTHER_RESOURCE}` as IdentityId;
+  const written = writeClaims({ ...facts, identityId, teamsUser: TEAMS_USER, scopes: ['voip', 'chat'] });
+  const { rv, ks, jti, iss, aud, sub, ...wire } = written;
+  assert.deepEqual(Object.entries(wire), [
+    ['skypeid', `orgid:${OTHER_RESOURCE}`],
+    ['scp', 1024],
+    ['csi', String(NOW - 300)],
+    ['exp', NOW + 3600],
+    ['rgn', 'amer'],
+    ['acsScope', 'voip,chat'],
+    ['resourceId', RESOURCE],
+    ['tid', OTHER_RESOURCE],
+    ['aad_iat', String(NOW - 300)],
+    ['aad_uti', 'uti'],
+    ['aad_appid', RESOURCE],
+    ['iat', NOW],
+  ]);
+  const payload = { ...written } as Record<string, unknown>;
+  assert.ok(read(payload));
+  for (const wrong of [
+    { scp: 1792 },
+    { csi: String(NOW) },
+    { aad_iat: undefined },
+    { tid: undefined },
+    { sub: IDENTITY, skypeid: IDENTITY.slice(2) },
+  ])
+    refuses({ ...payload, ...wrong }, 'token.claims');
+});
+
+test('a trust and an assignment are named in their own form only', () => {
+  const good = { ...claims, tr: TRUST, as: ASSIGNMENTS[0] };
+  assert.equal(read(good).trustId, TRUST);
+  const bad = ['', 'x', 1, null, [TRUST], TRUST.toUpperCase(), `${TRUST} `];
+  for (const tr of bad) refuses({ ...good, tr }, 'token.claims');
+  for (const as of [...bad, TRUST, 'entra/', `teams/${TRUST}`, `teamsExtension/${TRUST}`])
+    refuses({ ...good, as }, 'token.claims');
 });
 
 test('a token ends with the second of exp, without grace', () => {
