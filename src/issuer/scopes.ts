@@ -41,7 +41,8 @@ const bare = (address: string): string => address.replace(/\/$/, '').toLowerCase
  * @throws ServiceError `GrantScopeRefused`, `AudienceUnknown`
  */
 export function applicationGrant(scope: string, origin: string): Grant {
-  if (!scope.endsWith(DEFAULT) || scope.includes(' ')) throw refused(scope, `an application asks for one …${DEFAULT}`);
+  if (!scope.endsWith(DEFAULT) || scope.includes(' '))
+    throw refused(scope, `an application asks for one <resource>${DEFAULT}`);
   const { aud } = audienceOf(scope.slice(0, -DEFAULT.length), origin);
   return { aud, permissions: [], scope, openid: false, offline: false };
 }
