@@ -94,6 +94,13 @@ describe('the token endpoint', () => {
     }
   });
 
+  test('takes the scopes of a user beside that of an application, as MSAL for Java sends them, at its address', async () => {
+    const scope = `${SERVICE_SCOPE} openid profile offline_access`;
+    const { body, text } = await post(server, '/adfs/oauth2/token', { ...AS_SERVICE, scope });
+    assert.equal(decodeJwt(body.access_token ?? assert.fail(text)).aud, SERVICE);
+    assert.deepEqual([body.id_token, body.refresh_token], [undefined, undefined], 'nobody signed in');
+  });
+
   test('signs the operator in with the operator key, under adfs only', async () => {
     const asOperator = { ...AS_SERVICE, client_id: DIRECTORY_TENANT, client_secret: OPERATOR_KEY };
     const signedIn = await post(server, '/adfs/oauth2/v2.0/token', asOperator);
@@ -169,7 +176,9 @@ describe('the token endpoint', () => {
       basic(`${client_id}:%`),
       basic(`${client_id}:`),
     ]) {
-      assertRefused(await post(server, TOKEN, rest, { Authorization: header }), [401, 'invalid_client'], header);
+      const answer = await post(server, TOKEN, rest, { Authorization: header });
+      assertRefused(answer, [401, 'invalid_client'], header);
+      assert.equal(answer.headers['www-authenticate'], 'Basic realm="Linarite"');
     }
     const right = basic(`${client_id}:${client_secret}`);
     assertRefused(await post(server, TOKEN, AS_SERVICE, { Authorization: right }), [401, 'invalid_client']);
@@ -355,8 +364,11 @@ const CALLS: { target: string; headers?: Record<string, string>; body?: string; 
   { target: IMDS, headers: { Metadata: 'true' } },
   { target: IMDS.replace('?', '/?'), headers: { Metadata: 'true' } },
   { target: '/-/devicelogin' },
+  { target: `/common/UserRealm/${alice?.userName}?api-version=1.0` },
   ...[
     { target: TOKEN, body: formOf(AS_SERVICE) },
+    { target: '/adfs/oauth2/token', body: formOf(AS_SERVICE) },
+    { target: '/adfs/oauth2/devicecode', body: formOf({ client_id: app.clientId, scope: CHAT_SCOPE }) },
     { target: '/msi/token', body: formOf({ resource: SERVICE }), headers: { Metadata: 'true' } },
     {
       target: '/adfs/oauth2/v2.0/devicecode',
@@ -369,7 +381,7 @@ const CALLS: { target: string; headers?: Record<string, string>; body?: string; 
   })),
 ];
 /** Those that give something to whoever asks; the others want a secret, or give what everybody may know. */
-const WITHOUT_SECRET = ['/metadata/', '/-/devicelogin', '/adfs/oauth2/v2.0/devicecode'];
+const WITHOUT_SECRET = ['/metadata/', '/-/devicelogin', '/adfs/oauth2/devicecode', '/adfs/oauth2/v2.0/devicecode'];
 const FORWARDED = { 'X-Forwarded-For': '10.1.2.3' };
 
 describe('the issuer', () => {
