@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { APPLICATIONS, DIRECTORY_TENANT, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
 import { assertError } from '../harness/envelope.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
@@ -34,11 +34,11 @@ describe('signing in a device', () => {
     assert.equal(answer.status, 200, answer.text);
     return answer.body;
   };
-  const redeem = (device_code: string, client_id: string = CLIENT) =>
+  const redeem = (device_code: string, client: Record<string, string> = { client_id: CLIENT }) =>
     form(`/${DIRECTORY_TENANT}/oauth2/v2.0/token`, {
       grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
-      client_id,
       device_code,
+      ...client,
     });
   const own = () => ({ Origin: `http://${server.host}` });
   const press = (
@@ -54,7 +54,8 @@ describe('signing in a device', () => {
     const spelt = user_code.toLowerCase().replace('-', ' ');
     assert.match((await press(spelt, { user: bob?.objectId ?? '' })).text, /The device is signed in/);
     assert.equal((await press(user_code)).status, 400, 'it was answered already');
-    assert.equal((await redeem(device_code, APPLICATIONS.service.clientId)).body.error, 'invalid_client');
+    const another = { client_id: APPLICATIONS.service.clientId, client_secret: PUBLISHED_SECRET };
+    assert.equal((await redeem(device_code, another)).body.error, 'expired_token', 'it is not that client’s');
     const { access_token } = (await redeem(device_code)).body;
     assert.equal(decodeJwt(access_token).oid, bob?.objectId);
     assert.equal((await redeem(device_code)).body.error, 'expired_token');
