@@ -144,7 +144,7 @@ export const SETTINGS = {
     variable: 'LINARITE_WELL_KNOWN_KEY',
     standard: 'loopback',
     prose:
-      '`loopback`: the published development key works on loopback connections only, and dev mode refuses to listen elsewhere. `off`: the resource gets random keys. `everywhere`: anybody who reaches the port controls everything; a warning says so every minute.',
+      '`loopback`: the published development key, and the issuer with its published secret, work on loopback connections only, and dev mode refuses to listen elsewhere. `off`: the resource and the issuer get random keys. `everywhere`: anybody who reaches the port controls everything; a warning says so every minute.',
     read: oneOf('loopback', 'off', 'everywhere'),
   }),
   kek: setting({

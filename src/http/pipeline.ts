@@ -98,7 +98,7 @@ export class Pipeline implements Road {
       reply = await this.#walk(request, trace);
     } catch (cause) {
       error = this.#asServiceError(cause);
-      reply = errorReply(error, trace.route);
+      reply = trace.route?.errors === 'oauth' ? oauthReply(error, request) : errorReply(error);
     }
     return this.#finish(request, trace, reply, error, started);
   }
@@ -307,12 +307,19 @@ function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied' | 'Inva
   return match[1];
 }
 
-function errorReply(error: ServiceError, route?: Route): Reply {
-  const { status, code, oauth } = error.shape;
-  if (route?.errors === 'oauth') {
-    const word = oauth ?? (status >= 500 ? 'server_error' : 'invalid_request');
-    return { status, body: { error: word, error_description: error.message } };
-  }
+/** RFC 6749, section 5.2: who tried the Authorization header in vain is told which scheme there is. */
+function oauthReply(error: ServiceError, request: WireRequest): Reply {
+  const { status, oauth = status >= 500 ? 'server_error' : 'invalid_request' } = error.shape;
+  const challenged = status === 401 && request.header('authorization').length > 0;
+  return {
+    status,
+    body: { error: oauth, error_description: error.message },
+    ...(challenged && { headers: { 'WWW-Authenticate': 'Basic realm="Linarite"' } }),
+  };
+}
+
+function errorReply(error: ServiceError): Reply {
+  const { status, code } = error.shape;
   return {
     status,
     body: { error: { code, message: error.message, ...(error.target !== undefined && { target: error.target }) } },

@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.ts';
 import { type From, ok, type Reply, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, text } from '../http/schema.ts';
+import { int32, listOf, maybe, object, type Shape, text } from '../http/schema.ts';
 import { echo } from '../lib/echo.ts';
 import { operatorToken } from '../operators/operator-routes.ts';
 import type { DevIssuer } from './dev-issuer.ts';
@@ -9,7 +9,7 @@ import { deviceDone, deviceForm, PAGE_HEADERS } from './device-page.ts';
 import { DIRECTORY_TENANT, USERS } from './directory.ts';
 import { managedIdentityToken, once } from './managed-identity.ts';
 import { userGrant } from './scopes.ts';
-import type { TokenEndpoint } from './token-endpoint.ts';
+import type { TokenEndpoint, TokenRequest } from './token-endpoint.ts';
 
 export interface IssuerParts {
   issuer: DevIssuer;
@@ -113,6 +113,46 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     };
   };
 
+  const token = {
+    access: { caller: 'nobody', from: bySecret },
+    body: { schema: TokenBody, kind: 'form' },
+    errors: 'oauth',
+    answers: { 200: TokenShape },
+  } as const;
+  const issue = async (tenant: string, body: TokenRequest, authorization: string | undefined): Promise<Reply> => {
+    requireTenant(tenant);
+    const { grant_type, client_secret } = body;
+    const asOperator = tenant.toLowerCase() === 'adfs' && grant_type === 'client_credentials';
+    if (asOperator && client_secret !== undefined && isOperator(client_secret)) return operatorToken(client_secret);
+    return ok(await parts.endpoint.answer(body, authorization));
+  };
+
+  const deviceCode = {
+    access: { caller: 'nobody', from: withoutSecret },
+    body: { schema: DeviceCodeBody, kind: 'form' },
+    errors: 'oauth',
+    answers: { 200: DeviceCodeShape },
+  } as const;
+  const startDevice = (
+    tenant: string,
+    body: Shape<typeof DeviceCodeBody>,
+    authorization: string | undefined,
+  ): Reply => {
+    requireTenant(tenant);
+    const { clientId } = parts.endpoint.clientOf(body, authorization);
+    const { deviceCode, userCode } = parts.deviceCodes.start(clientId, userGrant(body.scope, origin()));
+    const address = `${origin()}${DEVICE_PAGE}`;
+    return ok({
+      device_code: deviceCode,
+      user_code: userCode,
+      verification_uri: address,
+      verification_uri_complete: `${address}?user_code=${userCode}`,
+      expires_in: DEVICE_CODE_SECONDS,
+      interval: POLL_SECONDS,
+      message: `To sign in, open ${address} and enter the code ${userCode}.`,
+    });
+  };
+
   return [
     ...(['/{tenant}/v2.0', '/{tenant}'] as const).map((authority) =>
       route({
@@ -142,41 +182,37 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
       summary:
         'Gives tokens of the dev directory to its applications and users (RFC 6749, RFC 8628). With `adfs` as the tenant and the operator key as the client secret it signs the operator in.',
       at: 'POST /{tenant}/oauth2/v2.0/token',
-      access: { caller: 'nobody', from: bySecret },
-      body: { schema: TokenBody, kind: 'form' },
-      errors: 'oauth',
-      answers: { 200: TokenShape },
-      async handle({ path, header, body }) {
-        requireTenant(path.tenant);
-        const { grant_type, client_secret } = body;
-        const asOperator = path.tenant.toLowerCase() === 'adfs' && grant_type === 'client_credentials';
-        if (asOperator && client_secret !== undefined && isOperator(client_secret)) return operatorToken(client_secret);
-        return ok(await parts.endpoint.answer(body, header('authorization')));
-      },
+      ...token,
+      handle: ({ path, header, body }) => issue(path.tenant, body, header('authorization')),
+    }),
+    route({
+      operation: 'issueAdfsToken',
+      summary: 'The same where MSAL for Java looks for it under `adfs`.',
+      at: 'POST /adfs/oauth2/token',
+      ...token,
+      handle: ({ header, body }) => issue('adfs', body, header('authorization')),
     }),
     route({
       operation: 'startDeviceSignIn',
       summary: 'Gives a device a code, with which a person signs in for it on another (RFC 8628).',
       at: 'POST /{tenant}/oauth2/v2.0/devicecode',
-      access: { caller: 'nobody', from: withoutSecret },
-      body: { schema: DeviceCodeBody, kind: 'form' },
-      errors: 'oauth',
-      answers: { 200: DeviceCodeShape },
-      handle({ path, header, body }) {
-        requireTenant(path.tenant);
-        const { clientId } = parts.endpoint.clientOf(body, header('authorization'));
-        const { deviceCode, userCode } = parts.deviceCodes.start(clientId, userGrant(body.scope, origin()));
-        const address = `${origin()}${DEVICE_PAGE}`;
-        return ok({
-          device_code: deviceCode,
-          user_code: userCode,
-          verification_uri: address,
-          verification_uri_complete: `${address}?user_code=${userCode}`,
-          expires_in: DEVICE_CODE_SECONDS,
-          interval: POLL_SECONDS,
-          message: `To sign in, open ${address} and enter the code ${userCode}.`,
-        });
-      },
+      ...deviceCode,
+      handle: ({ path, header, body }) => startDevice(path.tenant, body, header('authorization')),
+    }),
+    route({
+      operation: 'startAdfsDeviceSignIn',
+      summary: 'The same where MSAL for Java looks for it under `adfs`.',
+      at: 'POST /adfs/oauth2/devicecode',
+      ...deviceCode,
+      handle: ({ header, body }) => startDevice('adfs', body, header('authorization')),
+    }),
+    route({
+      operation: 'getUserRealm',
+      summary: 'Where users sign in: here. MSAL for Java and .NET ask before they send a password.',
+      at: 'GET /common/userrealm/{user}',
+      access: { caller: 'nobody', from: bySecret },
+      answers: { 200: object({ account_type: text() }) },
+      handle: () => ok({ ver: '1.0', account_type: 'Managed', domain_name: 'dev.linarite.test' }),
     }),
     route({
       operation: 'showDeviceSignIn',

@@ -37,11 +37,13 @@ export function audienceOf(address: string, origin: string): Audience {
 const bare = (address: string): string => address.replace(/\/$/, '').toLowerCase();
 
 /**
- * Reads the scopes that an application asks for: one, `<audience>/.default`.
+ * Reads the scopes that an application asks for: one, `<audience>/.default`. MSAL for Java sends those of a user along.
  * @throws ServiceError `GrantScopeRefused`, `AudienceUnknown`
  */
-export function applicationGrant(scope: string, origin: string): Grant {
-  if (!scope.endsWith(DEFAULT) || scope.includes(' ')) throw refused(scope, `an application asks for one …${DEFAULT}`);
+export function applicationGrant(text: string, origin: string): Grant {
+  const [scope = '', ...more] = scopesIn(text).filter(isOfAudience);
+  if (!scope.endsWith(DEFAULT) || more.length > 0)
+    throw refused(text, `an application asks for one <resource>${DEFAULT}`);
   const { aud } = audienceOf(scope.slice(0, -DEFAULT.length), origin);
   return { aud, permissions: [], scope, openid: false, offline: false };
 }
@@ -52,10 +54,8 @@ export function applicationGrant(scope: string, origin: string): Grant {
  * @throws ServiceError `GrantScopeRefused`, `AudienceUnknown`
  */
 export function userGrant(text: string, origin: string): Grant {
-  if (text.length > LONGEST) throw refused(text, 'it is too long');
-  const asked = text.split(' ').filter(Boolean);
-  const scopes = asked.filter((scope) => !OPENID_SCOPES.includes(scope));
-  const parts = scopes.map((scope) => partsOf(scope, origin));
+  const asked = scopesIn(text);
+  const parts = asked.filter(isOfAudience).map((scope) => partsOf(scope, origin));
   const [first] = parts;
   if (!first) throw refused(text, 'it names no audience');
   if (parts.some(({ audience }) => audience.aud !== first.audience.aud))
@@ -71,6 +71,13 @@ export function userGrant(text: string, origin: string): Grant {
     offline: asked.includes('offline_access'),
   };
 }
+
+function scopesIn(text: string): string[] {
+  if (text.length > LONGEST) throw refused(text, 'it is too long');
+  return text.split(' ').filter(Boolean);
+}
+
+const isOfAudience = (scope: string): boolean => !OPENID_SCOPES.includes(scope);
 
 function partsOf(scope: string, origin: string): { audience: Audience; permissions: readonly string[] } {
   const end = scope.lastIndexOf('/');

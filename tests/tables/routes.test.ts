@@ -235,6 +235,7 @@ describe('the list of routes', () => {
       'GET /-/metrics', // in dev mode
       'GET /.well-known/jwks.json',
       'GET /.well-known/openid-configuration',
+      'GET /common/userrealm/{user}',
       'GET /metadata/identity/oauth2/token',
       'GET /metadata/identity/oauth2/token/',
       'GET /msi/token',
@@ -242,6 +243,8 @@ describe('the list of routes', () => {
       'GET /{tenant}/discovery/v2.0/keys',
       'GET /{tenant}/v2.0/.well-known/openid-configuration',
       'POST /-/devicelogin',
+      'POST /adfs/oauth2/devicecode',
+      'POST /adfs/oauth2/token',
       'POST /msi/token',
       'POST /{tenant}/oauth2/v2.0/devicecode',
       'POST /{tenant}/oauth2/v2.0/token', // takes secrets in its body, the operator key among them
