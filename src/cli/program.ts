@@ -3,6 +3,7 @@ import { ServiceError } from '../errors.ts';
 import { SettingsError, settingsHelp } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';
 import { VERSION } from '../version.ts';
+import { addAssignmentCommands } from './assignment-commands.ts';
 import { addCommand, addGroup } from './command.ts';
 import { addCompletionCommand } from './completion.ts';
 import { CommandError, complain, DONE, FAILED, WRONG_USE } from './exit.ts';
@@ -11,6 +12,7 @@ import { addKeyCommands, addResourceCommands } from './resource-commands.ts';
 import { addStoreCommands } from './store-commands.ts';
 import { Surroundings } from './surroundings.ts';
 import { addTokenCommands } from './token-commands.ts';
+import { addTrustCommands } from './trust-commands.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -63,6 +65,8 @@ export function buildProgram(environment: Environment, onServed: (exitCode: numb
   addUserCommands(identity, around);
   addTokenCommands(identity, around);
   addResourceCommands(program, around);
+  addTrustCommands(program, around);
+  addAssignmentCommands(program, around);
   addStoreCommands(program, around);
   addCompletionCommand(program);
   return program;

@@ -113,7 +113,8 @@ function authorities({ settings }: Surroundings, endpoint: URL, file: string | u
   return [readAuthority(own), ...getCACertificates('extra')]; // NODE_EXTRA_CA_CERTS may name another server's
 }
 
-function readAuthority(file: string): string {
+/** Reads PEM. @throws CommandError */
+export function readAuthority(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {

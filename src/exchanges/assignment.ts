@@ -108,8 +108,11 @@ export function admits({ principalType, tenantId, objectId, clientIds }: Assignm
   );
 }
 
+/** What of an assignment can change. */
+type Terms = Pick<Assignment, 'tenantId' | 'principalType' | 'clientIds'>;
+
 /** Whether a changed assignment takes something back from those who came in by the former one. */
-export function narrows(former: Assignment, next: Assignment): boolean {
+export function narrows(former: Terms, next: Terms): boolean {
   if (former.tenantId !== next.tenantId || former.principalType !== next.principalType) return true;
   if (next.clientIds === undefined) return false;
   const { clientIds } = next;

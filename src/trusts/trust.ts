@@ -46,7 +46,7 @@ export interface ClaimNames {
   readonly groups: string;
 }
 
-const ENTRA_CLAIMS: ClaimNames = {
+export const ENTRA_CLAIMS: ClaimNames = {
   objectId: 'oid',
   tenantId: 'tid',
   applicationId: null,
@@ -134,7 +134,7 @@ const MOST_ENTRIES = 200;
 const LONGEST = 1024;
 
 const invalid = (target: string, why: string): ServiceError =>
-  new ServiceError('TrustInvalid', { target, values: { why } });
+  new ServiceError('TrustInvalid', { target, values: { why: `${target}: ${why}` } });
 
 /** Whether a text is a GUID, in either case. */
 export const isGuid = (text: string): boolean => GUID.test(text);
@@ -215,6 +215,8 @@ function algorithms(list: readonly string[]): Algorithm[] {
 
 function claimNames(wish: NonNullable<TrustWish['claims']>): ClaimNames {
   const named = Object.entries(wish).filter(([, name]) => name !== undefined);
+  const unknown = named.find(([claim]) => !Object.hasOwn(ENTRA_CLAIMS, claim));
+  if (unknown) throw invalid('claims', `one of ${Object.keys(ENTRA_CLAIMS).join(', ')}`);
   const bad = named.find(([, name]) => name !== null && !/^[\x21-\x7e]{1,256}$/.test(name ?? ''));
   if (bad) throw invalid(`claims.${bad[0]}`, 'the name of a claim is text without blanks');
   const nullable = ['tenantId', 'applicationId'];

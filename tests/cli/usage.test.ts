@@ -12,6 +12,9 @@ import { beside, cli, cliAtTerminal, cliBeside, terminalSkip } from './cli.ts';
 
 const USER = '8:acs:5e1f0057-ed00-4acc-8000-000000007417_00000019-5466-0f71-aefa-4e3a0d002539';
 
+const GUID = '7a3c9d10-0000-4000-8000-00000000000a';
+const GRANT = ['trust', 'grant', 'add', '--trust', 'x', '--name', 'y', '--right', 'data', '--resource', '*'];
+
 const WRONG: [args: string[], complaint: RegExp][] = [
   [['no-such-command'], /unknown command 'no-such-command'/],
   [['serve', 'twice'], /too many arguments/],
@@ -27,6 +30,26 @@ const WRONG: [args: string[], complaint: RegExp][] = [
   [['key', 'regenerate', '--name', 'x', '--key-type', 'third', '--yes'], /--key-type is one of primary, secondary/],
   [['resource', 'list', '--endpoint', 'http://acs.example.org/'], /http:\/\/, which is for this machine only/],
   [['completion', 'tcsh'], /'tcsh' is invalid/],
+  [['trust', 'create', '--entra', GUID], /required option '-n, --name <name>' not specified/],
+  [['trust', 'create', '--name', 'x'], /one of --issuer, --entra and --keycloak is needed/],
+  [['trust', 'create', '--name', 'x', '--entra', 'contoso'], /--entra takes the GUID of a tenant, not 'contoso'/],
+  [['trust', 'create', '--name', 'x', '--entra', GUID, '--keycloak', 'x'], /cannot be used with option '--keycloak/],
+  [['trust', 'create', '--name', 'x', '--keycloak', 'realm'], /metadata: realm\S+ is no https address/],
+  [['trust', 'create', '--name', 'x', '--issuer', 'http://x.example'], /metadata: \S+ is no https address/],
+  [['trust', 'create', '--name', 'x', '--issuer', 'https://x.example', '--tenant', 'y'], /tenants: y is no GUID/],
+  [
+    ['trust', 'create', '--name', 'x', '--issuer', 'x', '--claim', 'oid=sub'],
+    /--claim takes <name>=<value>, with a name/,
+  ],
+  [['trust', 'create', '--name', 'x', '--issuer', 'x', '--audience', 'all=y'], /--audience takes .* service, manage/],
+  [['trust', 'create', '--name', 'x', '--issuer', 'x', '--algorithm', 'none'], /'none' is invalid\. Allowed choices/],
+  [['trust', 'grant', 'add', '--trust', 'x', '--name', 'y', '--right', 'all'], /'all' is invalid\. Allowed choices/],
+  [[...GRANT], /one of --object-id, --application-id and --role is needed/],
+  [[...GRANT, '--object-id', GUID, '--role', 'z'], /one of --object-id, --application-id and --role is needed/],
+  [['assignment', 'create', '--object-id', GUID, '--tenant', GUID], /--client-id is needed/],
+  [['assignment', 'show', '--plane', 'teams-extension', '--object-id', GUID], /--tenant is needed/],
+  [['assignment', 'list', '--plane', 'teams-extension'], /no list of teams-extension assignments/],
+  [['assignment', 'list', '--plane', 'teams'], /'teams' is invalid\. Allowed choices are entra, teams-extension/],
 ];
 
 test('wrong usage is one line on standard error and exit code 2', { concurrency: 2 }, async (t) => {
@@ -74,6 +97,11 @@ describe('what cannot be undone', () => {
     ['identity', 'token', 'revoke', '--user', USER],
     ['resource', 'delete', '--name', 'dev'],
     ['key', 'regenerate', '--name', 'dev', '--key-type', 'primary'],
+    ['trust', 'disable', '--name', 'dev'],
+    ['trust', 'delete', '--name', 'dev'],
+    ['trust', 'update', '--name', 'dev', '--application', ''],
+    ['trust', 'grant', 'remove', '--trust', 'dev', '--name', 'service-data'],
+    ['assignment', 'delete', '--object-id', GUID],
     ['restore', '/nonexistent'],
     ['recover', '--accept-rollback'],
   ];

@@ -96,11 +96,13 @@ const ROUTES_THAT_REACH_UP = [
 
 /** The command line speaks HTTP to the server; from the inside it takes rules and tables only, so that they are the same. */
 const CLI_MAY_USE = [
+  'exchanges/assignment.ts',
   'http/versions.ts',
   'issuer/directory.ts',
   'management/communication-service.ts',
   'resources/resource.ts',
   'secrets/kek.ts', // reading a file that only its owner may read
+  'trusts/trust.ts',
 ];
 
 /** No server runs while it does, so it puts together what it needs by itself. */

@@ -1,0 +1,143 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Command, Option } from 'commander';
+import { narrows, type TrustDefinition } from '../trusts/trust.ts';
+import { addCommand, addGroup, outputOption, type Printing, withOperator, type Yes, yesOption } from './command.ts';
+import { confirm } from './confirm.ts';
+import { CommandError, wrongUse } from './exit.ts';
+import { addGrantCommands } from './grant-commands.ts';
+import { type Client, Refusal } from './http-client.ts';
+import { type Cells, print } from './output.ts';
+import { type OperatorOptions, operatorAccess } from './server-access.ts';
+import type { Surroundings } from './surroundings.ts';
+import { type DefinitionOptions, definitionFrom, withDefinition } from './trust-definition.ts';
+import { type ShownTrust, trustPath } from './trust-paths.ts';
+
+type Named = OperatorOptions & { name: string };
+
+/** `linarite trust …`: whose tokens, other than the server's own, are believed. */
+export function addTrustCommands(program: Command, around: Surroundings): void {
+  const trusts = addGroup(program, 'trust', 'issuers whose tokens are believed, and what those permit');
+  const named = (name: string, summary: string, ...examples: readonly string[]): Command =>
+    withOperator(addCommand(trusts, name, summary, ...examples)).addOption(nameOption().makeOptionMandatory());
+
+  withDefinition(
+    named(
+      'create',
+      'believe the tokens of an issuer',
+      'linarite trust create --name contoso --entra 5e1f0057-0000-4000-8000-000000000002',
+      'linarite trust create --name shop --keycloak https://id.example.org/realms/shop',
+      'linarite trust create --name other --issuer https://id.example.org --claim objectId=sub tenantId= --algorithm ES256',
+    ),
+  )
+    .addOption(outputOption())
+    .action(async (options: Named & DefinitionOptions & Printing) => {
+      const { name } = options;
+      const { issuer, entra, keycloak } = options;
+      if (!issuer && !entra && !keycloak) throw wrongUse('one of --issuer, --entra and --keycloak is needed');
+      const body = definitionFrom(options);
+      const client = operatorAccess(around, options);
+      if (await find(client, name))
+        throw new CommandError(`there is a trust ${name} already: \`trust update\` changes it`);
+      show(await client.call<ShownTrust>('PUT', trustPath(name), { body }), options);
+    });
+
+  withDefinition(
+    named(
+      'update',
+      'change what is named of a trust; what is taken back ends the tokens issued through it',
+      "linarite trust update --name contoso --application '*'",
+      "linarite trust update --name contoso --application ''",
+    ),
+  )
+    .addHelpText('after', "\nA list replaces the former one. Empty text ('') takes a member back to its default.")
+    .addOption(yesOption())
+    .addOption(outputOption())
+    .action(async (options: Named & DefinitionOptions & Printing & Yes) => {
+      const { name } = options;
+      const client = operatorAccess(around, options);
+      const former = await client.call<ShownTrust>('GET', trustPath(name));
+      const body = definitionFrom(options, former);
+      if (isSame(former, body)) throw wrongUse('nothing would change: name what is to be different');
+      if (narrows(former, body))
+        await confirm(`Change the trust ${name} and end the tokens issued through it?`, options.yes);
+      show(await client.call<ShownTrust>('PUT', trustPath(name), { body }), options);
+    });
+
+  withOperator(addCommand(trusts, 'list', 'list trusts', 'linarite trust list --output table'))
+    .addOption(outputOption())
+    .action(async (options: OperatorOptions & Printing) => {
+      const { value } = await operatorAccess(around, options).call<{ value: ShownTrust[] }>('GET', trustPath());
+      print(value, options.output, value.map(cellsOf));
+    });
+
+  named('show', 'show a trust with its grants', 'linarite trust show --name contoso')
+    .addOption(outputOption())
+    .action(async (options: Named & Printing) => {
+      show(await operatorAccess(around, options).call<ShownTrust>('GET', trustPath(options.name)), options);
+    });
+
+  named(
+    'enable',
+    'let people in through a trust again; tokens that were ended stay ended',
+    'linarite trust enable --name contoso',
+  )
+    .addOption(outputOption())
+    .action(async (options: Named & Printing) => {
+      const target = trustPath(options.name, '/:enable');
+      show(await operatorAccess(around, options).call<ShownTrust>('POST', target), options);
+    });
+
+  named(
+    'disable',
+    'let nobody in through a trust any more, and end the tokens issued through it',
+    'linarite trust disable --name contoso --yes',
+  )
+    .addOption(yesOption())
+    .addOption(outputOption())
+    .action(async (options: Named & Printing & Yes) => {
+      await confirm(`Disable the trust ${options.name} and end the tokens issued through it?`, options.yes);
+      const target = trustPath(options.name, '/:disable');
+      show(await operatorAccess(around, options).call<ShownTrust>('POST', target), options);
+    });
+
+  named(
+    'delete',
+    'delete a trust with its grants, and end the tokens issued through it',
+    'linarite trust delete --name contoso --yes',
+  )
+    .addOption(yesOption())
+    .action(async (options: Named & Yes) => {
+      const { name } = options;
+      await confirm(`Delete the trust ${name} with its grants and end the tokens issued through it?`, options.yes);
+      const client = operatorAccess(around, options);
+      // The server deletes what is not there without a word; who mistyped the name has to hear it.
+      await client.call('GET', trustPath(name));
+      await client.call('DELETE', trustPath(name));
+    });
+
+  addGrantCommands(trusts, around);
+}
+
+const nameOption = (): Option => new Option('-n, --name <name>', 'name of the trust');
+
+async function find(client: Client, name: string): Promise<ShownTrust | undefined> {
+  try {
+    return await client.call<ShownTrust>('GET', trustPath(name));
+  } catch (cause) {
+    if (cause instanceof Refusal && cause.code === 'TrustNotFound') return undefined;
+    throw cause;
+  }
+}
+
+const isSame = (former: TrustDefinition, next: TrustDefinition): boolean =>
+  isDeepStrictEqual(definitionFrom({}, former), next);
+
+const show = (trust: ShownTrust, { output }: Printing): void => print(trust, output, [cellsOf(trust)]);
+
+const cellsOf = ({ name, enabled, issuers, tenants, grants }: ShownTrust): Cells => ({
+  Name: name,
+  Enabled: enabled,
+  Issuers: issuers.join(' '),
+  Tenants: tenants.join(' '),
+  Grants: grants.length,
+});
