@@ -278,7 +278,7 @@ for (const store of STORES) {
       const first = await startTestServer(t, { folder, env }); // makes the keys and certificates
       const { key } = first;
       await first.server.close();
-      let child = await startChild(folder, env);
+      let child = await startChild(folder, { env });
       t.after(() => child.kill());
       const asService = (method: string, target: string, body: string) => {
         const host = `localhost:${child.port}`;
@@ -302,7 +302,7 @@ for (const store of STORES) {
       };
       await Promise.allSettled(Array.from({ length: WORKERS }, work)); // ends when the connections do
       assert.ok(ended.length >= 60);
-      child = await startChild(folder, env);
+      child = await startChild(folder, { env });
       for (const token of ended) {
         const headers = { Authorization: `Bearer ${token}` };
         assert.equal((await send(child.port, { target: '/-/whoami', headers })).status, 401);
