@@ -58,10 +58,12 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** What tests hand in. */
+/** What the process, or a test, hands in. */
 export interface Parts {
   clock?: Clock;
   log?: Log;
+  /** Called when the server can write no more and has to be started anew by another process. */
+  onFatal?: () => void;
 }
 
 const MINUTE_MS = 60_000;
@@ -74,7 +76,7 @@ const BODY_BYTES_MOST = 1024 * 1024;
  */
 export async function startServer(
   settings: Settings,
-  { clock = systemClock, log = openLog(settings) }: Parts = {},
+  { clock = systemClock, log = openLog(settings), onFatal = () => undefined }: Parts = {},
 ): Promise<Server> {
   checkSettings(settings);
   const { mode } = settings;
@@ -90,7 +92,10 @@ export async function startServer(
     const operator = operatorKey(settings, folder);
     operator.catch(() => undefined);
 
-    const db = await openDatabase(settings, folder);
+    const db = await openDatabase(settings, folder, (cause) => {
+      events.notice('fatal', 'the disk did not confirm a sync: this process writes no more, start it again', { cause });
+      onFatal();
+    });
     undo.push(() => db.close());
     await migrate(db, clock.now());
     await checkMark(db, mode);

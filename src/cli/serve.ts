@@ -6,6 +6,8 @@ import { StoreError } from '../storage/database.ts';
 import { VERSION } from '../version.ts';
 import { complain, DONE, FAILED, WRONG_USE } from './exit.ts';
 
+const ANSWERS_MS = 100;
+
 /**
  * Runs the server until SIGINT or SIGTERM.
  * @returns the exit code
@@ -33,7 +35,11 @@ export async function serve(environment: Readonly<Record<string, string | undefi
       log.write('fatal', 'unexpected', { cause });
       process.exit(FAILED);
     });
-    server = await startServer(settings, { log });
+    server = await startServer(settings, {
+      log,
+      // Not closed: closing writes. The pause lets the answers out that say it did not work.
+      onFatal: () => setTimeout(() => process.exit(FAILED), ANSWERS_MS),
+    });
   } catch (cause) {
     if (cause instanceof SettingsError) return complain(cause.message, WRONG_USE);
     if (cause instanceof StoreError) return complain(cause.message, FAILED);
