@@ -42,7 +42,7 @@ export async function startChild(folder: string, options: Options = {}): Promise
   child.once('exit', () => process.off('exit', killed));
   const exited = once(child, 'exit').then(([code]) => code as number | null);
   const log: string[] = [];
-  if (child.stderr) createInterface(child.stderr).on('line', (line) => log.push(line) > 50 && log.shift());
+  if (child.stderr) createInterface(child.stderr).on('line', (line) => log.push(line) > 1000 && log.shift());
   return { port: await portOf(child, log), pid: child.pid ?? 0, log, exited, kill: () => end(child) };
 }
 

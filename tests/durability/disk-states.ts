@@ -21,6 +21,10 @@ class DiskFile {
     this.#pending = [];
   }
 
+  lose(): void {
+    this.#pending = [];
+  }
+
   /** What may be there after a cut: any subset of what was not synced, in any order, each write torn between sectors. */
   afterCut(random: Random): Buffer {
     const share = random.pick([0, 0.5, 0.9, 1]);
@@ -100,6 +104,11 @@ export class Disk {
     else if (name === 'fsync' || name === 'fdatasync') this.#file(file).sync();
     else if (name !== 'read') throw new Error(`${name} on ${path}: the model of the disk does not know what it does`);
     return name !== 'read';
+  }
+
+  /** A sync failed: the kernel takes what it could not write for written, and shows it, but the disk will never have it. */
+  loseUnsynced(): void {
+    for (const file of this.#names.values()) file.lose();
   }
 
   /** The files that may be found after a cut at this instant. */

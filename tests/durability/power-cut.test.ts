@@ -1,20 +1,14 @@
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import type { IdentityId, ServiceCaller } from '../../src/callers.ts';
-import { ServiceError } from '../../src/errors.ts';
-import { type Server, startServer } from '../../src/server.ts';
-import { readSettings } from '../../src/settings.ts';
-import { DEV_ID } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
-import { TestLog } from '../harness/server.ts';
 import { Random } from '../revocation/simulation.ts';
+import { problemsAfterCut } from './after-cut.ts';
 import { startChild } from './child-server.ts';
 import { Disk } from './disk-states.ts';
-import { givenFolder, integrity } from './folders.ts';
+import { givenFolder } from './folders.ts';
 import { readTrace, requestsIn, successesIn, TRACED_ENV, traced, traceEnded, whyNoTrace } from './trace.ts';
-import { broken, Clients, type Questions, type Stage } from './workload.ts';
+import { type Call, Clients, type Stage } from './workload.ts';
 
 // D3: the machine loses power. The server runs once; from its system calls the files are rebuilt as they might have been
 // found after a cut at any instant, and each time a server is started on them.
@@ -81,6 +75,7 @@ async function found(t: TestContext, states: number, seed: number, faults: reado
   const found: Found = { states: 0, acknowledged: run.clients.confirmed, problems: [] };
   const disk = new Disk(run.data);
   const stages = new Map<string, Stage>();
+  const stageOf = ({ id }: Call): Stage => stages.get(id) ?? 'none';
   const waiting = await cuts(run, states, random);
   for await (const call of readTrace(run.trace)) {
     disk.follow(call);
@@ -89,54 +84,12 @@ async function found(t: TestContext, states: number, seed: number, faults: reado
       for (const id of call.name === 'read' ? [] : successesIn(call.data)) stages.set(id, 'confirmed');
     }
     for (; waiting[0] !== undefined && waiting[0] <= call.end; waiting.shift()) {
-      const problems = await problemsOf(t, run, disk.afterCut(random), stages);
+      const problems = await problemsAfterCut(t, run.data, disk.afterCut(random), run.clients.lives, stageOf);
       found.problems.push(...problems.map((text) => `seed ${seed}, state ${found.states}: ${text}`));
       found.states += 1;
     }
   }
   return found;
-}
-
-/** Starts a server on what a cut left, and compares it with what clients had been told by then. */
-async function problemsOf(
-  t: TestContext,
-  { data, clients }: Run,
-  files: ReadonlyMap<string, Buffer>,
-  stages: ReadonlyMap<string, Stage>,
-): Promise<string[]> {
-  const folder = givenFolder(t, 'after-cut');
-  for (const name of readdirSync(data))
-    if (!name.startsWith('linarite.db')) cpSync(join(data, name), join(folder, name));
-  for (const [name, content] of files) writeFileSync(join(folder, name), content);
-  let server: Server;
-  try {
-    server = await startServer(readSettings({ LINARITE_DATA: folder, LINARITE_PORT: '0' }), { log: new TestLog() });
-  } catch (cause) {
-    return [`it does not start: ${cause}`];
-  }
-  const problems = await broken(clients.lives, byDomain(server), ({ id }) => stages.get(id) ?? 'none');
-  await server.close();
-  const sound = integrity(folder);
-  rmSync(folder, { recursive: true });
-  return sound === 'ok' ? problems : [...problems, `integrity_check: ${sound}`];
-}
-
-/** Asks the operations behind the routes: a state has hundreds of questions. */
-function byDomain({ identities, tokens }: Server): Questions {
-  const caller = { resourceId: DEV_ID } as ServiceCaller;
-  const outcome = async (work: Promise<unknown>) => {
-    try {
-      await work;
-      return { status: 200, reason: '' };
-    } catch (cause) {
-      if (cause instanceof ServiceError) return { status: cause.shape.status, reason: cause.reason };
-      throw cause;
-    }
-  };
-  return {
-    identity: async (id) => (await outcome(identities.get(caller, id as IdentityId))).status,
-    token: (jwt) => outcome(tokens.verify(jwt)),
-  };
 }
 
 describe('a power cut at any moment', { skip }, () => {

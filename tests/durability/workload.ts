@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
 import { type Answer, send } from '../harness/http.ts';
 import { sign } from '../harness/sign.ts';
@@ -68,9 +69,10 @@ export class Clients {
     const one = async (): Promise<void> => {
       const mine: Life[] = [];
       while (!enough()) {
-        await this.#step(port, mine).catch((cause: unknown) => {
+        await this.#step(port, mine).catch(async (cause: unknown) => {
           if (!(cause instanceof Unconfirmed)) throw cause;
           this.unconfirmed += 1;
+          await sleep(5);
         });
       }
     };
