@@ -10,6 +10,7 @@ import { Disk } from './disk-states.ts';
 import { FailingDisk, type Failure, givenSmallDisk, whyNoFailingDisk, whyNoSmallDisk } from './failing-disk.ts';
 import { givenFolder, integrity } from './folders.ts';
 import { readTrace, TRACED_ENV, traced, traceEnded, whyNoTrace } from './trace.ts';
+import { until } from './until.ts';
 import { broken, byHttp, Clients, type Life } from './workload.ts';
 
 // D4: the disk is full, or fails.
@@ -34,15 +35,6 @@ after(() => {
   report.passed = done.size === 4;
   if (!skip) writeResult(report);
 });
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<number> {
-  const start = performance.now();
-  while (!(await holds())) {
-    if (performance.now() - start > PATIENCE_MS) throw new Error(`it never came to it that ${what}`);
-    await sleep(5);
-  }
-  return performance.now() - start;
-}
 
 /** Fails the disk and mends it, again and again, under clients that write on. */
 async function cycle(clients: Clients, server: ChildServer, count: number, fail: () => void, mend: () => void) {

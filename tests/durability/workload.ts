@@ -72,7 +72,7 @@ export class Clients {
         await this.#step(port, mine).catch(async (cause: unknown) => {
           if (!(cause instanceof Unconfirmed)) throw cause;
           this.unconfirmed += 1;
-          await sleep(5);
+          await sleep(20);
         });
       }
     };
