@@ -24,6 +24,7 @@ import { operatorKey } from './operators/operator-key.ts';
 import { DEV_RESOURCE } from './resources/resource.ts';
 import { ResourceStore } from './resources/resource-store.ts';
 import { Resources } from './resources/resources.ts';
+import { checkLog } from './revocation/log-check.ts';
 import { RevocationStore } from './revocation/revocation-store.ts';
 import { Revocations } from './revocation/revocations.ts';
 import { routeList } from './routes.ts';
@@ -98,6 +99,7 @@ export async function startServer(
     });
     undo.push(() => db.close());
     await migrate(db, clock.now());
+    await checkLog(db);
     await checkMark(db, mode);
     if (mode === 'production') await checkClock(db, clock);
     const keyRing = await KeyRing.open(db, kek, clock.now());

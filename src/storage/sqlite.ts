@@ -2,6 +2,7 @@ import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } f
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { type Database, StoreError } from './database.ts';
 import { Compiler, type Rows, type Sql, sql } from './sql.ts';
+import { isLogDamaged } from './sqlite-log.ts';
 import { GroupWriter } from './writer.ts';
 
 /**
@@ -25,7 +26,8 @@ const STORE_FAILURES = new Set([
 ]);
 const SYNC_FAILED = [1034 /* IOERR_FSYNC */, 1290 /* IOERR_DIR_FSYNC */];
 const MOST_BACKUP_ATTEMPTS = 5;
-const DAMAGED = [11 /* CORRUPT */, 26 /* NOTADB */];
+const CORRUPT = 11;
+const DAMAGED = [CORRUPT, 26 /* NOTADB */];
 /** Pages copied at a time: 400 KB, for which nobody notices that the connection is busy. */
 const PAGES_PER_STEP = 100;
 
@@ -180,6 +182,7 @@ function open(file: string): DatabaseSync {
     for (const pragma of PRAGMAS) db.exec(pragma);
     db.exec('begin immediate; commit'); // takes the lock now, not at the first write
     writeLogAgain(`${file}-wal`);
+    requireSoundPages(db);
     return db;
   } catch (cause) {
     db?.close();
@@ -201,9 +204,19 @@ function writeLogAgain(log: string): void {
   const file = openSync(log, 'r+');
   try {
     const bytes = readFileSync(file);
+    if (isLogDamaged(bytes)) throw damaged('the write-ahead log');
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, at);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
 }
+
+/** Reads every page, which takes about a second for a million identities. Nothing else would notice one that is seldom used. */
+function requireSoundPages(db: DatabaseSync): void {
+  const complaint = db.prepare('pragma quick_check(1)').get()?.quick_check;
+  if (complaint !== 'ok') throw damaged(String(complaint));
+}
+
+/** As SQLite says it. */
+const damaged = (what: string): Error => Object.assign(new Error(what), { errcode: CORRUPT });

@@ -57,7 +57,7 @@ const statusOf = async (answer: Promise<Answer>): Promise<number> => (await answ
 /** As if nothing had been revoked in the last 25 hours: then nothing is read into memory, and rows must do. */
 async function makeLogOld(folder: string, url: string | undefined): Promise<void> {
   const db = url === undefined ? openSqlite(join(folder, 'linarite.db')) : await openPostgres(url);
-  await db.rows.run(sql`update revocation_log set at = at - ${26 * 3_600_000}`);
+  await db.rows.run(sql`update revocation_log set at = at - ${26 * 3_600_000}, crc = null`);
   await db.close();
 }
 
