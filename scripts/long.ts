@@ -9,6 +9,7 @@ const HARNESSES: Readonly<Record<string, { file: string; size: Readonly<Record<s
   'sync-order': { file: 'durability/sync-order', size: { TEST_SYNC_ORDER_WRITES: '10000' } },
   'power-cut': { file: 'durability/power-cut', size: { TEST_POWER_CUT_STATES: '2000' } },
   'disk-full': { file: 'durability/disk-full', size: { TEST_DISK_FULL_CYCLES: '50' } },
+  damage: { file: 'durability/damage', size: { TEST_DAMAGE_FILES: '500' } },
   pg: { file: 'durability/postgres', size: { TEST_PG_KILLS: '200' } },
 };
 
