@@ -1,4 +1,5 @@
 import { trustLines } from '../certificates/trust-lines.ts';
+import { ServiceError } from '../errors.ts';
 import { openLog } from '../monitoring/log.ts';
 import { type Server, startServer } from '../server.ts';
 import { readSettings, type Settings, SettingsError } from '../settings.ts';
@@ -43,6 +44,11 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   } catch (cause) {
     if (cause instanceof SettingsError) return complain(cause.message, WRONG_USE);
     if (cause instanceof StoreError) return complain(cause.message, FAILED);
+    if (cause instanceof ServiceError)
+      return complain(
+        `the store failed: ${cause.cause instanceof Error ? cause.cause.message : cause.message}`,
+        FAILED,
+      );
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE')
       return complain(`${message}: stop what listens there, or set LINARITE_PORT (0 takes any free one)`, FAILED);
