@@ -5,12 +5,13 @@ import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, wri
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import { createInterface, type Interface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The oldest major version the server supports. */
 const OLDEST = 15;
 const START_ATTEMPTS = 3;
+const RESTART_ATTEMPTS = 200;
 const PATIENCE_MS = 30_000;
 
 /** A PostgreSQL server of our own, on 127.0.0.1, which nothing but this process keeps alive. */
@@ -19,6 +20,8 @@ export interface Postgres {
   readonly url: string;
   /** The server process itself, for tests that stop or kill it. */
   readonly pid: number;
+  /** Starts the server again on the same files, after a test has killed it. */
+  restart(): Promise<void>;
   /** Stops the server and removes its files. */
   stop(): Promise<void>;
 }
@@ -64,11 +67,27 @@ async function startOnce(binaries: string, port: number, settings: readonly stri
   const folder = mkdtempSync(join(tmpdir(), 'linarite-pg-'));
   const password = randomBytes(16).toString('hex');
   const keeper = startKeeper(binaries, folder, owner, [`port=${port}`, ...settings], password);
+  const output = outputOf(keeper);
   try {
-    const pid = await untilReady(keeper);
+    let pid = await untilReady(keeper, output);
     return {
       url: `postgres://linarite:${password}@127.0.0.1:${port}/postgres`,
-      pid,
+      get pid() {
+        return pid;
+      },
+      async restart() {
+        for (let attempt = 1; ; attempt++) {
+          try {
+            keeper.stdin?.write('again\n');
+            pid = await untilReady(keeper, output);
+            return;
+          } catch (error) {
+            // Sessions of the one that was killed have not all noticed yet.
+            if (attempt === RESTART_ATTEMPTS || !String(error).includes('still in use')) throw error;
+            await sleep(50);
+          }
+        }
+      },
       stop: () => endKeeper(keeper, folder),
     };
   } catch (error) {
@@ -94,8 +113,8 @@ function serverOwner(): Owner {
 }
 
 /**
- * Makes the database and watches over the server from a process of its own: it ends the server and removes the files
- * when its standard input closes, so that nothing is left behind even after `kill -9` of the tests. It has a session of
+ * Makes the database and watches over the server from a process of its own: a line on its standard input starts the
+ * server again; when the input closes it ends the server and removes the files, so that nothing is left behind even after `kill -9` of the tests. It has a session of
  * its own, which Ctrl-C does not reach, because tests that are being interrupted still want their database.
  * A server that a test has stopped with SIGSTOP hears the interrupt only once it continues.
  */
@@ -104,7 +123,12 @@ const KEEPER = `
   { "$BINARIES/postgres" -D data "$@" >&2 & }
   pid=$!
   echo $pid
-  cat > /dev/null
+  while read -r again; do
+    wait $pid
+    "$BINARIES/postgres" -D data "$@" >&2 &
+    pid=$!
+    echo $pid
+  done
   kill -INT $pid
   kill -CONT $pid
   wait $pid
@@ -132,27 +156,45 @@ function startKeeper(
   });
 }
 
+interface Output {
+  /** The process id of the server, a line each time it is started. */
+  pids: Interface;
+  /** What the server and its maker say. Drained while nobody listens. */
+  messages: Interface;
+}
+
+function outputOf({ stdout, stderr }: ChildProcess): Output {
+  if (!stdout || !stderr) throw new Error('the keeper has no output');
+  return { pids: createInterface(stdout), messages: createInterface(stderr) };
+}
+
+/** What ends a start; what clients are told does not. */
+const FAILS =
+  /FATAL:(?!.*(?:starting up|shutting down|recovery|accepting|terminating connection))|initdb: error:|not found/;
+
 /** @returns the process id of the server, once it takes connections */
-async function untilReady(keeper: ChildProcess): Promise<number> {
+async function untilReady(keeper: ChildProcess, { pids, messages }: Output): Promise<number> {
   const lines: string[] = [];
   const { promise: pid, resolve: started } = Promise.withResolvers<number>();
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
   const fail = () => reject(new Error(`PostgreSQL did not start:\n${lines.slice(-10).join('\n')}`));
   const patience = setTimeout(fail, PATIENCE_MS);
-
-  onLine(keeper.stdout, (line) => started(Number(line)));
-  onLine(keeper.stderr, (line) => {
+  const onMessage = (line: string): void => {
     if (lines.length < 100) lines.push(line); // what comes later is only drained
     if (line.includes('ready to accept connections')) resolve();
-    else if (/FATAL:|initdb: error:|not found/.test(line)) fail();
-  });
-  keeper.on('error', fail).on('exit', fail);
-  return ready.then(() => pid).finally(() => clearTimeout(patience));
+    else if (FAILS.test(line)) fail();
+  };
+  pids.once('line', (line) => started(Number(line)));
+  messages.on('line', onMessage);
+  keeper.once('error', fail).once('exit', fail);
+  return ready
+    .then(() => pid)
+    .finally(() => {
+      clearTimeout(patience);
+      messages.off('line', onMessage);
+      keeper.off('error', fail).off('exit', fail);
+    });
 }
-
-const onLine = (input: Readable | null, listener: (line: string) => void): void => {
-  if (input) createInterface(input).on('line', listener);
-};
 
 async function endKeeper(keeper: ChildProcess, folder: string): Promise<void> {
   if (keeper.exitCode === null && keeper.signalCode === null) {

@@ -45,10 +45,16 @@ export const databaseFile = (folder: string): string => join(folder, 'linarite.d
 /**
  * Opens the store that the settings name.
  * @param folder the data folder; undefined when nothing is to be kept
+ * @param onSyncFailed see {@link openSqlite}
  * @throws StoreError
  */
-export async function openDatabase({ databaseUrl }: Settings, folder: string | undefined): Promise<Database> {
-  if (databaseUrl === undefined) return openSqlite(folder === undefined ? ':memory:' : databaseFile(folder));
+export async function openDatabase(
+  { databaseUrl }: Settings,
+  folder: string | undefined,
+  onSyncFailed?: (cause: unknown) => void,
+): Promise<Database> {
+  if (databaseUrl === undefined)
+    return openSqlite(folder === undefined ? ':memory:' : databaseFile(folder), onSyncFailed);
   const { openPostgres } = await import('./storage/postgres.ts'); // its driver is loaded where it is needed only
   return openPostgres(databaseUrl);
 }

@@ -33,6 +33,7 @@ import { operatorKey } from './operators/operator-key.ts';
 import { DEV_RESOURCE } from './resources/resource.ts';
 import { ResourceStore } from './resources/resource-store.ts';
 import { Resources } from './resources/resources.ts';
+import { checkLog } from './revocation/log-check.ts';
 import { RevocationStore } from './revocation/revocation-store.ts';
 import { Revocations } from './revocation/revocations.ts';
 import { routeList } from './routes.ts';
@@ -74,10 +75,12 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** What tests hand in. */
+/** What the process, or a test, hands in. */
 export interface Parts {
   clock?: Clock;
   log?: Log;
+  /** Called when the server can write no more and has to be started anew by another process. */
+  onFatal?: () => void;
 }
 
 /** Name of the trust in the development issuer. */
@@ -93,7 +96,7 @@ const BODY_BYTES_MOST = 1024 * 1024;
  */
 export async function startServer(
   settings: Settings,
-  { clock = systemClock, log = openLog(settings) }: Parts = {},
+  { clock = systemClock, log = openLog(settings), onFatal = () => undefined }: Parts = {},
 ): Promise<Server> {
   checkSettings(settings);
   const { mode } = settings;
@@ -112,9 +115,13 @@ export async function startServer(
     const signIn = mode === 'dev' ? devIssuer(settings, folder, clock, () => address.issuer) : undefined;
     signIn?.catch(() => undefined);
 
-    const db = await openDatabase(settings, folder);
+    const db = await openDatabase(settings, folder, (cause) => {
+      events.notice('fatal', 'the disk did not confirm a sync: this process writes no more, start it again', { cause });
+      onFatal();
+    });
     undo.push(() => db.close());
     await migrate(db, clock.now());
+    await checkLog(db);
     await checkMark(db, mode);
     if (mode === 'production') await checkClock(db, clock);
     const keyRing = await KeyRing.open(db, kek, clock.now());

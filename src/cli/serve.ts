@@ -1,4 +1,5 @@
 import { trustLines } from '../certificates/trust-lines.ts';
+import { ServiceError } from '../errors.ts';
 import { APPLICATIONS } from '../issuer/directory.ts';
 import { openLog } from '../monitoring/log.ts';
 import { type Server, startServer } from '../server.ts';
@@ -6,6 +7,8 @@ import { readSettings, type Settings, SettingsError } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';
 import { VERSION } from '../version.ts';
 import { complain, DONE, FAILED, WRONG_USE } from './exit.ts';
+
+const ANSWERS_MS = 100;
 
 /**
  * Runs the server until SIGINT or SIGTERM.
@@ -34,10 +37,19 @@ export async function serve(environment: Readonly<Record<string, string | undefi
       log.write('fatal', 'unexpected', { cause });
       process.exit(FAILED);
     });
-    server = await startServer(settings, { log });
+    server = await startServer(settings, {
+      log,
+      // Not closed: closing writes. The pause lets the answers out that say it did not work.
+      onFatal: () => setTimeout(() => process.exit(FAILED), ANSWERS_MS),
+    });
   } catch (cause) {
     if (cause instanceof SettingsError) return complain(cause.message, WRONG_USE);
     if (cause instanceof StoreError) return complain(cause.message, FAILED);
+    if (cause instanceof ServiceError)
+      return complain(
+        `the store failed: ${cause.cause instanceof Error ? cause.cause.message : cause.message}`,
+        FAILED,
+      );
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE')
       return complain(`${message}: stop what listens there, or set LINARITE_PORT (0 takes any free one)`, FAILED);

@@ -1,5 +1,6 @@
+import { crc32 } from 'node:zlib';
 import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
-import type { Database, RevocationLogRow } from '../storage/database.ts';
+import { type Database, type RevocationLogRow, StoreError } from '../storage/database.ts';
 import { type Rows, sql } from '../storage/sql.ts';
 import { type LoggedEvent, type RevocableToken, type RevocationEvent, subjectOf, type Verdict } from './event.ts';
 
@@ -33,15 +34,22 @@ export class RevocationStore {
    * are dense and become visible in order.
    */
   async append(tx: Rows, event: RevocationEvent): Promise<LoggedEvent> {
-    const head = await tx.first<{ seq: number }>(sql`update head set seq = seq + 1 returning seq`);
+    const head = await tx.first<{ seq: number; at: number }>(
+      sql`update head set seq = seq + 1 returning seq, ${this.#db.clock} as at`,
+    );
     if (!head) throw new Error('the store has no head');
-    const { seq } = head;
-    const resourceId = 'resourceId' in event ? event.resourceId : null;
-    const validFrom = event.kind === 'validFrom' ? event.validFromMs : null;
+    const row = {
+      seq: head.seq,
+      kind: event.kind,
+      resource_id: 'resourceId' in event ? event.resourceId : null,
+      subject: subjectOf(event) ?? null,
+      valid_from: event.kind === 'validFrom' ? event.validFromMs : null,
+      at: head.at,
+    };
     await tx.run(sql`
-      insert into revocation_log (seq, kind, resource_id, subject, valid_from, at)
-      values (${seq}, ${event.kind}, ${resourceId}, ${subjectOf(event) ?? null}, ${validFrom}, ${this.#db.clock})`);
-    return { ...event, seq };
+      insert into revocation_log (seq, kind, resource_id, subject, valid_from, at, crc)
+      values (${row.seq}, ${row.kind}, ${row.resource_id}, ${row.subject}, ${row.valid_from}, ${row.at}, ${crcOf(row)})`);
+    return { ...event, seq: row.seq };
   }
 
   /** Moves the counter forward without events, for a store that lost some: nothing issued so far reaches that far. */
@@ -54,7 +62,7 @@ export class RevocationStore {
     await tx.run(sql`update head set config = config + 1`);
   }
 
-  /** Up to `limit` events after a position, in order. */
+  /** Up to `limit` events after a position, in order. @throws StoreError when one of them is damaged */
   async after(seq: number, limit: number): Promise<LoggedEvent[]> {
     const rows = await this.#db.rows.all<RevocationLogRow>(
       sql`select ${COLUMNS} from revocation_log where seq > ${seq} order by seq limit ${limit}`,
@@ -175,10 +183,16 @@ export class RevocationStore {
   }
 }
 
-const COLUMNS = sql`seq, kind, resource_id, subject, valid_from`;
+const COLUMNS = sql`seq, kind, resource_id, subject, valid_from, at, crc`;
 
-function fromRow(row: Omit<RevocationLogRow, 'at'>): LoggedEvent {
+/** Against damage, not against people. */
+const crcOf = ({ seq, kind, resource_id, subject, valid_from, at }: Omit<RevocationLogRow, 'crc'>): number =>
+  crc32(`${seq} ${kind} ${resource_id} ${subject} ${valid_from} ${at}`);
+
+function fromRow(row: RevocationLogRow): LoggedEvent {
   const { seq, kind } = row;
+  if (row.crc !== null && row.crc !== crcOf(row))
+    throw new StoreError(`the store is damaged: entry ${seq} of the revocation log is not as it was written`);
   const resourceId = row.resource_id as ResourceId;
   switch (kind) {
     case 'identity':
@@ -199,6 +213,6 @@ function fromRow(row: Omit<RevocationLogRow, 'at'>): LoggedEvent {
     case 'all':
       return { seq, kind };
     default:
-      throw new Error(`revocation log: ${seq} is of a kind this release does not know`);
+      throw new StoreError(`entry ${seq} of the revocation log is of a kind this release does not know`);
   }
 }

@@ -37,6 +37,8 @@ export interface RevocationLogRow {
   /** Only for the preview's `tokensValidFrom`: tokens issued before this instant are void. */
   valid_from: number | null;
   at: number;
+  /** CRC-32 over the rest of the row; null in rows from before there was one. */
+  crc: number | null;
 }
 
 export interface IdentityRow {

@@ -120,6 +120,7 @@ create table revocation_log (
   subject text collate "C",
   valid_from bigint,
   at bigint not null,
+  crc bigint,
   constraint revocation_log_pkey PRIMARY KEY (seq)
 );
 

@@ -104,7 +104,7 @@ CREATE TABLE revocation_log (
   subject text,
   valid_from bigint,
   at bigint not null
-);
+, crc bigint);
 
 CREATE TABLE signing_keys (
   kid text primary key,

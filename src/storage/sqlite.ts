@@ -1,6 +1,8 @@
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { type Database, StoreError } from './database.ts';
 import { Compiler, type Rows, type Sql, sql } from './sql.ts';
+import { isLogDamaged } from './sqlite-log.ts';
 import { GroupWriter } from './writer.ts';
 
 /**
@@ -22,19 +24,22 @@ const STORE_FAILURES = new Set([
   5 /* BUSY */, 6 /* LOCKED */, 7 /* NOMEM */, 8 /* READONLY */, 9 /* INTERRUPT */, 10 /* IOERR */, 11 /* CORRUPT */,
   13 /* FULL */, 14 /* CANTOPEN */, 26 /* NOTADB */,
 ]);
-const IO_ERROR = 10;
+const SYNC_FAILED = [1034 /* IOERR_FSYNC */, 1290 /* IOERR_DIR_FSYNC */];
 const MOST_BACKUP_ATTEMPTS = 5;
-const DAMAGED = [11 /* CORRUPT */, 26 /* NOTADB */];
+const CORRUPT = 11;
+const DAMAGED = [CORRUPT, 26 /* NOTADB */];
 /** Pages copied at a time: 400 KB, for which nobody notices that the connection is busy. */
 const PAGES_PER_STEP = 100;
 
-const resultCode = (cause: unknown): number | undefined =>
-  cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number' ? cause.errcode & 0xff : undefined;
+const extendedCode = (cause: unknown): number | undefined =>
+  cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number' ? cause.errcode : undefined;
 
-/** Also when it could not be opened again after an earlier failure. */
-const isStoreFailure = (cause: unknown): boolean => STORE_FAILURES.has(resultCode(cause) ?? -1) || isClosed(cause);
+const resultCode = (cause: unknown): number | undefined => {
+  const code = extendedCode(cause);
+  return code === undefined ? undefined : code & 0xff;
+};
 
-const isClosed = (cause: unknown): boolean => (cause as { code?: unknown } | undefined)?.code === 'ERR_INVALID_STATE';
+const isStoreFailure = (cause: unknown): boolean => STORE_FAILURES.has(resultCode(cause) ?? -1);
 
 /** Tells that a file cannot be opened because of what is in it. */
 export const isDamaged = (cause: unknown): boolean =>
@@ -43,18 +48,22 @@ export const isDamaged = (cause: unknown): boolean =>
 /**
  * Opens the embedded store.
  * @param file a path, or `:memory:` for a store that ends with the process
+ * @param onSyncFailed called when the disk did not confirm a sync. The store takes no writes from then on, since a sync
+ * that is tried again succeeds without anything having reached the disk; the process should end
  * @throws StoreError when another process has it open or the file is no store
  */
-export function openSqlite(file: string): Database {
+export function openSqlite(file: string, onSyncFailed: (cause: unknown) => void = () => undefined): Database {
   const connection = new Connection(file);
   const writer = new GroupWriter({
     onConnection: (work) => connection.exclusively(work),
     begin: 'begin immediate',
     lanes: 1,
     isStoreFailure,
-    // After a failed sync the kernel may have dropped the pages: only what the disk holds counts, so read it anew.
+    // Any other failure SQLite has rolled back by itself, and the connection is as good as before.
     afterStoreFailure: (cause) => {
-      if ((resultCode(cause) === IO_ERROR || isClosed(cause)) && file !== ':memory:') connection.reopen();
+      if (!connection.isWriteable || !SYNC_FAILED.includes(extendedCode(cause) ?? 0)) return;
+      connection.stopWriting(cause);
+      onSyncFailed(cause);
     },
   });
   return {
@@ -74,15 +83,15 @@ export function openSqlite(file: string): Database {
 
 /** One connection for everything, with its statements kept. Who reads waits while a transaction is under way. */
 class Connection {
-  readonly #file: string;
   readonly #compiler = new Compiler(() => '?');
   readonly #statements = new Map<string, StatementSync>();
-  #db: DatabaseSync;
+  readonly #db: DatabaseSync;
   /** Set while a transaction is under way; settles when it is over. */
   #busy: Promise<void> | undefined;
+  /** Why nothing is written any more. */
+  #syncFailure: unknown;
 
   constructor(file: string) {
-    this.#file = file;
     this.#db = open(file);
   }
 
@@ -96,6 +105,7 @@ class Connection {
   /** Gives the connection to one piece of work, which begins and ends a transaction. */
   async exclusively(work: (tx: Rows) => Promise<void>): Promise<void> {
     while (this.#busy) await this.#busy;
+    if (!this.isWriteable) throw this.#syncFailure;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#busy = promise;
     try {
@@ -120,14 +130,18 @@ class Connection {
     }
   }
 
-  reopen(): void {
-    this.close();
-    this.#db = open(this.#file);
+  get isWriteable(): boolean {
+    return this.#syncFailure === undefined;
   }
 
+  stopWriting(cause: unknown): void {
+    this.#syncFailure = cause;
+  }
+
+  /** SQLite carries the log over into the database when it closes: not after a failed sync, that is left to the next start. */
   close(): void {
     this.#statements.clear();
-    if (this.#db.isOpen) this.#db.close();
+    if (this.isWriteable && this.#db.isOpen) this.#db.close();
   }
 
   #rows(turn: () => Promise<void> | undefined): Rows {
@@ -167,6 +181,8 @@ function open(file: string): DatabaseSync {
     db = new DatabaseSync(file);
     for (const pragma of PRAGMAS) db.exec(pragma);
     db.exec('begin immediate; commit'); // takes the lock now, not at the first write
+    writeLogAgain(`${file}-wal`);
+    requireSoundPages(db);
     return db;
   } catch (cause) {
     db?.close();
@@ -178,3 +194,29 @@ function open(file: string): DatabaseSync {
     throw new StoreError(`${file} cannot be opened: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
 }
+
+/**
+ * Writes what is in the log to where it is already, and syncs it. After a sync that failed the kernel goes on to show what
+ * it could not write, and takes it for written: transactions that rest on it would be lost with it in a power cut.
+ */
+function writeLogAgain(log: string): void {
+  if (!existsSync(log)) return;
+  const file = openSync(log, 'r+');
+  try {
+    const bytes = readFileSync(file);
+    if (isLogDamaged(bytes)) throw damaged('the write-ahead log');
+    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, at);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Reads every page, which takes about a second for a million identities. Nothing else would notice one that is seldom used. */
+function requireSoundPages(db: DatabaseSync): void {
+  const complaint = db.prepare('pragma quick_check(1)').get()?.quick_check;
+  if (complaint !== 'ok') throw damaged(String(complaint));
+}
+
+/** As SQLite says it. */
+const damaged = (what: string): Error => Object.assign(new Error(what), { errcode: CORRUPT });

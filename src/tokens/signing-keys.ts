@@ -5,7 +5,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { KeyRing, Place } from '../secrets/key-ring.ts';
-import type { Database, SigningKeyRow, SigningKeyState } from '../storage/database.ts';
+import { type Database, type SigningKeyRow, type SigningKeyState, StoreError } from '../storage/database.ts';
 import { type SigningAlgorithm, type SigningKeyMaterial, type VerifyingKey, verifyingKey } from './jws.ts';
 import type { SigningKeyStore } from './signing-key-store.ts';
 
@@ -126,6 +126,7 @@ export class SigningKeys {
   async #read(): Promise<void> {
     const { db, store, keyRing } = this.#uses;
     const rows = await store.withoutGone(db.rows);
+    for (const row of rows) if (!this.#known.has(row.kid)) requireSound(row, keyRing);
     this.#killed = new Set(rows.filter((row) => row.state === 'killed').map((row) => row.kid));
     const usable = rows.filter((row) => row.state !== 'killed');
     const known = usable.map((row): [string, KnownKey] => {
@@ -165,8 +166,8 @@ export class SigningKeys {
   /** Starts signing with the next key now, whatever its age, as a step of everyday care. The former key goes on verifying. */
   async rotateNow(): Promise<void> {
     await this.#ensureNext();
-    const kidOf = (state: SigningKeyState) => [...this.#known.values()].find(({ row }) => row.state === state)?.row.kid;
-    const [active, next] = [kidOf('active'), kidOf('next')];
+    const idOf = (state: SigningKeyState) => [...this.#known.values()].find(({ row }) => row.state === state)?.row.kid;
+    const [active, next] = [idOf('active'), idOf('next')];
     if (active && next) await this.#switch(active, next);
     await this.reload();
   }
@@ -209,7 +210,7 @@ export class SigningKeys {
     const { algorithm, rsaBits } = this.#options;
     const { privateKey, publicKey } = await newKeyPair(algorithm, rsaBits);
     const spki = publicKey.export({ type: 'spki', format: 'der' });
-    const kid = createHash('sha256').update(spki).digest().subarray(0, 20).toString('hex').toUpperCase();
+    const kid = kidOf(spki);
     const sealed = keyRing.seal(privateKey.export({ type: 'pkcs8', format: 'der' }), keyPlace(kid));
     const nowMs = clock.now();
     const made = await db.writer.write(async (tx) => {
@@ -257,6 +258,20 @@ async function newKeyPair(
   return algorithm === 'RS256'
     ? generate('rsa', { modulusLength: rsaBits, publicExponent: 65537 })
     : generate('ec', { namedCurve: 'P-256' });
+}
+
+const kidOf = (spki: Uint8Array): string =>
+  createHash('sha256').update(spki).digest().subarray(0, 20).toString('hex').toUpperCase();
+
+const STATES: readonly string[] = ['next', 'active', 'retiring', 'gone', 'killed'] satisfies SigningKeyState[];
+const ALGORITHMS: readonly string[] = ['RS256', 'ES256'] satisfies SigningKeyRow['alg'][];
+
+/** A killed key whose state cannot be read any more must not verify again. @throws StoreError when the row is damaged */
+function requireSound({ kid, alg, state, public_key, sealed }: SigningKeyRow, keyRing: KeyRing): void {
+  const isSound =
+    STATES.includes(state) && ALGORITHMS.includes(alg) && kidOf(Buffer.from(public_key, 'base64')) === kid;
+  if (!isSound) throw new StoreError(`the store is damaged: signing key ${kid} is not as it was written`);
+  if (sealed !== null) keyRing.unseal(sealed, keyPlace(kid));
 }
 
 function openMaterial(row: SigningKeyRow, keyRing: KeyRing): SigningKeyMaterial | undefined {

@@ -2,6 +2,7 @@ import type { Migration } from '../migrate.ts';
 import { core } from './0001-core.ts';
 import { management } from './0002-management.ts';
 import { trusts } from './0003-trusts.ts';
+import { logChecks } from './0004-log-checks.ts';
 
 /** Every step, in order. */
-export const MIGRATIONS: readonly Migration[] = [core, management, trusts];
+export const MIGRATIONS: readonly Migration[] = [core, management, trusts, logChecks];
