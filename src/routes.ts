@@ -8,6 +8,8 @@ import { identityRoutes } from './identities/identity-routes.ts';
 import type { CommunicationServices } from './management/communication-services.ts';
 import { managementRoutes, OPERATOR_TENANT } from './management/management-routes.ts';
 import { operatorRoutes } from './operators/operator-routes.ts';
+import { keyRingRoutes } from './secrets/key-ring-routes.ts';
+import type { KeyRotation } from './secrets/key-rotation.ts';
 import { type StatusParts, statusRoutes } from './status/status-routes.ts';
 import type { AccessTokens } from './tokens/access-tokens.ts';
 import type { SigningKeys } from './tokens/signing-keys.ts';
@@ -23,6 +25,7 @@ export interface RouteParts extends StatusParts {
   services: CommunicationServices;
   backups: Backups;
   recovery: Recovery;
+  keyRotation: KeyRotation;
   isOperator: (secret: string) => boolean;
 }
 
@@ -34,5 +37,6 @@ export const routeList = (parts: RouteParts): Route[] => [
   ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: OPERATOR_TENANT }),
   ...operatorRoutes({ origin: parts.issuer, isOperator: parts.isOperator, tenantId: OPERATOR_TENANT }),
   ...backupRoutes(parts.backups, parts.recovery),
+  ...keyRingRoutes(parts.keyRotation),
   ...statusRoutes(parts),
 ];

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { createSecretKey, randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { KeyRing, type Place } from '../../src/secrets/key-ring.ts';
-import { StoreError } from '../../src/storage/database.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import type { Place } from '../../src/secrets/envelope.ts';
+import { KeyRing } from '../../src/secrets/key-ring.ts';
+import { type Database, StoreError } from '../../src/storage/database.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { STORES } from '../harness/postgres.ts';
@@ -10,6 +12,8 @@ import { DEV_ID, givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
 import { givenStore } from './given-store.ts';
 
+const openRing = (db: Database, ...keks: KeyObject[]): Promise<KeyRing> =>
+  KeyRing.open({ db, clock: systemClock, readKeks: async () => keks });
 const newKek = () => createSecretKey(randomBytes(32));
 const PLACE: Place = { table: 'access_keys', column: 'sealed', row: `${DEV_ID} primary`, version: 3 };
 const SECRET = Buffer.from('sixty-four bytes of an access key, or whatever has to be kept so');
@@ -19,15 +23,15 @@ for (const store of STORES) {
     test('opens with the same key-encryption key, and what it sealed', async (t) => {
       const db = await givenStore(t, store);
       const kek = newKek();
-      const sealed = (await KeyRing.open(db, kek, 1)).seal(SECRET, PLACE);
-      assert.deepEqual((await KeyRing.open(db, kek, 2)).unseal(sealed, PLACE), SECRET);
+      const sealed = (await openRing(db, kek)).seal(SECRET, PLACE);
+      assert.deepEqual((await openRing(db, kek)).unseal(sealed, PLACE), SECRET);
       assert.equal((await db.rows.all(sql`select id from data_keys`)).length, 1);
     });
 
     test('is one ring for servers that start together', async (t) => {
       const db = await givenStore(t, store);
       const kek = newKek();
-      const rings = await Promise.all(Array.from({ length: 8 }, () => KeyRing.open(db, kek, 1)));
+      const rings = await Promise.all(Array.from({ length: 8 }, () => openRing(db, kek)));
       const sealed = rings[0]?.seal(SECRET, PLACE) ?? '';
       for (const ring of rings) assert.deepEqual(ring.unseal(sealed, PLACE), SECRET);
     });
@@ -35,22 +39,22 @@ for (const store of STORES) {
     test('refuses another key-encryption key, says which setting is wrong, and makes no key in its place', async (t) => {
       const db = await givenStore(t, store);
       const kek = newKek();
-      await KeyRing.open(db, kek, 1);
+      await openRing(db, kek);
       const before = await db.rows.all(sql`select * from data_keys`);
-      await assert.rejects(KeyRing.open(db, newKek(), 2), (cause) => {
+      await assert.rejects(openRing(db, newKek()), (cause) => {
         assert.ok(cause instanceof StoreError);
         assert.match(cause.message, /key-encryption key is not the one .* LINARITE_KEK/);
         return true;
       });
       assert.deepEqual(await db.rows.all(sql`select * from data_keys`), before);
-      await KeyRing.open(db, kek, 3);
+      await openRing(db, kek);
     });
   });
 }
 
 describe('a sealed value', () => {
   test('does not open when it was moved to another place', async (t) => {
-    const ring = await KeyRing.open(await givenStore(t, 'sqlite'), newKek(), 1);
+    const ring = await openRing(await givenStore(t, 'sqlite'), newKek());
     const sealed = ring.seal(SECRET, PLACE);
     const elsewhere: Partial<Place>[] = [
       { table: 'signing_keys' },
@@ -71,7 +75,7 @@ describe('a sealed value', () => {
   });
 
   test('does not open with a bit changed, cut off or added', async (t) => {
-    const ring = await KeyRing.open(await givenStore(t, 'sqlite'), newKek(), 1);
+    const ring = await openRing(await givenStore(t, 'sqlite'), newKek());
     const sealed = ring.seal(SECRET, PLACE);
     const [id = '', text = ''] = sealed.split('.');
     const bytes = Buffer.from(text, 'base64url');
@@ -88,7 +92,7 @@ describe('a sealed value', () => {
   });
 
   test('of the same bytes is different each time', async (t) => {
-    const ring = await KeyRing.open(await givenStore(t, 'sqlite'), newKek(), 1);
+    const ring = await openRing(await givenStore(t, 'sqlite'), newKek());
     assert.equal(new Set(Array.from({ length: 100 }, () => ring.seal(SECRET, PLACE))).size, 100);
   });
 });

@@ -40,7 +40,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   // Core, from the bottom up.
   monitoring: [SETTINGS],
   certificates: [SETTINGS],
-  secrets: [SETTINGS, 'storage'],
+  secrets: [SETTINGS, 'storage', 'monitoring'],
   operators: [SETTINGS, 'secrets'],
   revocation: ['storage', 'monitoring'],
   resources: ['revocation', 'secrets', 'storage'],
@@ -64,7 +64,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   // What puts everything together.
   'data-folder.ts': [SETTINGS, 'storage'],
   'start-checks.ts': ['http', 'resources', SETTINGS, 'storage'],
-  'routes.ts': ['http', 'identities', 'tokens', 'management', 'operators', 'status', 'backup'],
+  'routes.ts': ['http', 'identities', 'tokens', 'management', 'operators', 'status', 'backup', 'secrets'],
   'server.ts': ['*'],
   cli: [SETTINGS, 'server.ts', 'backup', 'certificates', 'monitoring', 'storage'],
   'main.ts': ['cli'],
