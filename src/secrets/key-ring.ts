@@ -16,6 +16,8 @@ interface Uses {
 const MARK = 'first data key';
 /** A key-encryption key that does not fit is asked for again after this long, not at every heartbeat. */
 const ASK_AGAIN_MS = 10_000;
+/** During a change two are in use; a few more do no harm. */
+const MOST_KEKS = 4;
 
 /**
  * Envelope encryption at rest, AES-256-GCM (security-and-reliability, section 4.5). Data keys live in the store under
@@ -78,9 +80,9 @@ export class KeyRing {
     return this.#reading;
   }
 
-  /** The key-encryption key that a data key is under; undefined when it is none of those that were read last. */
-  kekOf({ id, sealed }: DataKeyRow): KeyObject | undefined {
-    return this.#keks.find((kek) => unseal(kek, sealed, dataKeyPlace(id)) !== undefined);
+  /** The key-encryption key that a data key is under; undefined when it is none of those that were read. */
+  kekOf(row: DataKeyRow): KeyObject | undefined {
+    return this.#keks.find((kek) => opened(row, kek));
   }
 
   /** As {@link kekOf}, and reads the key-encryption keys again where it is none of them. @throws SettingsError */
@@ -88,7 +90,7 @@ export class KeyRing {
     const { clock, readKeks } = this.#uses;
     if (!this.kekOf(row) && clock.elapsed() - this.#askedAt >= ASK_AGAIN_MS) {
       this.#askedAt = clock.elapsed();
-      this.#keks = await readKeks();
+      this.addKeks(await readKeks());
     }
     return this.kekOf(row);
   }
@@ -96,13 +98,18 @@ export class KeyRing {
   /** Puts the data keys under another key-encryption key. @returns each with what is to be stored for it now */
   rewrapped(rows: readonly DataKeyRow[], kek: KeyObject): { id: string; sealed: string }[] {
     return rows
-      .filter(({ id, sealed }) => unseal(kek, sealed, dataKeyPlace(id)) === undefined)
-      .map(({ id }) => ({ id, sealed: seal(kek, this.#key(id).export(), dataKeyPlace(id)) }));
+      .filter((row) => !opened(row, kek))
+      .map((row) => {
+        const key = this.#keys.get(row.id) ?? this.#opened(row); // another node may just have made it
+        if (!key) throw new StoreError(`the data key ${row.id} does not open`);
+        return { id: row.id, sealed: seal(kek, key.export(), dataKeyPlace(row.id)) };
+      });
   }
 
-  /** Takes key-encryption keys that were read meanwhile. */
-  useKeks(keks: readonly KeyObject[]): void {
-    this.#keks = keks;
+  /** Takes key-encryption keys that were read meanwhile, to be tried before those that it has. */
+  addKeks(keks: readonly KeyObject[]): void {
+    const others = this.#keks.filter((kek) => !keks.some((added) => added.equals(kek)));
+    this.#keks = [...keks, ...others].slice(0, MOST_KEKS);
   }
 
   /** How often each data key has sealed since this was last asked. */
@@ -110,6 +117,12 @@ export class KeyRing {
     const taken = this.#encryptions;
     this.#encryptions = new Map();
     return taken;
+  }
+
+  #opened(row: DataKeyRow): KeyObject | undefined {
+    const kek = this.kekOf(row);
+    const bytes = kek && opened(row, kek);
+    return bytes && createSecretKey(bytes);
   }
 
   #key(id: string): KeyObject {
@@ -140,14 +153,17 @@ export class KeyRing {
   }
 
   async #open(row: DataKeyRow): Promise<KeyObject> {
-    const kek = await this.findKekOf(row);
-    const bytes = kek && unseal(kek, row.sealed, dataKeyPlace(row.id));
-    if (bytes) return createSecretKey(bytes);
+    await this.findKekOf(row);
+    const key = this.#opened(row);
+    if (key) return key;
     throw new StoreError(
       'the key-encryption key is not the one of this store: set LINARITE_KEK, LINARITE_KEK_FILE or LINARITE_KEK_COMMAND to that one',
     );
   }
 }
+
+const opened = ({ id, sealed }: DataKeyRow, kek: KeyObject): Buffer | undefined =>
+  unseal(kek, sealed, dataKeyPlace(id));
 
 /** A data key under a key-encryption key, with a name that no other has. */
 export function newDataKey(kek: KeyObject): Pick<DataKeyRow, 'id' | 'sealed'> {

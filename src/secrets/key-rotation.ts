@@ -95,6 +95,7 @@ export class KeyRotation {
     const keks = await steadyKeks(readKeks).catch(unusable);
     const [kek] = keks;
     if (!kek) throw new Error('no key-encryption key was read');
+    ring.addKeks(keks);
     await ring.reload();
     const rewrapped = await db.writer.write(async (tx) => {
       await announce(tx);
@@ -102,7 +103,6 @@ export class KeyRotation {
       for (const { id, sealed } of changed) await this.#store.rewrap(tx, id, sealed);
       return changed.length;
     });
-    ring.useKeks(keks);
     const id = kekId(kek);
     if (rewrapped > 0) events.notice('warn', 'the key-encryption key was changed', { kekId: id, dataKeys: rewrapped });
     return { kekId: id, rewrapped };

@@ -5,9 +5,11 @@ import { systemClock } from '../../src/lib/clock.ts';
 import type { Place } from '../../src/secrets/envelope.ts';
 import { KeyRing } from '../../src/secrets/key-ring.ts';
 import { type Database, StoreError } from '../../src/storage/database.ts';
+import { migrate } from '../../src/storage/migrate.ts';
+import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { STORES } from '../harness/postgres.ts';
+import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { DEV_ID, givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
 import { givenStore } from './given-store.ts';
@@ -49,8 +51,32 @@ for (const store of STORES) {
       assert.deepEqual(await db.rows.all(sql`select * from data_keys`), before);
       await openRing(db, kek);
     });
+
+    test('whose data keys are gone is not opened, and gets no new ones', async (t) => {
+      const db = await givenStore(t, store);
+      const kek = newKek();
+      await openRing(db, kek);
+      await openRing(db, kek);
+      await db.rows.run(sql`delete from data_keys`);
+      await assert.rejects(openRing(db, kek), { name: 'StoreError', message: /data keys of this store are gone/ });
+      assert.deepEqual(await db.rows.all(sql`select * from data_keys`), []);
+    });
   });
 }
+
+describe('nodes that start together on one PostgreSQL', { skip: !STORES.includes('postgres') && 'needs it' }, () => {
+  test('get one data key', async (t) => {
+    for (let round = 0; round < 2; round += 1) {
+      const url = await freshDatabase(t);
+      const nodes = await Promise.all(Array.from({ length: 6 }, () => openPostgres(url)));
+      t.after(() => Promise.all(nodes.map((db) => db.close())));
+      await Promise.all(nodes.map((db) => migrate(db, 1)));
+      const kek = newKek();
+      const rings = await Promise.all(nodes.map((db) => openRing(db, kek)));
+      assert.equal(new Set(rings.map(({ current }) => current)).size, 1);
+    }
+  });
+});
 
 describe('a sealed value', () => {
   test('does not open when it was moved to another place', async (t) => {
