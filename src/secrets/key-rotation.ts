@@ -123,7 +123,7 @@ export class KeyRotation {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#tending?.catch(() => undefined);
-    await this.#noteEncryptions();
+    await this.#noteEncryptions().catch(() => undefined); // a store that is gone does not hold up the stop
   }
 
   async #tend(): Promise<void> {
@@ -137,6 +137,7 @@ export class KeyRotation {
     await this.#removeFormer();
   }
 
+  /** What is not noted, because of a kill or a store that fails, is far less than the margin. */
   async #noteEncryptions(): Promise<void> {
     const { db, ring } = this.#uses;
     const counts = ring.takeEncryptions();
