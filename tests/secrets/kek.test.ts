@@ -108,19 +108,6 @@ describe('the program that prints the key-encryption key', () => {
     assert.equal(await complaint(dies), 'LINARITE_KEK_COMMAND cannot be run (killed by a signal)');
   });
 
-  test('has ten seconds, also when what it started holds on to its output', async () => {
-    const hangs = script(
-      'hangs.mjs',
-      `import { spawn } from 'node:child_process';
-       spawn(process.execPath, ['-e', 'setTimeout(() => 0, 20_000)'], { stdio: 'inherit' });
-       setTimeout(() => 0, 20_000);`,
-    );
-    const started = performance.now();
-    assert.equal(await complaint(hangs), 'LINARITE_KEK_COMMAND did not end within 10 seconds');
-    const seconds = (performance.now() - started) / 1000;
-    assert.ok(seconds >= 9.9 && seconds < 15, String(seconds)); // the limit itself, not a speed
-  });
-
   test('that makes a key at each call is noticed before anything is put under it', async () => {
     const makes = script(
       'makes.mjs',
