@@ -32,7 +32,7 @@ export class KeyRing {
   #keks: readonly KeyObject[] = [];
   #askedAt = Number.NEGATIVE_INFINITY;
   #keys: ReadonlyMap<string, KeyObject> = new Map();
-  #current = '';
+  #current!: { readonly id: string; readonly key: KeyObject };
   #reading: Promise<void> = Promise.resolve();
   /** Encryptions by data key since they were last taken. */
   #encryptions = new Map<string, number>();
@@ -55,20 +55,20 @@ export class KeyRing {
 
   /** The data key that seals. */
   get current(): string {
-    return this.#current;
+    return this.#current.id;
   }
 
   seal(bytes: Uint8Array, place: Place): string {
-    const key = this.#key(this.#current);
-    this.#encryptions.set(this.#current, (this.#encryptions.get(this.#current) ?? 0) + 1);
-    return `${this.#current}.${seal(key, bytes, place)}`;
+    const { id, key } = this.#current;
+    this.#encryptions.set(id, (this.#encryptions.get(id) ?? 0) + 1);
+    return `${id}.${seal(key, bytes, place)}`;
   }
 
   /** @throws StoreError when the value was made elsewhere, moved or damaged */
   unseal(sealed: string, place: Place): Buffer {
-    const [id = '', text = '', ...more] = sealed.split('.');
-    const key = more.length === 0 ? this.#keys.get(id) : undefined;
-    const bytes = key && unseal(key, text, place);
+    const dot = sealed.indexOf('.');
+    const key = this.#keys.get(sealed.slice(0, dot));
+    const bytes = key && unseal(key, sealed.slice(dot + 1), place);
     if (!bytes)
       throw new StoreError(`a sealed value in ${place.table} does not open: the store is damaged or was altered`);
     return bytes;
@@ -125,12 +125,6 @@ export class KeyRing {
     return bytes && createSecretKey(bytes);
   }
 
-  #key(id: string): KeyObject {
-    const key = this.#keys.get(id);
-    if (!key) throw new StoreError(`the data key ${id} is missing`);
-    return key;
-  }
-
   async #ensureFirst(): Promise<void> {
     const { db, clock, readKeks } = this.#uses;
     const [oldest] = await this.#store.all(db.rows);
@@ -145,11 +139,12 @@ export class KeyRing {
 
   async #read(): Promise<void> {
     const rows = await this.#store.all(this.#uses.db.rows);
-    if (rows.length === 0) throw new StoreError('the data keys of this store are gone: restore a backup');
-    const keys = new Map<string, KeyObject>();
-    for (const row of rows) keys.set(row.id, this.#keys.get(row.id) ?? (await this.#open(row)));
-    this.#keys = keys;
-    this.#current = rows.at(-1)?.id ?? '';
+    const found = [];
+    for (const row of rows) found.push({ id: row.id, key: this.#keys.get(row.id) ?? (await this.#open(row)) });
+    const current = found.at(-1);
+    if (!current) throw new StoreError('the data keys of this store are gone: restore a backup');
+    this.#keys = new Map(found.map(({ id, key }) => [id, key]));
+    this.#current = current;
   }
 
   async #open(row: DataKeyRow): Promise<KeyObject> {

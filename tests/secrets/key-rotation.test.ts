@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { describe, type TestContext, test } from 'node:test';
-import type { Place } from '../../src/secrets/envelope.ts';
+import { DataKeyStore } from '../../src/secrets/data-key-store.ts';
+import { type Place, unseal } from '../../src/secrets/envelope.ts';
 import { kekId } from '../../src/secrets/kek.ts';
-import { KeyRing } from '../../src/secrets/key-ring.ts';
+import { KeyRing, newDataKey } from '../../src/secrets/key-ring.ts';
 import { KeyRotation } from '../../src/secrets/key-rotation.ts';
 import { SettingsError } from '../../src/settings.ts';
 import type { Database } from '../../src/storage/database.ts';
+import { MetaStore } from '../../src/storage/meta-store.ts';
 import { type Sql, sql } from '../../src/storage/sql.ts';
 import { STORES } from '../harness/postgres.ts';
 import { type Line, TestClock } from '../harness/server.ts';
@@ -265,3 +267,108 @@ for (const store of STORES) {
     });
   });
 }
+
+describe('the ring', () => {
+  async function given(t: TestContext, ...keks: KeyObject[]) {
+    const db = await givenStore(t, 'sqlite');
+    const clock = new TestClock();
+    const asked = { times: 0, keks };
+    const readKeks = async () => {
+      asked.times += 1;
+      return [...asked.keks];
+    };
+    const open = () => KeyRing.open({ db, clock, readKeks });
+    return { db, clock, asked, open, rows: () => new DataKeyStore().all(db.rows) };
+  }
+
+  test('asks for the key-encryption key when it needs another one, and not more often than every 10 seconds', async (t) => {
+    const [kek, next] = [newKek(), newKek()];
+    const { db, clock, asked, open, rows } = await given(t, kek);
+    const ring = await open();
+    const [row] = await rows();
+    assert.ok(row);
+    asked.times = 0;
+    clock.advance(60_000);
+    await ring.findKekOf(row);
+    await ring.reload();
+    assert.equal(asked.times, 0, 'it has the one it needs');
+    await db.rows.run(sql`update data_keys set sealed = ${newDataKey(next).sealed}`);
+    const [other] = await rows();
+    assert.ok(other);
+    for (const expected of [1, 1, 1]) {
+      assert.equal(await ring.findKekOf(other), undefined);
+      assert.equal(asked.times, expected);
+    }
+    clock.advance(9_999);
+    await ring.findKekOf(other);
+    assert.equal(asked.times, 1);
+    clock.advance(1);
+    await ring.findKekOf(other);
+    assert.equal(asked.times, 2);
+  });
+
+  test('keeps the last four key-encryption keys, each once', async (t) => {
+    const [kek, ...more] = Array.from({ length: 5 }, newKek);
+    assert.ok(kek);
+    const { open, rows } = await given(t, kek);
+    const ring = await open();
+    const [row] = await rows();
+    assert.ok(row);
+    const [one, two, three, four] = more;
+    assert.ok(one && two && three && four);
+    for (let times = 0; times < 5; times += 1) ring.addKeks([one, kek]);
+    ring.addKeks([two]);
+    ring.addKeks([three]);
+    assert.equal(ring.kekOf(row), kek);
+    ring.addKeks([four]);
+    assert.equal(ring.kekOf(row), undefined);
+  });
+
+  test('puts a data key that another node has just made under the new key-encryption key as well', async (t) => {
+    const [kek, next, stranger] = [newKek(), newKek(), newKek()];
+    const { open, rows } = await given(t, kek);
+    const ring = await open();
+    const [known] = await rows();
+    assert.ok(known);
+    const made = { ...newDataKey(kek), created_at: 1, encryptions: 0 };
+    const rewrapped = ring.rewrapped([known, made], next);
+    assert.deepEqual(
+      rewrapped.map(({ id }) => id),
+      [known.id, made.id],
+    );
+    for (const { id, sealed } of rewrapped) {
+      const place = { table: 'data_keys', column: 'sealed', row: id, version: 1 };
+      assert.equal(unseal(kek, sealed, place), undefined);
+      const before = unseal(kek, id === made.id ? made.sealed : known.sealed, place);
+      assert.deepEqual(unseal(next, sealed, place), before);
+    }
+    const again = rewrapped.map(({ id, sealed }) => ({ id, sealed, created_at: 1, encryptions: 0 }));
+    assert.deepEqual(ring.rewrapped(again, next), []);
+    const foreign = { ...newDataKey(stranger), created_at: 1, encryptions: 0 };
+    assert.throws(() => ring.rewrapped([foreign], next), { name: 'StoreError', message: new RegExp(foreign.id) });
+  });
+
+  test('does not open a data key under the name of another, and not one that was moved', async (t) => {
+    const kek = newKek();
+    const { db, open, rows } = await given(t, kek);
+    await open();
+    const [row] = await rows();
+    const other = newDataKey(kek);
+    await db.rows.run(sql`update data_keys set sealed = ${other.sealed} where id = ${row?.id ?? ''}`);
+    await assert.rejects(open(), { message: /key-encryption key is not the one/ });
+    for (const change of [{ table: 'access_keys' }, { column: 'id' }, { row: 'x' }, { version: 2 }]) {
+      const own = { table: 'data_keys', column: 'sealed', row: other.id, version: 1 };
+      assert.ok(unseal(kek, other.sealed, own));
+      assert.equal(unseal(kek, other.sealed, { ...own, ...change }), undefined);
+    }
+  });
+
+  test('marks the store that it has had a data key, and counts what each has sealed', async (t) => {
+    const { db, open } = await given(t, newKek());
+    const ring = await open();
+    assert.equal(await new MetaStore().get(db.rows, 'first data key'), ring.current);
+    for (let times = 0; times < 3; times += 1) ring.seal(Buffer.from('x'), place('primary'));
+    assert.deepEqual([...ring.takeEncryptions()], [[ring.current, 3]]);
+    assert.deepEqual([...ring.takeEncryptions()], []);
+  });
+});

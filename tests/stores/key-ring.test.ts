@@ -113,7 +113,18 @@ describe('a sealed value', () => {
     for (const length of [0, 1, 11, 12, 27, 28, bytes.length - 1])
       assert.throws(() => ring.unseal(`${id}.${bytes.subarray(0, length).toString('base64url')}`, PLACE), StoreError);
     const longer = Buffer.concat([bytes, Buffer.alloc(1)]).toString('base64url');
-    for (const wrong of [`${id}.${longer}`, `0${id}.${text}`, text, '', '.', `${id}.`])
+    for (const wrong of [
+      `${id}.${text}=`,
+      `${id}.${text} `,
+      `${id}.${text}.`,
+      `${id}.!${text}`,
+      `${id}.${longer}`,
+      `0${id}.${text}`,
+      text,
+      '',
+      '.',
+      `${id}.`,
+    ])
       assert.throws(() => ring.unseal(wrong, PLACE), StoreError, wrong);
   });
 
