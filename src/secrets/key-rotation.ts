@@ -50,7 +50,7 @@ export class KeyRotation {
   readonly #uses: Uses;
   readonly #store = new DataKeyStore();
   readonly #values = new SealedValueStore();
-  #tending: Promise<void> | undefined;
+  #tending: Promise<void> = Promise.resolve();
   #stopped = false;
 
   constructor(uses: Uses) {
@@ -110,24 +110,23 @@ export class KeyRotation {
 
   /**
    * Does what is due: a new data key every 90 days or 2^30 encryptions, moving what former ones have sealed, removing those
-   * that seal nothing any more. To be called now and then; every node may.
+   * that seal nothing any more. To be called now and then, one call after the other; every node may.
    */
   tend(): Promise<void> {
-    this.#tending ??= this.#tend().finally(() => {
-      this.#tending = undefined;
-    });
+    this.#tending = this.#tending.catch(() => undefined).then(() => this.#tend());
     return this.#tending;
   }
 
   /** Ends what {@link tend} does, at a point where another node or the next start goes on. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#tending?.catch(() => undefined);
+    await this.#tending.catch(() => undefined);
     await this.#noteEncryptions().catch(() => undefined); // a store that is gone does not hold up the stop
   }
 
   async #tend(): Promise<void> {
     const { ring, clock } = this.#uses;
+    if (this.#stopped) return;
     await this.#noteEncryptions();
     await this.#makeDataKey(
       ({ created_at, encryptions }) => clock.now() - created_at >= LONGEST_USE_MS || encryptions >= MOST_ENCRYPTIONS,
@@ -173,16 +172,18 @@ export class KeyRotation {
   async #moveValues(): Promise<void> {
     const { db, ring, events } = this.#uses;
     let moved = 0;
+    const unopened: SealedValue[] = [];
     for (const column of SEALED_COLUMNS) {
       for (let after = ''; ; ) {
         const batch = await this.#values.notUnder(db.rows, column, ring.current, after, BATCH);
         if (batch.length === 0 || this.#stopped) break;
         after = batch.at(-1)?.sealed ?? '';
-        const opened = batch.flatMap((value) => this.#opened(value));
+        const opened = batch.map((value) => ({ value, bytes: this.#opened(value) }));
+        unopened.push(...opened.flatMap(({ value, bytes }) => (bytes ? [] : [value])));
         moved += await db.writer.write(async (tx) => {
           let count = 0;
           for (const { value, bytes } of opened) {
-            if (await this.#values.replace(tx, column, value, ring.seal(bytes, value.place))) count += 1;
+            if (bytes && (await this.#values.replace(tx, column, value, ring.seal(bytes, value.place)))) count += 1;
           }
           return count;
         });
@@ -190,16 +191,20 @@ export class KeyRotation {
     }
     if (moved > 0)
       events.notice('info', 'sealed values moved to the current data key', { keyId: ring.current, values: moved });
+    if (unopened.length === 0) return;
+    await ring.reload(); // another node may have made a data key meanwhile, and moved them
+    for (const value of unopened.filter((one) => !this.#opened(one))) {
+      const { table, row } = value.place; // it stays as it is, and so does the data key that it names
+      events.notice('error', 'a sealed value does not open', { table, row });
+    }
   }
 
-  #opened(value: SealedValue): { value: SealedValue; bytes: Buffer }[] {
+  #opened({ sealed, place }: SealedValue): Buffer | undefined {
     try {
-      return [{ value, bytes: this.#uses.ring.unseal(value.sealed, value.place) }];
+      return this.#uses.ring.unseal(sealed, place);
     } catch (cause) {
-      if (!(cause instanceof StoreError)) throw cause;
-      const { table, row } = value.place; // it stays as it is, and so does the data key that it names
-      this.#uses.events.notice('error', 'a sealed value does not open', { table, row });
-      return [];
+      if (cause instanceof StoreError) return undefined;
+      throw cause;
     }
   }
 
