@@ -119,6 +119,8 @@ export const ERRORS = {
   BackupFailed:          { status: 500, code: 'BackupFailed', message: 'The backup could not be written ({why}); the store itself is unharmed.', raisedBy: 'action' },
   RollbackNotAccepted:   { status: 400, code: 'RollbackNotAccepted', message: 'Recovery ends every token issued so far; it needs acceptRollback to be true.', target: 'acceptRollback', raisedBy: 'action' },
 
+  KekUnusable:           { status: 409, code: 'KeyEncryptionKeyUnusable', message: 'The data keys stay under the key-encryption key they are under: {why}.', raisedBy: 'action' },
+
   // Ours.
   TooManyRequests:       { status: 429, code: 'TooManyRequests', message: 'Too many requests. Try again later.', raisedBy: 'door', retryAfter: 1 },
   NotFresh:              { status: 503, code: 'ServiceUnavailable', message: 'This node cannot prove that its revocation state is current. Try again.', raisedBy: 'door', retryAfter: 1 },

@@ -14,6 +14,8 @@ import { type IssuerParts, issuerRoutes } from './issuer/issuer-routes.ts';
 import type { CommunicationServices } from './management/communication-services.ts';
 import { managementRoutes } from './management/management-routes.ts';
 import { operatorRoutes } from './operators/operator-routes.ts';
+import { keyRingRoutes } from './secrets/key-ring-routes.ts';
+import type { KeyRotation } from './secrets/key-rotation.ts';
 import { type StatusParts, statusRoutes } from './status/status-routes.ts';
 import type { AccessTokens } from './tokens/access-tokens.ts';
 import type { SigningKeys } from './tokens/signing-keys.ts';
@@ -34,6 +36,7 @@ export interface RouteParts extends StatusParts {
   services: CommunicationServices;
   backups: Backups;
   recovery: Recovery;
+  keyRotation: KeyRotation;
   isOperator: (secret: string) => boolean;
   /** In dev mode only. */
   devIssuer: IssuerParts | undefined;
@@ -57,5 +60,6 @@ export const routeList = (parts: RouteParts): Route[] => [
   ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
   ...signInRoutes(parts),
   ...backupRoutes(parts.backups, parts.recovery),
+  ...keyRingRoutes(parts.keyRotation),
   ...statusRoutes(parts),
 ];

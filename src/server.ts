@@ -37,8 +37,9 @@ import { checkLog } from './revocation/log-check.ts';
 import { RevocationStore } from './revocation/revocation-store.ts';
 import { Revocations } from './revocation/revocations.ts';
 import { routeList } from './routes.ts';
-import { keyEncryptionKey } from './secrets/kek.ts';
+import { kekReader } from './secrets/kek.ts';
 import { KeyRing } from './secrets/key-ring.ts';
+import { KeyRotation } from './secrets/key-rotation.ts';
 import type { Settings } from './settings.ts';
 import { checkClock, checkMark, checkNoWellKnownKey, checkSettings, noteClock } from './start-checks.ts';
 import { Health } from './status/health.ts';
@@ -100,7 +101,8 @@ export async function startServer(
 ): Promise<Server> {
   checkSettings(settings);
   const { mode } = settings;
-  const kek = keyEncryptionKey(settings);
+  const readKeks = kekReader(settings);
+  await readKeks(); // says what is wrong before anything is made
   const folder = dataFolder(settings);
   const metrics = new ServerMetrics(VERSION);
   const events = new Monitor(log, metrics);
@@ -124,7 +126,7 @@ export async function startServer(
     await checkLog(db);
     await checkMark(db, mode);
     if (mode === 'production') await checkClock(db, clock);
-    const keyRing = await KeyRing.open(db, kek, clock.now());
+    const keyRing = await KeyRing.open({ db, clock, readKeks });
 
     const lifetimes = {
       shortest: settings.tokenMinutesShortest,
@@ -136,6 +138,7 @@ export async function startServer(
       { store: new RevocationStore(db), writer: db.writer, clock, events, sleep },
       { nodeId: randomUUID(), exclusive: db.exclusive, leaseMs: settings.leaseMs, windowMs: tokenMs + 60 * MINUTE_MS },
     );
+    revocations.onConfigChanged(() => keyRing.reload()); // before those who open what it has sealed
     const resources = new Resources({ db, store: new ResourceStore(), revocations, keyRing, clock });
     const keys = new SigningKeys(
       { db, store: new SigningKeyStore(), revocations, keyRing, clock, events },
@@ -184,6 +187,14 @@ export async function startServer(
     });
     const services = new CommunicationServices({ db, store: new ManagementStore(), resources, clock });
     if (mode === 'dev') await placeDevResource(services, resources);
+    const keyRotation = new KeyRotation({
+      db,
+      ring: keyRing,
+      readKeks,
+      announce: (tx) => revocations.announceConfig(tx),
+      clock,
+      events,
+    });
     const health = new Health({ db, revocations, keys, clock });
     let certificates = await identity;
     undo.push(certificates.dispose);
@@ -210,6 +221,7 @@ export async function startServer(
             services,
             backups: new Backups({ db, folder, clock, events }),
             recovery: new Recovery({ revocations, keys, events }),
+            keyRotation,
             isOperator,
             devIssuer: issuerParts,
             wellKnownKey: settings.wellKnownKey,
@@ -263,6 +275,7 @@ export async function startServer(
       identities,
       assignments,
       resources,
+      keyRotation,
       renewCertificates: async () => {
         if (folder === undefined || clock.now() < certificates.renewAtMs) return;
         certificates = await tlsIdentity(settings, folder, clock);
@@ -398,15 +411,18 @@ interface ChoreParts {
   identities: Identities;
   assignments: Assignments;
   resources: Resources;
+  keyRotation: KeyRotation;
   renewCertificates: () => Promise<void>;
 }
 
 /** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
 function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
-  const { settings, db, clock, events, keys, identities, assignments, resources, renewCertificates } = parts;
+  const { settings, db, clock, events, keys, identities, assignments, resources, keyRotation, renewCertificates } =
+    parts;
   const stopping = new AbortController();
   const chores: [string, () => Promise<void>][] = [
     ['rotating signing keys', () => keys.rotate()],
+    ['looking after data keys', () => keyRotation.tend()],
     [
       'removing identities of deleted resources',
       async () => {
@@ -443,6 +459,7 @@ function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
       stopping.abort();
       clearTimeout(first);
       clearInterval(timer);
+      await keyRotation.stop();
       await running;
     },
   };

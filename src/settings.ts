@@ -150,14 +150,23 @@ export const SETTINGS = {
   kek: setting({
     variable: 'LINARITE_KEK',
     standard: undefined,
-    prose: 'Key-encryption key, 32 bytes in base64. Production mode needs it or LINARITE_KEK_FILE.',
+    prose:
+      'Key-encryption key, 32 bytes in base64; while it is being changed the new one, a blank and the former one. Production mode needs this or one of the next two.',
     secret: true,
     read: text,
   }),
   kekFile: setting({
     variable: 'LINARITE_KEK_FILE',
     standard: undefined,
-    prose: 'File that holds the key-encryption key in base64, readable by its owner only.',
+    prose:
+      'File that holds the key-encryption key in base64, readable by its owner only; while it is being changed with the former one on a second line.',
+    read: text,
+  }),
+  kekCommand: setting({
+    variable: 'LINARITE_KEK_COMMAND',
+    standard: undefined,
+    prose:
+      'Program that prints what LINARITE_KEK_FILE would hold, and its arguments, separated by blanks. It is run without a shell and has 10 seconds; what it prints is never logged.',
     read: text,
   }),
   operatorKey: setting({
@@ -274,8 +283,8 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   if ((settings.tlsCertificate === undefined) !== (settings.tlsKey === undefined)) {
     throw new SettingsError('LINARITE_TLS_CERT and LINARITE_TLS_KEY belong together: set both or none');
   }
-  if (settings.kek !== undefined && settings.kekFile !== undefined) {
-    throw new SettingsError('LINARITE_KEK and LINARITE_KEK_FILE exclude each other');
+  if ([settings.kek, settings.kekFile, settings.kekCommand].filter((given) => given !== undefined).length > 1) {
+    throw new SettingsError('LINARITE_KEK, LINARITE_KEK_FILE and LINARITE_KEK_COMMAND exclude each other');
   }
   return settings;
 }

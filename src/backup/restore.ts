@@ -8,7 +8,7 @@ import { syncFolder } from '../lib/whole-file.ts';
 import { ResourceStore } from '../resources/resource-store.ts';
 import { RevocationStore } from '../revocation/revocation-store.ts';
 import { RECOVERY_JUMP } from '../revocation/revocations.ts';
-import { keyEncryptionKey } from '../secrets/kek.ts';
+import { kekReader } from '../secrets/kek.ts';
 import { KeyRing } from '../secrets/key-ring.ts';
 import { type Settings, SettingsError } from '../settings.ts';
 import { checkMark } from '../start-checks.ts';
@@ -48,7 +48,7 @@ interface Former {
  */
 export async function restore(settings: Settings, file: string, clock = systemClock): Promise<Restored> {
   if (settings.databaseUrl !== undefined) throw new SettingsError(ON_POSTGRES);
-  const kek = keyEncryptionKey(settings);
+  const keks = await kekReader(settings)();
   const folder = dataFolder(settings);
   if (folder === undefined) throw new SettingsError('LINARITE_DATA is :memory:, where no store is kept');
   const database = databaseFile(folder);
@@ -65,7 +65,7 @@ export async function restore(settings: Settings, file: string, clock = systemCl
       const applied = await migrate(db, clock.now());
       await requireSchema(db, file, clock.now());
       await checkMark(db, settings.mode);
-      await KeyRing.open(db, kek, clock.now()); // throws when the backup was made under another key-encryption key
+      await KeyRing.open({ db, clock, readKeks: async () => keks }); // throws when the backup was made under another key-encryption key
       const regenerateKeys = await replacedSince(db, former);
       await endEverything(db, former?.seq ?? 0);
       prepared = { applied, regenerateKeys };

@@ -8,6 +8,7 @@ import { addCommand, addGroup } from './command.ts';
 import { addCompletionCommand } from './completion.ts';
 import { CommandError, complain, DONE, FAILED, WRONG_USE } from './exit.ts';
 import { addUserCommands } from './identity-commands.ts';
+import { addKeyRingCommands } from './key-ring-commands.ts';
 import { addKeyCommands, addResourceCommands } from './resource-commands.ts';
 import { addStoreCommands } from './store-commands.ts';
 import { Surroundings } from './surroundings.ts';
@@ -68,6 +69,7 @@ export function buildProgram(environment: Environment, onServed: (exitCode: numb
   addTrustCommands(program, around);
   addAssignmentCommands(program, around);
   addStoreCommands(program, around);
+  addKeyRingCommands(program, around);
   addCompletionCommand(program);
   return program;
 }

@@ -1,103 +1,169 @@
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import type { Database } from '../storage/database.ts';
-import { StoreError } from '../storage/database.ts';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import type { Clock } from '../lib/clock.ts';
+import { type Database, type DataKeyRow, StoreError } from '../storage/database.ts';
+import { MetaStore } from '../storage/meta-store.ts';
 import { DataKeyStore } from './data-key-store.ts';
+import { type Place, seal, unseal } from './envelope.ts';
+import { type ReadKeks, steadyKeks } from './kek.ts';
 
-/** Where a sealed value belongs. Sealed into it: a ciphertext moved to another row, column or resource does not open. */
-export interface Place {
-  table: string;
-  column: string;
-  row: string;
-  version: number;
+interface Uses {
+  db: Database;
+  clock: Clock;
+  readKeks: ReadKeks;
 }
 
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
+/** The first data key of a store, in its facts: one that has the mark and no data key has lost them. */
+const MARK = 'first data key';
+/** A key-encryption key that does not fit is asked for again after this long, not at every heartbeat. */
+const ASK_AGAIN_MS = 10_000;
+/** During a change two are in use; a few more do no harm. */
+const MOST_KEKS = 4;
 
 /**
  * Envelope encryption at rest, AES-256-GCM (security-and-reliability, section 4.5). Data keys live in the store under
- * the key-encryption key, which does not.
+ * the key-encryption key, which does not. The newest data key seals; the others open what they have sealed until
+ * {@link KeyRotation} has moved it.
  *
  * A sealed value is `<data key id>.<base64url of nonce, ciphertext, tag>`.
  */
 export class KeyRing {
-  readonly #keys: ReadonlyMap<string, KeyObject>;
-  readonly #current: string;
+  readonly #uses: Uses;
+  readonly #store = new DataKeyStore();
+  #keks: readonly KeyObject[] = [];
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #keys: ReadonlyMap<string, KeyObject> = new Map();
+  #current!: { readonly id: string; readonly key: KeyObject };
+  #reading: Promise<void> = Promise.resolve();
+  /** Encryptions by data key since they were last taken. */
+  #encryptions = new Map<string, number>();
 
-  private constructor(keys: ReadonlyMap<string, KeyObject>, current: string) {
-    this.#keys = keys;
-    this.#current = current;
+  private constructor(uses: Uses) {
+    this.#uses = uses;
   }
 
   /**
-   * Opens the ring of a store; makes the first data key in a store that has none.
-   * @param kek the key-encryption key, 32 bytes
-   * @throws StoreError when the key-encryption key is not the one of this store; no key is ever made in its place
+   * Opens the ring of a store; makes the first data key in a store that never had one.
+   * @throws StoreError when the key-encryption key is not the one of this store, or the data keys are gone; no key is ever
+   * made in their place. SettingsError when there is no key-encryption key
    */
-  static async open(db: Database, kek: KeyObject, now: number): Promise<KeyRing> {
-    const store = new DataKeyStore();
-    const rows = await db.writer.write(async (tx) => {
-      const found = await store.all(tx);
-      if (found.length > 0) return found;
-      const id = randomBytes(6).toString('hex');
-      const first = { id, sealed: seal(kek, randomBytes(32), dataKeyPlace(id)), created_at: now };
-      await store.insert(tx, first);
-      return [first];
-    });
-    const keys = new Map(
-      rows.map((row) => {
-        const bytes = unseal(kek, row.sealed, dataKeyPlace(row.id));
-        if (!bytes) {
-          throw new StoreError(
-            'the key-encryption key is not the one this store was made with: set LINARITE_KEK or LINARITE_KEK_FILE to that one',
-          );
-        }
-        return [row.id, createSecretKey(bytes)] as const;
-      }),
-    );
-    return new KeyRing(keys, rows.at(-1)?.id ?? '');
+  static async open(uses: Uses): Promise<KeyRing> {
+    const ring = new KeyRing(uses);
+    await ring.#ensureFirst();
+    await ring.reload();
+    return ring;
+  }
+
+  /** The data key that seals. */
+  get current(): string {
+    return this.#current.id;
   }
 
   seal(bytes: Uint8Array, place: Place): string {
-    return `${this.#current}.${seal(this.#key(this.#current), bytes, place)}`;
+    const { id, key } = this.#current;
+    this.#encryptions.set(id, (this.#encryptions.get(id) ?? 0) + 1);
+    return `${id}.${seal(key, bytes, place)}`;
   }
 
   /** @throws StoreError when the value was made elsewhere, moved or damaged */
   unseal(sealed: string, place: Place): Buffer {
-    const [id = '', text = ''] = sealed.split('.');
-    const bytes = this.#keys.has(id) ? unseal(this.#key(id), text, place) : undefined;
+    const dot = sealed.indexOf('.');
+    const key = this.#keys.get(sealed.slice(0, dot));
+    const bytes = key && unseal(key, sealed.slice(dot + 1), place);
     if (!bytes)
       throw new StoreError(`a sealed value in ${place.table} does not open: the store is damaged or was altered`);
     return bytes;
   }
 
-  #key(id: string): KeyObject {
-    const key = this.#keys.get(id);
-    if (!key) throw new StoreError(`the data key ${id} is missing`);
-    return key;
+  /** Reads the data keys again: another node may have made one. One reading at a time. */
+  reload(): Promise<void> {
+    this.#reading = this.#reading.catch(() => undefined).then(() => this.#read());
+    return this.#reading;
   }
+
+  /** The key-encryption key that a data key is under; undefined when it is none of those that were read. */
+  kekOf(row: DataKeyRow): KeyObject | undefined {
+    return this.#keks.find((kek) => opened(row, kek));
+  }
+
+  /** As {@link kekOf}, and reads the key-encryption keys again where it is none of them. @throws SettingsError */
+  async findKekOf(row: DataKeyRow): Promise<KeyObject | undefined> {
+    const { clock, readKeks } = this.#uses;
+    if (!this.kekOf(row) && clock.elapsed() - this.#askedAt >= ASK_AGAIN_MS) {
+      this.#askedAt = clock.elapsed();
+      this.addKeks(await readKeks());
+    }
+    return this.kekOf(row);
+  }
+
+  /** Puts the data keys under another key-encryption key. @returns each with what is to be stored for it now */
+  rewrapped(rows: readonly DataKeyRow[], kek: KeyObject): { id: string; sealed: string }[] {
+    return rows
+      .filter((row) => !opened(row, kek))
+      .map((row) => {
+        const key = this.#keys.get(row.id) ?? this.#opened(row); // another node may just have made it
+        if (!key) throw new StoreError(`the data key ${row.id} does not open`);
+        return { id: row.id, sealed: seal(kek, key.export(), dataKeyPlace(row.id)) };
+      });
+  }
+
+  /** Takes key-encryption keys that were read meanwhile, to be tried before those that it has. */
+  addKeks(keks: readonly KeyObject[]): void {
+    const others = this.#keks.filter((kek) => !keks.some((added) => added.equals(kek)));
+    this.#keks = [...keks, ...others].slice(0, MOST_KEKS);
+  }
+
+  /** How often each data key has sealed since this was last asked. */
+  takeEncryptions(): ReadonlyMap<string, number> {
+    const taken = this.#encryptions;
+    this.#encryptions = new Map();
+    return taken;
+  }
+
+  #opened(row: DataKeyRow): KeyObject | undefined {
+    const kek = this.kekOf(row);
+    const bytes = kek && opened(row, kek);
+    return bytes && createSecretKey(bytes);
+  }
+
+  async #ensureFirst(): Promise<void> {
+    const { db, clock, readKeks } = this.#uses;
+    const [oldest] = await this.#store.all(db.rows);
+    const [kek] = oldest ? [] : await steadyKeks(readKeks);
+    await db.writer.write(async (tx) => {
+      const fresh = kek && newDataKey(kek);
+      // Servers that start together wait here for the first of them.
+      const first = await new MetaStore().setOnce(tx, MARK, oldest?.id ?? fresh?.id ?? '');
+      if (fresh?.id === first) await this.#store.insert(tx, { ...fresh, created_at: clock.now() });
+    });
+  }
+
+  async #read(): Promise<void> {
+    const rows = await this.#store.all(this.#uses.db.rows);
+    const found = [];
+    for (const row of rows) found.push({ id: row.id, key: this.#keys.get(row.id) ?? (await this.#open(row)) });
+    const current = found.at(-1);
+    if (!current) throw new StoreError('the data keys of this store are gone: restore a backup');
+    this.#keys = new Map(found.map(({ id, key }) => [id, key]));
+    this.#current = current;
+  }
+
+  async #open(row: DataKeyRow): Promise<KeyObject> {
+    await this.findKekOf(row);
+    const key = this.#opened(row);
+    if (key) return key;
+    throw new StoreError(
+      'the key-encryption key is not the one of this store: set LINARITE_KEK, LINARITE_KEK_FILE or LINARITE_KEK_COMMAND to that one',
+    );
+  }
+}
+
+const opened = ({ id, sealed }: DataKeyRow, kek: KeyObject): Buffer | undefined =>
+  unseal(kek, sealed, dataKeyPlace(id));
+
+/** A data key under a key-encryption key, with a name that no other has. */
+export function newDataKey(kek: KeyObject): Pick<DataKeyRow, 'id' | 'sealed'> {
+  const id = randomBytes(6).toString('hex');
+  return { id, sealed: seal(kek, randomBytes(32), dataKeyPlace(id)) };
 }
 
 const dataKeyPlace = (id: string): Place => ({ table: 'data_keys', column: 'sealed', row: id, version: 1 });
-
-const associatedData = ({ table, column, row, version }: Place): Buffer =>
-  Buffer.from(JSON.stringify([table, column, row, version]));
-
-function seal(key: KeyObject, bytes: Uint8Array, place: Place): string {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES }).setAAD(associatedData(place));
-  return Buffer.concat([nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()]).toString('base64url');
-}
-
-function unseal(key: KeyObject, text: string, place: Place): Buffer | undefined {
-  const sealed = Buffer.from(text, 'base64url');
-  if (sealed.length < NONCE_BYTES + TAG_BYTES) return undefined;
-  try {
-    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
-      .setAAD(associatedData(place))
-      .setAuthTag(sealed.subarray(-TAG_BYTES));
-    return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
-  } catch {
-    return undefined; // the tag does not fit; which part of it is nobody's business
-  }
-}

@@ -58,6 +58,8 @@ export interface DataKeyRow {
   /** The data key under the key-encryption key. */
   sealed: string;
   created_at: number;
+  /** How often it has sealed, as far as the nodes have said so. */
+  encryptions: number;
 }
 
 export type SigningKeyState = 'next' | 'active' | 'retiring' | 'gone' | 'killed';

@@ -48,6 +48,7 @@ create table data_keys (
   id text not null,
   sealed text not null,
   created_at bigint not null,
+  encryptions bigint not null default 0,
   constraint data_keys_pkey PRIMARY KEY (id)
 );
 

@@ -43,7 +43,7 @@ CREATE TABLE data_keys (
   id text primary key,
   sealed text not null,
   created_at bigint not null
-);
+, encryptions bigint not null default 0);
 
 CREATE TABLE head (
   id integer primary key check (id = 1),

@@ -4,7 +4,8 @@ import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Revocations } from '../revocation/revocations.ts';
-import type { KeyRing, Place } from '../secrets/key-ring.ts';
+import type { Place } from '../secrets/envelope.ts';
+import type { KeyRing } from '../secrets/key-ring.ts';
 import { type Database, type SigningKeyRow, type SigningKeyState, StoreError } from '../storage/database.ts';
 import { type SigningAlgorithm, type SigningKeyMaterial, type VerifyingKey, verifyingKey } from './jws.ts';
 import type { SigningKeyStore } from './signing-key-store.ts';
@@ -211,7 +212,7 @@ export class SigningKeys {
     const { privateKey, publicKey } = await newKeyPair(algorithm, rsaBits);
     const spki = publicKey.export({ type: 'spki', format: 'der' });
     const kid = kidOf(spki);
-    const sealed = keyRing.seal(privateKey.export({ type: 'pkcs8', format: 'der' }), keyPlace(kid));
+    const der = privateKey.export({ type: 'pkcs8', format: 'der' });
     const nowMs = clock.now();
     const made = await db.writer.write(async (tx) => {
       await revocations.announceConfig(tx); // takes the lock that makes nodes starting together take turns
@@ -222,7 +223,7 @@ export class SigningKeys {
         alg: algorithm,
         state,
         public_key: spki.toString('base64'),
-        sealed,
+        sealed: keyRing.seal(der, keyPlace(kid)),
         created_at: nowMs,
         active_at: state === 'active' ? nowMs : null,
       });

@@ -10,7 +10,7 @@ const found = (shell: string): string | undefined =>
 
 /** What stands before the cursor, and what is offered. A line that ends with a blank begins a new word. */
 const OFFERED: [line: string, offered: string[]][] = [
-  ['linarite key', ['key']],
+  ['linarite key', ['key', 'key-ring']],
   ['linarite key ', ['list', 'regenerate']],
   ['linarite identity token is', ['issue']],
   ['linarite identity token issue --scope chat.j', ['chat.join', 'chat.join.limited']],

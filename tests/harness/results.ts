@@ -6,7 +6,7 @@ import { join } from 'node:path';
 export interface HarnessResult {
   /** The promise that is held up, by its id in the table of promises: `D1`. */
   id: string;
-  seed: number;
+  seed: number | string;
   /** Counts and durations by name, with the unit in the name where it is not a count: `recoveryMsMost`. */
   figures: Record<string, number | string>;
   passed: boolean;

@@ -1,15 +1,21 @@
 import assert from 'node:assert/strict';
-import { createSecretKey, randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { KeyRing, type Place } from '../../src/secrets/key-ring.ts';
-import { StoreError } from '../../src/storage/database.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import type { Place } from '../../src/secrets/envelope.ts';
+import { KeyRing } from '../../src/secrets/key-ring.ts';
+import { type Database, StoreError } from '../../src/storage/database.ts';
+import { migrate } from '../../src/storage/migrate.ts';
+import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { STORES } from '../harness/postgres.ts';
+import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { DEV_ID, givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
 import { givenStore } from './given-store.ts';
 
+const openRing = (db: Database, ...keks: KeyObject[]): Promise<KeyRing> =>
+  KeyRing.open({ db, clock: systemClock, readKeks: async () => keks });
 const newKek = () => createSecretKey(randomBytes(32));
 const PLACE: Place = { table: 'access_keys', column: 'sealed', row: `${DEV_ID} primary`, version: 3 };
 const SECRET = Buffer.from('sixty-four bytes of an access key, or whatever has to be kept so');
@@ -19,15 +25,15 @@ for (const store of STORES) {
     test('opens with the same key-encryption key, and what it sealed', async (t) => {
       const db = await givenStore(t, store);
       const kek = newKek();
-      const sealed = (await KeyRing.open(db, kek, 1)).seal(SECRET, PLACE);
-      assert.deepEqual((await KeyRing.open(db, kek, 2)).unseal(sealed, PLACE), SECRET);
+      const sealed = (await openRing(db, kek)).seal(SECRET, PLACE);
+      assert.deepEqual((await openRing(db, kek)).unseal(sealed, PLACE), SECRET);
       assert.equal((await db.rows.all(sql`select id from data_keys`)).length, 1);
     });
 
     test('is one ring for servers that start together', async (t) => {
       const db = await givenStore(t, store);
       const kek = newKek();
-      const rings = await Promise.all(Array.from({ length: 8 }, () => KeyRing.open(db, kek, 1)));
+      const rings = await Promise.all(Array.from({ length: 8 }, () => openRing(db, kek)));
       const sealed = rings[0]?.seal(SECRET, PLACE) ?? '';
       for (const ring of rings) assert.deepEqual(ring.unseal(sealed, PLACE), SECRET);
     });
@@ -35,22 +41,46 @@ for (const store of STORES) {
     test('refuses another key-encryption key, says which setting is wrong, and makes no key in its place', async (t) => {
       const db = await givenStore(t, store);
       const kek = newKek();
-      await KeyRing.open(db, kek, 1);
+      await openRing(db, kek);
       const before = await db.rows.all(sql`select * from data_keys`);
-      await assert.rejects(KeyRing.open(db, newKek(), 2), (cause) => {
+      await assert.rejects(openRing(db, newKek()), (cause) => {
         assert.ok(cause instanceof StoreError);
         assert.match(cause.message, /key-encryption key is not the one .* LINARITE_KEK/);
         return true;
       });
       assert.deepEqual(await db.rows.all(sql`select * from data_keys`), before);
-      await KeyRing.open(db, kek, 3);
+      await openRing(db, kek);
+    });
+
+    test('whose data keys are gone is not opened, and gets no new ones', async (t) => {
+      const db = await givenStore(t, store);
+      const kek = newKek();
+      await openRing(db, kek);
+      await openRing(db, kek);
+      await db.rows.run(sql`delete from data_keys`);
+      await assert.rejects(openRing(db, kek), { name: 'StoreError', message: /data keys of this store are gone/ });
+      assert.deepEqual(await db.rows.all(sql`select * from data_keys`), []);
     });
   });
 }
 
+describe('nodes that start together on one PostgreSQL', { skip: !STORES.includes('postgres') && 'needs it' }, () => {
+  test('get one data key', async (t) => {
+    for (let round = 0; round < 2; round += 1) {
+      const url = await freshDatabase(t);
+      const nodes = await Promise.all(Array.from({ length: 6 }, () => openPostgres(url)));
+      t.after(() => Promise.all(nodes.map((db) => db.close())));
+      await Promise.all(nodes.map((db) => migrate(db, 1)));
+      const kek = newKek();
+      const rings = await Promise.all(nodes.map((db) => openRing(db, kek)));
+      assert.equal(new Set(rings.map(({ current }) => current)).size, 1);
+    }
+  });
+});
+
 describe('a sealed value', () => {
   test('does not open when it was moved to another place', async (t) => {
-    const ring = await KeyRing.open(await givenStore(t, 'sqlite'), newKek(), 1);
+    const ring = await openRing(await givenStore(t, 'sqlite'), newKek());
     const sealed = ring.seal(SECRET, PLACE);
     const elsewhere: Partial<Place>[] = [
       { table: 'signing_keys' },
@@ -71,7 +101,7 @@ describe('a sealed value', () => {
   });
 
   test('does not open with a bit changed, cut off or added', async (t) => {
-    const ring = await KeyRing.open(await givenStore(t, 'sqlite'), newKek(), 1);
+    const ring = await openRing(await givenStore(t, 'sqlite'), newKek());
     const sealed = ring.seal(SECRET, PLACE);
     const [id = '', text = ''] = sealed.split('.');
     const bytes = Buffer.from(text, 'base64url');
@@ -83,12 +113,23 @@ describe('a sealed value', () => {
     for (const length of [0, 1, 11, 12, 27, 28, bytes.length - 1])
       assert.throws(() => ring.unseal(`${id}.${bytes.subarray(0, length).toString('base64url')}`, PLACE), StoreError);
     const longer = Buffer.concat([bytes, Buffer.alloc(1)]).toString('base64url');
-    for (const wrong of [`${id}.${longer}`, `0${id}.${text}`, text, '', '.', `${id}.`])
+    for (const wrong of [
+      `${id}.${text}=`,
+      `${id}.${text} `,
+      `${id}.${text}.`,
+      `${id}.!${text}`,
+      `${id}.${longer}`,
+      `0${id}.${text}`,
+      text,
+      '',
+      '.',
+      `${id}.`,
+    ])
       assert.throws(() => ring.unseal(wrong, PLACE), StoreError, wrong);
   });
 
   test('of the same bytes is different each time', async (t) => {
-    const ring = await KeyRing.open(await givenStore(t, 'sqlite'), newKek(), 1);
+    const ring = await openRing(await givenStore(t, 'sqlite'), newKek());
     assert.equal(new Set(Array.from({ length: 100 }, () => ring.seal(SECRET, PLACE))).size, 100);
   });
 });

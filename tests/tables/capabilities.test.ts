@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { bestGrant, CAPABILITIES, grantOf } from '../../src/capabilities/capabilities.ts';
-import { type Capability, CHAT, SCOPES, type Scope, VOIP } from '../../src/capabilities/tables.ts';
+import {
+  bestGrant,
+  CAPABILITIES,
+  capabilitiesOf,
+  grantOf,
+  isScope,
+  requireCapability,
+} from '../../src/capabilities/capabilities.ts';
+import { type Capability, CHAT, type Grant, SCOPES, type Scope, VOIP } from '../../src/capabilities/tables.ts';
 import { Doorkeeper } from '../../src/http/doorkeeper.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { type Listener, listen } from '../../src/http/listen.ts';
@@ -70,6 +77,44 @@ test('what is in no table is denied', () => {
     assert.equal(bestGrant(SCOPES, capability), 'denied');
   }
   for (const capability of CAPABILITIES) assert.equal(bestGrant([], capability), 'denied');
+});
+
+test('of several scopes the best says, and what is left to a role is more than nothing', () => {
+  for (let set = 0; set < 2 ** SCOPES.length; set += 1) {
+    const scopes = SCOPES.filter((_, index) => set & (1 << index));
+    const expected = Object.entries(PUBLISHED).map(([capability, row]) => {
+      const grants = row.filter((_, index) => set & (1 << index));
+      return [capability, grants.includes(Y) ? Y : grants.includes(R) ? R : N];
+    });
+    assert.deepEqual(
+      CAPABILITIES.map((capability) => [capability, bestGrant(scopes, capability)]),
+      expected,
+    );
+    assert.deepEqual(
+      capabilitiesOf(scopes),
+      expected.filter(([, grant]) => grant !== N).map(([capability]) => capability),
+    );
+    for (const [capability, grant] of expected as [Capability, Grant][]) {
+      if (grant !== N) requireCapability(scopes, capability);
+      else assert.throws(() => requireCapability(scopes, capability), { error: 'CapabilityMissing' });
+    }
+  }
+});
+
+test('a refusal names the scopes that would do', () => {
+  assert.throws(() => requireCapability(['voip'], 'chat.participant.add'), {
+    error: 'CapabilityMissing',
+    reason: 'scope.missing',
+    detail: 'chat.participant.add needs one of chat, chat.join',
+  });
+  assert.throws(() => requireCapability(['chat'], 'call.controlInRoom'), {
+    detail: 'call.controlInRoom needs one of voip, voip.join',
+  });
+});
+
+test('a scope is one of the five', () => {
+  for (const scope of SCOPES) assert.ok(isScope(scope));
+  for (const text of ['', 'Chat', 'pstn', 'chat.', 'constructor']) assert.ok(!isScope(text), text);
 });
 
 describe('on the road, with real tokens,', () => {

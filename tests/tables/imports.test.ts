@@ -40,7 +40,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   // Core, from the bottom up.
   monitoring: [SETTINGS],
   certificates: [SETTINGS],
-  secrets: [SETTINGS, 'storage'],
+  secrets: [SETTINGS, 'storage', 'monitoring'],
   operators: [SETTINGS, 'secrets'],
   revocation: ['storage', 'monitoring'],
   resources: ['revocation', 'secrets', 'storage'],
@@ -78,6 +78,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'issuer',
     'status',
     'backup',
+    'secrets',
   ],
   'server.ts': ['*'],
   cli: [SETTINGS, 'server.ts', 'backup', 'certificates', 'monitoring', 'storage'],

@@ -3,6 +3,7 @@ import { core } from './0001-core.ts';
 import { management } from './0002-management.ts';
 import { trusts } from './0003-trusts.ts';
 import { logChecks } from './0004-log-checks.ts';
+import { keyRing } from './0005-key-ring.ts';
 
 /** Every step, in order. */
-export const MIGRATIONS: readonly Migration[] = [core, management, trusts, logChecks];
+export const MIGRATIONS: readonly Migration[] = [core, management, trusts, logChecks, keyRing];

@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import { addCommand, addGroup, outputOption, type Printing, withOperator } from './command.ts';
+import { type Cells, print } from './output.ts';
+import { type OperatorOptions, operatorAccess } from './server-access.ts';
+import type { Surroundings } from './surroundings.ts';
+
+interface DataKeys {
+  readonly dataKeys: readonly {
+    readonly id: string;
+    readonly state: string;
+    readonly createdAt: string;
+    readonly encryptions: number;
+    readonly values: number;
+    readonly kekId?: string;
+  }[];
+}
+
+type Options = OperatorOptions & Printing;
+
+/** `linarite key-ring …`: the keys that secrets are encrypted with at rest. */
+export function addKeyRingCommands(program: Command, around: Surroundings): void {
+  const ring = addGroup(program, 'key-ring', 'keys that secrets are encrypted with at rest');
+
+  const add = (name: string, summary: string, action: (options: Options) => Promise<void>): Command =>
+    withOperator(addCommand(ring, name, summary, `linarite key-ring ${name}`))
+      .addOption(outputOption())
+      .action(action);
+
+  add('show', 'list the data keys, and what is still encrypted with each', async (options) => {
+    const found = await operatorAccess(around, options).call<DataKeys>('GET', '/-/key-ring');
+    print(found, options.output, cellsOf(found));
+  });
+
+  add('rotate-data-key', 'encrypt with a new data key, and move what former ones encrypted', async (options) => {
+    const found = await operatorAccess(around, options).call<DataKeys>('POST', '/-/key-ring/rotate-data-key');
+    print(found, options.output, cellsOf(found));
+  });
+
+  add('rotate-kek', 'put the data keys under the key-encryption key that the server is given now', async (options) => {
+    type Done = { kekId: string; rewrapped: number };
+    const done = await operatorAccess(around, options).call<Done>('POST', '/-/key-ring/rotate-kek');
+    print(done, options.output, [{ KekId: done.kekId, Rewrapped: done.rewrapped }]);
+  });
+}
+
+const cellsOf = ({ dataKeys }: DataKeys): Cells[] =>
+  dataKeys.map(({ id, state, createdAt, encryptions, values, kekId }) => ({
+    DataKey: id,
+    State: state,
+    CreatedAt: createdAt,
+    Encryptions: encryptions,
+    Values: values,
+    KekId: kekId ?? 'unknown here',
+  }));

@@ -1,0 +1,235 @@
+import { ServiceError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Events } from '../monitoring/events.ts';
+import { SettingsError } from '../settings.ts';
+import { type Database, StoreError } from '../storage/database.ts';
+import type { Rows } from '../storage/sql.ts';
+import { DataKeyStore } from './data-key-store.ts';
+import { kekId, type ReadKeks, steadyKeks } from './kek.ts';
+import { type KeyRing, newDataKey } from './key-ring.ts';
+import { SEALED_COLUMNS, type SealedValue, SealedValueStore } from './sealed-columns.ts';
+
+interface Uses {
+  db: Database;
+  ring: KeyRing;
+  readKeks: ReadKeks;
+  /** Takes, within a transaction, the lock that makes nodes take turns, and tells every node to read the ring again. */
+  announce: (tx: Rows) => Promise<void>;
+  clock: Clock;
+  events: Pick<Events, 'notice'>;
+}
+
+/** A data key as the operator sees it. */
+export interface DataKeyInfo {
+  readonly id: string;
+  readonly state: 'current' | 'former';
+  readonly createdAtMs: number;
+  readonly encryptions: number;
+  /** Sealed values in the store. */
+  readonly values: number;
+  /** The key-encryption key it is under; undefined when this node was not given that one. */
+  readonly kekId: string | undefined;
+}
+
+const DAY_MS = 24 * 3_600_000;
+const LONGEST_USE_MS = 90 * DAY_MS;
+/** Nonces are random: NIST SP 800-38D allows 2^32, of which the rest is margin. */
+const MOST_ENCRYPTIONS = 2 ** 30;
+/** A node that was held up may still seal with the former key. Far longer than a transaction can last. */
+const KEPT_AFTER_MS = DAY_MS;
+const BATCH = 100;
+
+/**
+ * The life of data keys and of the key-encryption key above them, while servers run (security-and-reliability, section
+ * 4.5). What is done stands in the rows alone, so whoever is killed in the middle, the next one goes on.
+ *
+ * Every change takes the lock of {@link Uses.announce} first. A new data key goes under the key-encryption key that the
+ * current one is under, so a node that knows of a new key-encryption key earlier than the others does not lock them out.
+ */
+export class KeyRotation {
+  readonly #uses: Uses;
+  readonly #store = new DataKeyStore();
+  readonly #values = new SealedValueStore();
+  #tending: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(uses: Uses) {
+    this.#uses = uses;
+  }
+
+  /** The data keys, oldest first. */
+  async show(): Promise<DataKeyInfo[]> {
+    const { db, ring } = this.#uses;
+    const rows = await this.#store.all(db.rows);
+    const infos = rows.map(async (row): Promise<DataKeyInfo> => {
+      const kek = await ring.findKekOf(row).catch(() => undefined); // a source that cannot be read shows itself as unknown
+      return {
+        id: row.id,
+        state: row === rows.at(-1) ? 'current' : 'former',
+        createdAtMs: row.created_at,
+        encryptions: row.encryptions,
+        values: await this.#values.countUnder(db.rows, row.id),
+        kekId: kek && kekId(kek),
+      };
+    });
+    return Promise.all(infos);
+  }
+
+  /** Makes a data key that seals from now on, and begins to move what the former ones have sealed. @returns its id */
+  async rotateDataKey(): Promise<string> {
+    await this.#makeDataKey(() => true);
+    void this.tend().catch((cause: unknown) =>
+      this.#uses.events.notice('error', 'moving sealed values failed', { cause }),
+    );
+    return this.#uses.ring.current;
+  }
+
+  /**
+   * Puts every data key under the key-encryption key that the settings give first now, in one transaction: whenever it is
+   * cut short, all of them are under the one or all under the other.
+   * @returns that key and how many data keys were under another one
+   * @throws ServiceError `KekUnusable`
+   */
+  async rotateKek(): Promise<{ kekId: string; rewrapped: number }> {
+    const { db, ring, readKeks, announce, events } = this.#uses;
+    const keks = await steadyKeks(readKeks).catch(unusable);
+    const [kek] = keks;
+    if (!kek) throw new Error('no key-encryption key was read');
+    ring.addKeks(keks);
+    await ring.reload();
+    const rewrapped = await db.writer.write(async (tx) => {
+      await announce(tx);
+      const changed = ring.rewrapped(await this.#store.all(tx), kek);
+      for (const { id, sealed } of changed) await this.#store.rewrap(tx, id, sealed);
+      return changed.length;
+    });
+    const id = kekId(kek);
+    if (rewrapped > 0) events.notice('warn', 'the key-encryption key was changed', { kekId: id, dataKeys: rewrapped });
+    return { kekId: id, rewrapped };
+  }
+
+  /**
+   * Does what is due: a new data key every 90 days or 2^30 encryptions, moving what former ones have sealed, removing those
+   * that seal nothing any more. To be called now and then, one call after the other; every node may.
+   */
+  tend(): Promise<void> {
+    this.#tending = this.#tending.catch(() => undefined).then(() => this.#tend());
+    return this.#tending;
+  }
+
+  /** Ends what {@link tend} does, at a point where another node or the next start goes on. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#tending.catch(() => undefined);
+    await this.#noteEncryptions().catch(() => undefined); // a store that is gone does not hold up the stop
+  }
+
+  async #tend(): Promise<void> {
+    const { ring, clock } = this.#uses;
+    if (this.#stopped) return;
+    await this.#noteEncryptions();
+    await this.#makeDataKey(
+      ({ created_at, encryptions }) => clock.now() - created_at >= LONGEST_USE_MS || encryptions >= MOST_ENCRYPTIONS,
+    );
+    await ring.reload();
+    await this.#moveValues();
+    await this.#removeFormer();
+  }
+
+  /** What is not noted, because of a kill or a store that fails, is far less than the margin. */
+  async #noteEncryptions(): Promise<void> {
+    const { db, ring } = this.#uses;
+    const counts = ring.takeEncryptions();
+    if (counts.size === 0) return;
+    await db.writer.write(async (tx) => {
+      for (const [id, count] of counts) await this.#store.addEncryptions(tx, id, count);
+    });
+  }
+
+  /** @param isDue asked about the current data key, again under the lock: another node may have been faster */
+  async #makeDataKey(isDue: (current: { created_at: number; encryptions: number }) => boolean): Promise<void> {
+    const { db, ring, clock, announce, events } = this.#uses;
+    const [before] = (await this.#store.all(db.rows)).slice(-1);
+    if (!before || !isDue(before)) return;
+    await ring.findKekOf(before).catch(unusable);
+    const made = await db.writer.write(async (tx) => {
+      await announce(tx);
+      const [current] = (await this.#store.all(tx)).slice(-1);
+      if (!current || !isDue(current)) return undefined;
+      const kek = ring.kekOf(current);
+      if (!kek) throw new ServiceError('KekUnusable', { values: { why: 'this node was not given that one' } });
+      const fresh = newDataKey(kek);
+      // Later than the one it follows, even by the clock of another node: the newest seals.
+      await this.#store.insert(tx, { ...fresh, created_at: Math.max(clock.now(), current.created_at + 1) });
+      return fresh.id;
+    });
+    if (made === undefined) return;
+    await ring.reload();
+    events.notice('info', 'data key made', { keyId: made });
+  }
+
+  /** Seals with the current data key what former ones have sealed. Values that changed meanwhile are left as they are. */
+  async #moveValues(): Promise<void> {
+    const { db, ring, events } = this.#uses;
+    let moved = 0;
+    const unopened: SealedValue[] = [];
+    for (const column of SEALED_COLUMNS) {
+      for (let after = ''; ; ) {
+        const batch = await this.#values.notUnder(db.rows, column, ring.current, after, BATCH);
+        if (batch.length === 0 || this.#stopped) break;
+        after = batch.at(-1)?.sealed ?? '';
+        const opened = batch.map((value) => ({ value, bytes: this.#opened(value) }));
+        unopened.push(...opened.flatMap(({ value, bytes }) => (bytes ? [] : [value])));
+        moved += await db.writer.write(async (tx) => {
+          let count = 0;
+          for (const { value, bytes } of opened) {
+            if (bytes && (await this.#values.replace(tx, column, value, ring.seal(bytes, value.place)))) count += 1;
+          }
+          return count;
+        });
+      }
+    }
+    if (moved > 0)
+      events.notice('info', 'sealed values moved to the current data key', { keyId: ring.current, values: moved });
+    if (unopened.length === 0) return;
+    await ring.reload(); // another node may have made a data key meanwhile, and moved them
+    for (const value of unopened.filter((one) => !this.#opened(one))) {
+      const { table, row } = value.place; // it stays as it is, and so does the data key that it names
+      events.notice('error', 'a sealed value does not open', { table, row });
+    }
+  }
+
+  #opened({ sealed, place }: SealedValue): Buffer | undefined {
+    try {
+      return this.#uses.ring.unseal(sealed, place);
+    } catch (cause) {
+      if (cause instanceof StoreError) return undefined;
+      throw cause;
+    }
+  }
+
+  /** Removes data keys under which nothing is sealed any more, a day after another one took over. */
+  async #removeFormer(): Promise<void> {
+    const { db, ring, clock, announce, events } = this.#uses;
+    const unused = async (rows: Rows): Promise<string[]> => {
+      const all = await this.#store.all(rows);
+      const former = all.filter((_, index) => clock.now() - (all[index + 1]?.created_at ?? Infinity) >= KEPT_AFTER_MS);
+      const counts = await Promise.all(former.map(({ id }) => this.#values.countUnder(rows, id)));
+      return former.filter((_, index) => counts[index] === 0).map(({ id }) => id);
+    };
+    if ((await unused(db.rows)).length === 0) return;
+    const removed = await db.writer.write(async (tx) => {
+      await announce(tx);
+      const ids = await unused(tx);
+      for (const id of ids) await this.#store.remove(tx, id);
+      return ids;
+    });
+    await ring.reload();
+    for (const keyId of removed) events.notice('info', 'data key removed', { keyId });
+  }
+}
+
+function unusable(cause: unknown): never {
+  if (!(cause instanceof SettingsError)) throw cause;
+  throw new ServiceError('KekUnusable', { values: { why: cause.message }, cause });
+}

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { fromBase64, fromBase64url, sameBytes } from '../../src/lib/bytes.ts';
+
+test('base64 is read in its canonical form', () => {
+  for (let length = 0; length < 70; length += 1) {
+    const bytes = Buffer.concat([randomBytes(length), Buffer.from([0xff, 0xfe, 0xfb])]);
+    assert.deepEqual(fromBase64(bytes.toString('base64')), bytes);
+    assert.deepEqual(fromBase64url(bytes.toString('base64url')), bytes);
+  }
+  assert.deepEqual(fromBase64(''), Buffer.alloc(0));
+  assert.deepEqual(fromBase64url(''), Buffer.alloc(0));
+});
+
+test('and in no other', () => {
+  const of64 = [
+    'Zg',
+    'Zg=',
+    'Zh==',
+    'Zg===',
+    '=',
+    '==',
+    'Zg==Zg==',
+    'Z g==',
+    ' Zg==',
+    'Zg==\n',
+    'Zm8',
+    'Zm9=',
+    '-_-_',
+    'Zm9v!',
+    '!Zm9v',
+    'Zm9v=',
+    'Z=m9',
+  ];
+  for (const text of of64) assert.equal(fromBase64(text), undefined, JSON.stringify(text));
+  const ofUrl = ['Zg==', 'Zh', 'Zm9', 'Z', '+/+/', 'Z g', ' Zg', 'Zg\n', '!Zm9v', 'Zm9v!', 'Zm9vA'];
+  for (const text of ofUrl) assert.equal(fromBase64url(text), undefined, JSON.stringify(text));
+});
+
+test('bytes are the same when length and content are', () => {
+  const [one, other] = [Buffer.from('abc'), Buffer.from('abd')];
+  assert.equal(sameBytes(one, Buffer.from('abc')), true);
+  assert.equal(sameBytes(one, other), false);
+  assert.equal(sameBytes(one, Buffer.from('ab')), false);
+  assert.equal(sameBytes(Buffer.from('ab'), one), false);
+  assert.equal(sameBytes(Buffer.alloc(0), Buffer.alloc(0)), true);
+});
