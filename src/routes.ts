@@ -1,6 +1,7 @@
 import { backupRoutes } from './backup/backup-routes.ts';
 import type { Backups } from './backup/backups.ts';
 import type { Recovery } from './backup/recovery.ts';
+import { apiDocument } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import { directoryRoutes } from './identities/directory-routes.ts';
 import type { Identities } from './identities/identities.ts';
@@ -14,7 +15,7 @@ import type { SigningKeys } from './tokens/signing-keys.ts';
 import type { Lifetimes } from './tokens/token.ts';
 import { tokenRoutes } from './tokens/token-routes.ts';
 
-export interface RouteParts extends StatusParts {
+export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
   identities: Identities;
   tokens: AccessTokens;
   keys: SigningKeys;
@@ -26,13 +27,16 @@ export interface RouteParts extends StatusParts {
   isOperator: (secret: string) => boolean;
 }
 
-/** Every route of the server. */
-export const routeList = (parts: RouteParts): Route[] => [
-  ...identityRoutes(parts.identities, parts.tokens, parts.lifetimes),
-  ...directoryRoutes(parts.identities),
-  ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
-  ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: OPERATOR_TENANT }),
-  ...operatorRoutes({ origin: parts.issuer, isOperator: parts.isOperator, tenantId: OPERATOR_TENANT }),
-  ...backupRoutes(parts.backups, parts.recovery),
-  ...statusRoutes(parts),
-];
+/** Every route of the server, one of which describes them all. */
+export function routeList(parts: RouteParts): Route[] {
+  const routes: Route[] = [
+    ...identityRoutes(parts.identities, parts.tokens, parts.lifetimes),
+    ...directoryRoutes(parts.identities),
+    ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
+    ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: OPERATOR_TENANT }),
+    ...operatorRoutes({ origin: parts.issuer, isOperator: parts.isOperator, tenantId: OPERATOR_TENANT }),
+    ...backupRoutes(parts.backups, parts.recovery),
+    ...statusRoutes({ ...parts, apiDocument: () => apiDocument(routes) }),
+  ];
+  return routes;
+}

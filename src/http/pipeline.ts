@@ -117,8 +117,11 @@ export class Pipeline implements Road {
     }
 
     const bytes = await this.#bodyOf(request, bodyHash);
-    const query = new URLSearchParams(request.target.slice(pathOf(request.target).length));
-    const version = this.#settleVersion(request, route, query, trace);
+    const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
+    const version = this.#settleVersion(request, route, search, trace);
+    const query = Object.fromEntries(
+      Object.keys(route.query ?? {}).map((name) => [name, search.get(name) ?? undefined]),
+    );
     const body = this.#readers.get(route)?.(request, bytes);
     const reply = await route.handle({ caller, path, query, body, version });
     if (caller.kind === 'user' && caller.expiresOnMs <= clock.now()) {
@@ -165,11 +168,11 @@ export class Pipeline implements Road {
     return bytes;
   }
 
-  #settleVersion(request: WireRequest, route: Route, query: URLSearchParams, trace: Trace): ApiVersion | undefined {
+  #settleVersion(request: WireRequest, route: Route, search: URLSearchParams, trace: Trace): ApiVersion | undefined {
     if (!route.versions) return undefined;
     const host = request.header('host')[0] ?? '';
     const uri = `${request.secure ? 'https' : 'http'}://${host}${pathOf(request.target)}`.slice(0, 512);
-    const { version, standsInFor } = settleVersion(query.getAll('api-version'), route.versions, uri);
+    const { version, standsInFor } = settleVersion(search.getAll('api-version'), route.versions, uri);
     trace.apiVersion = version;
     if (standsInFor !== undefined) {
       trace.headers['x-linarite-api-version'] = version;

@@ -1,7 +1,18 @@
 import { KEY_SLOTS } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { created, noContent, ok, type Reply, type Route, route } from '../http/route.ts';
-import { anything, listOf, maybe, object, optional, recordOf, type Shape, text, truth } from '../http/schema.ts';
+import {
+  anything,
+  listOf,
+  maybe,
+  object,
+  optional,
+  recordOf,
+  type Shape,
+  secret,
+  text,
+  truth,
+} from '../http/schema.ts';
 import { API_VERSIONS } from '../http/versions.ts';
 import { sevenDigits } from '../lib/instants.ts';
 import {
@@ -50,10 +61,10 @@ const ServiceShape = object({
 });
 const ListShape = object({ value: listOf(object({})) });
 const KeysShape = object({
-  primaryKey: maybe(text()),
-  secondaryKey: maybe(text()),
-  primaryConnectionString: maybe(text()),
-  secondaryConnectionString: maybe(text()),
+  primaryKey: maybe(secret()),
+  secondaryKey: maybe(secret()),
+  primaryConnectionString: maybe(secret()),
+  secondaryConnectionString: maybe(secret()),
 });
 const GroupBody = object({ location: text(), tags: optional(Tags) });
 const GroupShape = object({ id: text(), name: text(), location: text() });

@@ -109,7 +109,7 @@ describe('every route', () => {
     }
   });
 
-  test('in production opens to the same callers, and metrics to the operator alone', async (t) => {
+  test('in production opens to the same callers, and metrics and the API document to the operator alone', async (t) => {
     const production = await startProduction(t, { LINARITE_OPERATOR_KEY: OPERATOR_KEY });
     for (const one of routesOf('production').filter(({ access }) => access.caller !== 'user')) {
       for (const credential of CREDENTIALS) {
@@ -118,7 +118,8 @@ describe('every route', () => {
         assert.equal(letIn(answer), OPENS[one.access.caller].includes(credential), about);
       }
     }
-    assert.equal(routesOf('production').find(({ operation }) => operation === 'getMetrics')?.access.caller, 'operator');
+    for (const name of ['getMetrics', 'getApiDocument'])
+      assert.equal(routesOf('production').find(({ operation }) => operation === name)?.access.caller, 'operator');
   });
 
   test('refuses a token of the other mode: dev tokens open nothing in production', async (t) => {
@@ -151,6 +152,7 @@ describe('the list of routes', () => {
       'GET /-/health/live',
       'GET /-/health/ready',
       'GET /-/metrics', // in dev mode
+      'GET /-/openapi.json', // in dev mode
       'GET /.well-known/jwks.json',
       'GET /.well-known/openid-configuration',
       'GET /adfs/.well-known/openid-configuration',
