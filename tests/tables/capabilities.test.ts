@@ -2,18 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { bestGrant, CAPABILITIES, grantOf } from '../../src/capabilities/capabilities.ts';
 import { type Capability, CHAT, SCOPES, type Scope, VOIP } from '../../src/capabilities/tables.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
-import { SignatureVerifier } from '../../src/http/hmac.ts';
-import { type Listener, listen } from '../../src/http/listen.ts';
-import { Pipeline } from '../../src/http/pipeline.ts';
 import { ok, route } from '../../src/http/route.ts';
-import { RouteTable } from '../../src/http/routes.ts';
-import { systemClock } from '../../src/lib/clock.ts';
-import { Monitor } from '../../src/monitoring/monitor.ts';
-import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
 import { assertError } from '../harness/envelope.ts';
 import { send } from '../harness/http.ts';
-import { TestLog, type TestServer } from '../harness/server.ts';
+import { givenRoad } from '../harness/road.ts';
+import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 
 const [Y, N, R] = ['granted', 'denied', 'byRole'];
@@ -74,7 +67,8 @@ test('what is in no table is denied', () => {
 
 describe('on the road, with real tokens,', () => {
   let server: TestServer;
-  let door: Listener;
+  let port: number;
+  const undo: (() => unknown)[] = [];
   shareServer((started) => {
     server = started;
   });
@@ -91,29 +85,14 @@ describe('on the road, with real tokens,', () => {
         handle: ({ caller }) => ok({ as: caller.identityId }),
       }),
     );
-    const road = new Pipeline(
-      {
-        routes: new RouteTable(routes),
-        doorkeeper: new Doorkeeper({ mode: 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
-        signatures: new SignatureVerifier(
-          { candidatesFor: () => [], clock: systemClock },
-          { windowMinutes: 5, wellKnownKey: 'loopback' },
-        ),
-        userOf: async (jwt) => (await server.server.tokens.verify(jwt)).caller,
-        isOperator: () => false,
-        requireFresh: async () => undefined,
-        isStoreFailure: () => false,
-        clock: systemClock,
-        events: new Monitor(new TestLog(), new ServerMetrics('test')),
-      },
-      { mode: 'dev', bodyBytesMost: 0 },
-    );
-    door = await listen({ hosts: ['127.0.0.1'], port: 0, tls: undefined, road, onProblem: () => undefined });
+    port = await givenRoad({ after: (step) => undo.push(step) }, routes, { tokens: server.server.tokens });
   });
-  after(() => door.close(1000));
+  after(async () => {
+    for (const step of undo) await step();
+  });
 
   const attempt = (token: string, capability: string) =>
-    send(door.port, { target: `/try/${capability}`, headers: { Authorization: `Bearer ${token}` } });
+    send(port, { target: `/try/${capability}`, headers: { Authorization: `Bearer ${token}` } });
 
   for (const [column, scope] of SCOPES.entries()) {
     test(`${scope} opens what its column grants, and is 403 for the rest`, async () => {
@@ -142,7 +121,7 @@ describe('on the road, with real tokens,', () => {
 
   test('no token opens nothing', async () => {
     for (const capability of CAPABILITIES) {
-      assertError(await send(door.port, { target: `/try/${capability}` }), { status: 401, code: 'Unauthorized' });
+      assertError(await send(port, { target: `/try/${capability}` }), { status: 401, code: 'Unauthorized' });
     }
   });
 });
