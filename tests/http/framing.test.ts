@@ -266,6 +266,15 @@ const CASES: Case[] = [
     answers: [200, 200],
     calls: 2,
   }),
+  accepted('an expectation without a body, and then a request', get('/', 'Expect: 100-continue') + get('/2'), {
+    ends: false,
+  }),
+  refused(
+    'an expectation that is refused, and then a request',
+    `${lines('POST /early HTTP/1.1', HOST, FIVE, 'Expect: 100-continue')}hello${get('/2')}`,
+    401,
+    { calls: 1, effects: 0 },
+  ),
   accepted('a request and then garbage', `${get()}\0\0\r\n\r\n`, { answers: [200, 400], ends: false }),
   accepted('bytes after Connection: close', get('/', 'Connection: close') + get('/2'), { ends: false }),
   accepted('a request and then a CONNECT', get() + lines('CONNECT a:1 HTTP/1.1', HOST), {
