@@ -104,7 +104,9 @@ export class RawClient {
     const read = (chunk?: Buffer): void => {
       text += chunk?.toString('latin1') ?? '';
       const taken = takeAnswer(text, { head, ended: chunk === undefined });
-      if (taken && taken.rest === '') finish(taken.answer);
+      // A refusal of bytes that became no request does not know that they asked with HEAD; it is the last on its connection.
+      const isLast = head && taken?.answer.headers.connection === 'close';
+      if (taken && (taken.rest === '' || isLast)) finish(taken.answer);
       else if (taken) fail(new Error(`more than one answer: ${taken.rest.slice(0, 200)}`));
       else if (chunk === undefined) fail(new Error(`no whole answer before the end: ${text.slice(0, 200)}`));
     };
