@@ -119,6 +119,10 @@ const CHARACTERS = [
   '\r\n\r\n',
   '0\r\n\r\n',
   '%0d%0a',
+  'http://a',
+  '\x16',
+  'CONNECT a:1 HTTP/1.1\r\n\r\n',
+  'y:z\r\n'.repeat(101),
   HIDDEN,
 ];
 
