@@ -23,7 +23,7 @@ import {
   type ResourceGroup,
   subscriptionId,
 } from './communication-service.ts';
-import type { CommunicationServices, KeyPair, ServiceWish } from './communication-services.ts';
+import type { CommunicationServices, ServiceWish } from './communication-services.ts';
 
 const PROVIDER = 'providers/Microsoft.Communication';
 const SERVICES =
@@ -137,11 +137,10 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     },
   });
   const connectionString = (key: string): string => `endpoint=${endpoint()};accesskey=${key}`;
-  const primary = ({ primary: key }: KeyPair) => ({ primaryKey: key, primaryConnectionString: connectionString(key) });
-  const secondary = ({ secondary: key }: KeyPair) => ({
-    secondaryKey: key,
-    secondaryConnectionString: connectionString(key),
-  });
+  const shownKey = {
+    primary: (key: string) => ({ primaryKey: key, primaryConnectionString: connectionString(key) }),
+    secondary: (key: string) => ({ secondaryKey: key, secondaryConnectionString: connectionString(key) }),
+  };
   const shownSubscription = (id: string) => ({
     id: `/subscriptions/${id}`,
     subscriptionId: id,
@@ -270,8 +269,8 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       access: { caller: 'operator' },
       answers: { 200: KeysShape },
       async handle({ path }) {
-        const keys = await services.keys(...at(path));
-        return ok({ ...primary(keys), ...secondary(keys) });
+        const { primary, secondary } = await services.keys(...at(path));
+        return ok({ ...shownKey.primary(primary), ...shownKey.secondary(secondary) });
       },
     }),
     route({
@@ -285,8 +284,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       async handle({ path, body }) {
         const slot = KEY_SLOTS.find((candidate) => candidate === body.keyType.toLowerCase());
         if (!slot) throw new ServiceError('KeyTypeInvalid');
-        const keys = await services.regenerateKey(...at(path), slot);
-        return ok(slot === 'primary' ? primary(keys) : secondary(keys)); // the original gives the new one only
+        return ok(shownKey[slot](await services.regenerateKey(...at(path), slot))); // the original gives the new one only
       },
     }),
     route({
