@@ -5,6 +5,7 @@ import { type Capability, CHAT, SCOPES, type Scope, VOIP } from '../../src/capab
 import { ok, route } from '../../src/http/route.ts';
 import { assertError } from '../harness/envelope.ts';
 import { send } from '../harness/http.ts';
+import { writeResult } from '../harness/results.ts';
 import { givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
@@ -65,6 +66,12 @@ test('what is in no table is denied', () => {
   for (const capability of CAPABILITIES) assert.equal(bestGrant([], capability), 'denied');
 });
 
+const figures = { cells: 0, wrongCells: 0 };
+let planted = false;
+after(() =>
+  writeResult({ id: 'T5', seed: 0, figures, passed: figures.wrongCells === 0 && figures.cells > 0, planted }),
+);
+
 describe('on the road, with real tokens,', () => {
   let server: TestServer;
   let port: number;
@@ -73,26 +80,34 @@ describe('on the road, with real tokens,', () => {
     server = started;
   });
 
-  /** A road with one route per capability, in front of the verifier of a real server. */
-  before(async () => {
-    const routes = CAPABILITIES.map((capability) =>
+  const routesThat = (require: (capability: Capability) => Capability) =>
+    CAPABILITIES.map((capability) =>
       route({
         operation: 'tryCapability',
         summary: 'Tries a capability.',
         at: `GET /try/${capability}`,
-        access: { caller: 'user', requires: capability },
+        access: { caller: 'user', requires: require(capability) },
         answers: {},
         handle: ({ caller }) => ok({ as: caller.identityId }),
       }),
     );
-    port = await givenRoad({ after: (step) => undo.push(step) }, routes, { tokens: server.server.tokens });
+
+  /** A road with one route per capability, in front of the verifier of a real server. */
+  before(async () => {
+    port = await givenRoad(
+      { after: (step) => undo.push(step) },
+      routesThat((one) => one),
+      {
+        tokens: server.server.tokens,
+      },
+    );
   });
   after(async () => {
     for (const step of undo) await step();
   });
 
-  const attempt = (token: string, capability: string) =>
-    send(port, { target: `/try/${capability}`, headers: { Authorization: `Bearer ${token}` } });
+  const attempt = (token: string, capability: string, at = port) =>
+    send(at, { target: `/try/${capability}`, headers: { Authorization: `Bearer ${token}` } });
 
   for (const [column, scope] of SCOPES.entries()) {
     test(`${scope} opens what its column grants, and is 403 for the rest`, async () => {
@@ -100,6 +115,8 @@ describe('on the road, with real tokens,', () => {
       const token = await server.givenToken(id, [scope]);
       for (const [capability, row] of Object.entries(PUBLISHED)) {
         const answer = await attempt(token, capability);
+        figures.cells += 1;
+        if ((answer.status === 200) === (row[column] === N)) figures.wrongCells += 1;
         if (row[column] === N) {
           assertError(answer, { status: 403, code: 'Forbidden' }, capability);
           assert.match(
@@ -110,6 +127,22 @@ describe('on the road, with real tokens,', () => {
       }
     });
   }
+
+  test('a route that asks for the capability beside the right one is found out', async (t) => {
+    const mistaken = routesThat((one) => (one === 'call.join' ? 'call.start' : one));
+    const at = await givenRoad(t, mistaken, { tokens: server.server.tokens });
+    const id = await server.givenIdentity();
+    const wrong: string[] = [];
+    for (const [column, scope] of SCOPES.entries()) {
+      const token = await server.givenToken(id, [scope]);
+      for (const [capability, row] of Object.entries(PUBLISHED)) {
+        const { status } = await attempt(token, capability, at);
+        if ((status === 200) === (row[column] === N)) wrong.push(`${scope} ${capability}`);
+      }
+    }
+    assert.deepEqual(wrong, ['voip.join call.join']);
+    planted = true;
+  });
 
   test('several scopes open what any of them opens', async () => {
     const token = await server.givenToken(await server.givenIdentity(), ['chat.join.limited', 'voip.join']);

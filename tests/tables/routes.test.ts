@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import type { Capability } from '../../src/capabilities/tables.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { type RouteParts, routeList } from '../../src/routes.ts';
 import { assertError } from '../harness/envelope.ts';
-import type { Answer } from '../harness/http.ts';
+import { type Answer, send } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';
-import { givenResource, unusedId } from '../harness/resources.ts';
+import { DEV_ID, givenResource, unusedId } from '../harness/resources.ts';
+import { writeResult } from '../harness/results.ts';
+import { givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { sign } from '../harness/sign.ts';
@@ -56,6 +58,12 @@ const CREDENTIALS = OPENS.nobody;
 const letIn = ({ status, body }: Answer): boolean =>
   status < 500 && status !== 403 && (status !== 401 || body?.error.code === 'IdentityNotOwned');
 
+const figures = { cells: 0, wrongCells: 0 };
+let planted = false;
+after(() =>
+  writeResult({ id: 'T4', seed: 0, figures, passed: figures.wrongCells === 0 && figures.cells > 0, planted }),
+);
+
 describe('every route', () => {
   let server: TestServer;
   let token: string;
@@ -67,7 +75,7 @@ describe('every route', () => {
     { env: { LINARITE_OPERATOR_KEY: OPERATOR_KEY } },
   );
 
-  async function ask(target: TestServer, one: Route, credential: Credential) {
+  async function ask(target: { port: number; host: string; key: string }, one: Route, credential: Credential) {
     const { method, target: path, body, type } = callOf(one);
     const signed = (key: string) => sign({ method, target: path, host: target.host, body, key });
     const bearer = (secret: string) => ({ Authorization: `Bearer ${secret}` });
@@ -81,13 +89,15 @@ describe('every route', () => {
       aWrongOperatorKey: () => bearer(`${OPERATOR_KEY}x`),
       basic: () => ({ Authorization: `Basic ${Buffer.from(`operator:${OPERATOR_KEY}`).toString('base64')}` }),
     };
-    return target.send({ method, target: path, body, headers: { 'Content-Type': type, ...proof[credential]() } });
+    return send(target.port, { method, target: path, body, headers: { 'Content-Type': type, ...proof[credential]() } });
   }
 
   for (const one of routesOf('dev')) {
     test(`${one.at} opens to ${one.access.caller} and answers 401 to all others`, async () => {
       for (const credential of CREDENTIALS) {
         const answer = await ask(server, one, credential);
+        figures.cells += 1;
+        if (letIn(answer) !== OPENS[one.access.caller].includes(credential)) figures.wrongCells += 1;
         if (OPENS[one.access.caller].includes(credential)) {
           assert.ok(letIn(answer), `${credential}: ${answer.status} ${answer.text}`);
         } else if (one.at.startsWith('HEAD ')) assert.equal(answer.status, 401, credential);
@@ -115,11 +125,38 @@ describe('every route', () => {
       for (const credential of CREDENTIALS) {
         const answer = await ask(production, one, credential);
         const about = `${one.at} ${credential}: ${answer.status} ${answer.text}`;
+        figures.cells += 1;
+        if (letIn(answer) !== OPENS[one.access.caller].includes(credential)) figures.wrongCells += 1;
         assert.equal(letIn(answer), OPENS[one.access.caller].includes(credential), about);
       }
     }
     for (const name of ['getMetrics', 'getApiDocument'])
       assert.equal(routesOf('production').find(({ operation }) => operation === name)?.access.caller, 'operator');
+  });
+
+  test('is found out when it opens to another caller than its entry says', async (t) => {
+    const routes = routesOf('dev');
+    const mistaken = routes.map((one): Route => {
+      const handle = () => ok({});
+      if (one.operation === 'listKeys') return { ...one, handle, access: { caller: 'serviceOrOperator' } };
+      if (one.operation === 'whoami') return { ...one, handle, access: { caller: 'nobody' } };
+      return { ...one, handle };
+    });
+    const { tokens, resources } = server.server;
+    const port = await givenRoad(t, mistaken, {
+      tokens,
+      signatories: [resources.get(DEV_ID)],
+      operatorKey: OPERATOR_KEY,
+    });
+    const victim = { port, host: `localhost:${port}`, key: server.key };
+    const wrong = new Set<string>();
+    for (const one of routes) {
+      for (const credential of CREDENTIALS)
+        if (letIn(await ask(victim, one, credential)) !== OPENS[one.access.caller].includes(credential))
+          wrong.add(one.operation);
+    }
+    assert.deepEqual([...wrong].sort(), ['listKeys', 'whoami']);
+    planted = true;
   });
 
   test('refuses a token of the other mode: dev tokens open nothing in production', async (t) => {
