@@ -149,8 +149,9 @@ async function fuzz(victim: Victim, { seed, count }: { seed: number; count: numb
       if (number % 50 === 49) user = await victim.user();
       const attempt = attempts[number] as Attempt;
       let { tookMs, found, status } = await one(client, attempt);
-      // A machine with other work to do may stop at any request: a slow one is slow again.
-      if (tookMs > SLOWEST_MS) tookMs = Math.min(tookMs, (await one(client, attempt)).tookMs);
+      // A machine with other work to do may stop at any request: a slow one is slow every time.
+      for (let again = 0; again < 3 && tookMs > SLOWEST_MS; again++)
+        tookMs = Math.min(tookMs, (await one(client, attempt)).tookMs);
       if (tookMs > SLOWEST_MS) found = [...found, `slow: ${Math.round(tookMs)} ms`];
       outcome.slowestMs = Math.max(outcome.slowestMs, tookMs);
       outcome.statuses.set(status, (outcome.statuses.get(status) ?? 0) + 1);
@@ -221,6 +222,7 @@ const total: Outcome = { complaints: [], statuses: new Map(), succeeded: new Set
 let operations = 0;
 
 describe('the fuzzer reports', () => {
+  const SLOW = 'an answer that takes its time';
   const FAULTS: Record<string, { route: Partial<Route>; report: RegExp }> = {
     'an answer that violates its schema': {
       route: { handle: () => ok({ name: 7 }) },
@@ -241,7 +243,7 @@ describe('the fuzzer reports', () => {
     },
     'a credential in the wrong member': { route: { handle: () => ok({ name: PLANTED_KEY }) }, report: /a secret/ },
     'a body that comes back': { route: { handle: () => ok({ name: 'x', said: PLANTED_TOKEN }) }, report: /a secret/ },
-    'an answer that takes its time': {
+    [SLOW]: {
       route: { handle: () => sleep(SLOWEST_MS + 20).then(() => ok({ name: 'x' })) },
       report: /slow/,
     },
@@ -288,7 +290,7 @@ describe('the fuzzer reports', () => {
 
   for (const [fault, { route: change, report }] of Object.entries(FAULTS)) {
     test(fault, async (t) => {
-      const { complaints } = await attack(t, { ...sound, ...change });
+      const { complaints } = await attack(t, { ...sound, ...change }, fault === SLOW ? 12 : 40);
       assert.ok(
         complaints.some((one) => report.test(one)),
         complaints.slice(0, 3).join('\n') || 'it reports nothing',
