@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { grantOf } from '../src/capabilities/capabilities.ts';
 import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
 import { ERRORS, REASONS } from '../src/errors.ts';
+import { apiDocument } from '../src/http/openapi.ts';
 import type { Access, Route } from '../src/http/route.ts';
 import type { MetricRow } from '../src/monitoring/metrics.ts';
 import { METRICS } from '../src/monitoring/server-metrics.ts';
@@ -28,6 +29,7 @@ export const referencePages = (): ReadonlyMap<string, string> =>
     ['docs/reference/capabilities.md', capabilitiesPage()],
     ['docs/reference/metrics.md', metricsPage()],
     ['docs/reference/operations.md', operationsPage(ROUTES, DEV_ROUTES)],
+    ['docs/reference/openapi.json', `${JSON.stringify(apiDocument(ROUTES), undefined, 2)}\n`],
   ]);
 
 /** The pages on disk that differ from what the tables say. */
@@ -114,7 +116,7 @@ export function operationsPage(routes: readonly Route[], devRoutes: readonly Rou
   return page(
     'Operations',
     'the route lists',
-    'Every operation of the server. Paths stand as the protocol writes them.',
+    'Every operation of the server. Paths stand as the protocol writes them. The same for machines: [openapi.json](openapi.json), and from a running server `GET /-/openapi.json`.',
     ...[...routes, ...devRoutes].flatMap((route) => [
       `## ${route.operation}`,
       `\`${route.at}\``,
@@ -123,6 +125,9 @@ export function operationsPage(routes: readonly Route[], devRoutes: readonly Rou
         ...(devRoutes.includes(route) ? ['- Development mode only.'] : []),
         `- Caller: ${callerWords(route.access)}`,
         `- Api-versions: ${route.versions ? `\`${route.versions.join('`, `')}\`` : 'none'}`,
+        ...Object.entries(route.query ?? {}).map(
+          ([name, { json }]) => `- Query \`${name}\`: ${json.description ?? 'text'}`,
+        ),
         ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema.json)}`] : []),
         ...Object.entries(route.answers).map(([status, answer]) => `- ${status}: ${answerWords(answer)}`),
       ].join('\n'),

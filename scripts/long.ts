@@ -26,6 +26,14 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
       TEST_SECRETS_KILLS: '150',
     },
   },
+  fuzz: { words: ['http/fuzz'], size: { TEST_FUZZ_CASES: '200000' } },
+  framing: { words: ['http/framing'], size: { TEST_FRAMING_CASES: '100000' } },
+  model: { words: ['sequences/'], size: { TEST_SEQUENCES: '10000' } },
+  tokens: {
+    words: ['tests/tokens/', 'tables/capabilities', 'tables/routes'],
+    size: { TEST_FORGERIES: '100000', TEST_CLAIMS: '50000', TEST_ROTATIONS: '60', TEST_KEY_KILLS: '20' },
+  },
+  signatures: { words: ['http/signature'], size: { TEST_SIGNATURE_MUTATIONS: '20000', TEST_TIMING: '1' } },
   backup: { words: ['tests/backup/'], size: { TEST_BACKUPS: '25' } },
 };
 

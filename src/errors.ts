@@ -126,7 +126,7 @@ export const ERRORS = {
   NotFresh:              { status: 503, code: 'ServiceUnavailable', message: 'This node cannot prove that its revocation state is current. Try again.', raisedBy: 'door', retryAfter: 1 },
   StoreUnavailable:      { status: 503, code: 'ServiceUnavailable', message: 'The change was not confirmed by the store. Try again.', raisedBy: 'door', retryAfter: 1 },
   Stopping:              { status: 503, code: 'ServiceUnavailable', message: 'The server is stopping. Try again.', raisedBy: 'door', retryAfter: 1 },
-  NotReady:              { status: 503, code: 'NotReady', message: 'The server is not ready: {why}', raisedBy: 'door' },
+  NotReady:              { status: 503, code: 'NotReady', message: 'The server is not ready: {why}', raisedBy: 'door', retryAfter: 1 },
   Internal:              { status: 500, code: 'InternalError', message: 'The server met an unexpected condition.', raisedBy: 'door' },
 } as const satisfies Record<string, ErrorShape>;
 

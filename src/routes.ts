@@ -6,6 +6,7 @@ import { assignmentRoutes } from './exchanges/assignment-routes.ts';
 import type { Assignments } from './exchanges/assignments.ts';
 import { exchangeRoutes } from './exchanges/exchange-routes.ts';
 import type { Exchanges } from './exchanges/exchanges.ts';
+import { apiDocument } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import { directoryRoutes } from './identities/directory-routes.ts';
 import type { Identities } from './identities/identities.ts';
@@ -24,7 +25,7 @@ import { tokenRoutes } from './tokens/token-routes.ts';
 import { trustRoutes } from './trusts/trust-routes.ts';
 import type { Trusts } from './trusts/trusts.ts';
 
-export interface RouteParts extends StatusParts {
+export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
   identities: Identities;
   tokens: AccessTokens;
   keys: SigningKeys;
@@ -49,17 +50,20 @@ const signInRoutes = ({ mode, devIssuer, issuer, isOperator, wellKnownKey }: Rou
     ? issuerRoutes(devIssuer as IssuerParts, { origin: issuer, isOperator, wellKnownKey })
     : operatorRoutes({ origin: issuer, isOperator, tenantId: HOME_TENANT });
 
-/** Every route of the server. */
-export const routeList = (parts: RouteParts): Route[] => [
-  ...identityRoutes(parts.identities, parts.tokens, parts.lifetimes),
-  ...directoryRoutes(parts.identities),
-  ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
-  ...exchangeRoutes(parts.exchanges),
-  ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
-  ...trustRoutes(parts.trusts),
-  ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
-  ...signInRoutes(parts),
-  ...backupRoutes(parts.backups, parts.recovery),
-  ...keyRingRoutes(parts.keyRotation),
-  ...statusRoutes(parts),
-];
+/** Every route of the server, one of which describes them all. */
+export function routeList(parts: RouteParts): Route[] {
+  const routes: Route[] = [
+    ...identityRoutes(parts.identities, parts.tokens, parts.lifetimes),
+    ...directoryRoutes(parts.identities),
+    ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
+    ...exchangeRoutes(parts.exchanges),
+    ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
+    ...trustRoutes(parts.trusts),
+    ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
+    ...signInRoutes(parts),
+    ...backupRoutes(parts.backups, parts.recovery),
+    ...keyRingRoutes(parts.keyRotation),
+    ...statusRoutes({ ...parts, apiDocument: () => apiDocument(routes) }),
+  ];
+  return routes;
+}

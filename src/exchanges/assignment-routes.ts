@@ -36,8 +36,8 @@ const shown = ({ objectId, tenantId, principalType, clientIds }: Assignment) => 
 const PAGE = 100;
 
 /** Where a page begins. @throws ServiceError `ContinuationInvalid` */
-function pageStart(text: string | null): AssignmentId | undefined {
-  if (text === null) return undefined;
+function pageStart(text: string | undefined): AssignmentId | undefined {
+  if (text === undefined) return undefined;
   if (!/^[0-9a-f-]{36}$/.test(text)) throw new ServiceError('ContinuationInvalid');
   return entraAssignmentId(text);
 }
@@ -87,9 +87,10 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     at: `GET ${ENTRA}`,
     versions: VERSIONS,
     access: { caller: 'service' },
+    query: { continuation: text({ description: 'Where the page begins: as in `nextLink` of the page before.' }) },
     answers: { 200: object({ value: listOf(AssignmentShape), nextLink: maybe(text()) }) },
     async handle({ caller, query, version }) {
-      const after = pageStart(query.get('continuation'));
+      const after = pageStart(query.continuation);
       const { page, next } = await assignments.list(caller, 'entra', { size: PAGE, after });
       const last = next?.slice('entra/'.length);
       return ok({

@@ -145,7 +145,7 @@ export class Connection {
   }
 
   #isLast(exchange: Exchange): boolean {
-    if (!exchange.response.shouldKeepAlive || exchange.failed) return true;
+    if (!exchange.response.shouldKeepAlive || exchange.leftWaiting || exchange.failed) return true;
     if (!exchange.complete && !exchange.mayDiscardRest(this.#hall.limits.discardBytes)) return true;
     return (this.#hall.stopping || this.#socket.readableEnded) && this.#waiting.length === 0;
   }

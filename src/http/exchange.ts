@@ -72,6 +72,11 @@ export class Exchange implements WireRequest {
     return this.#failure !== undefined;
   }
 
+  /** Whether the client asked to be told before it sends the body, and was not. Node says `close` in the answer then. */
+  get leftWaiting(): boolean {
+    return this.#expectation !== 'nothing' && !this.#bodyAsked;
+  }
+
   /**
    * Whether what is missing of the body may simply be thrown away, to keep the connection. Not after an unanswered
    * `Expect`: then nobody can tell whether the next bytes are a body or a request.

@@ -143,8 +143,11 @@ export class Pipeline implements Road {
     }
 
     const bytes = await this.#bodyOf(request, bodyHash);
-    const query = new URLSearchParams(request.target.slice(pathOf(request.target).length));
-    const version = this.#settleVersion(request, route, query, trace);
+    const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
+    const version = this.#settleVersion(request, route, search, trace);
+    const query = Object.fromEntries(
+      Object.keys(route.query ?? {}).map((name) => [name, parameter(search, name, route)]),
+    );
     const body = this.#readers.get(route)?.(request, bytes);
     const reply = await route.handle({ caller, path, query, header: (name) => only(request, name), body, version });
     if (caller.kind === 'user' && caller.expiresOnMs <= clock.now()) {
@@ -208,11 +211,11 @@ export class Pipeline implements Road {
     return bytes;
   }
 
-  #settleVersion(request: WireRequest, route: Route, query: URLSearchParams, trace: Trace): ApiVersion | undefined {
+  #settleVersion(request: WireRequest, route: Route, search: URLSearchParams, trace: Trace): ApiVersion | undefined {
     if (!route.versions) return undefined;
     const host = request.header('host')[0] ?? '';
     const uri = `${request.secure ? 'https' : 'http'}://${host}${pathOf(request.target)}`.slice(0, 512);
-    const asked = query.getAll('api-version');
+    const asked = search.getAll('api-version');
     const { version, standsInFor } = settleVersion(asked, route.versions, uri, route.versionMayBeMissing);
     trace.apiVersion = version;
     if (standsInFor !== undefined) {
@@ -290,6 +293,13 @@ const isBearer = (request: WireRequest): boolean => /^Bearer(?: |$)/i.test(reque
 
 /** Whether a route changes nothing. */
 const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);
+
+/** Of several the first counts; OAuth wants no parameter more than once (RFC 6749, section 3.1). */
+function parameter(search: URLSearchParams, name: string, { errors }: Route): string | undefined {
+  const [value, ...more] = search.getAll(name);
+  if (errors === 'oauth' && more.length > 0) throw new ServiceError('ParameterNotOnce', { values: { name } });
+  return value;
+}
 
 /** A header that is there once; of two, nobody knows which one counts. */
 function only(request: WireRequest, name: string): string | undefined {

@@ -45,12 +45,16 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface RouteInput<A extends Access, Path extends string, Body, HasVersions> {
+/** The parameters that a route reads of the query beside `api-version`: name → shape, for the reference. All may be missing. */
+export type QueryParameters = Readonly<Record<string, Schema<string>>>;
+
+export interface RouteInput<A extends Access, Path extends string, Query, Body, HasVersions> {
   readonly caller: CallerOf[A['caller']];
   /** Captured path segments, percent-decoded. */
   readonly path: { readonly [Name in PathNames<Path>]: string };
-  readonly query: URLSearchParams;
   readonly header: HeaderOf;
+  /** The parameters that the route names; of one that is there several times, the first. */
+  readonly query: { readonly [Name in keyof Query]: string | undefined };
   /** What the body schema describes; undefined where none was sent and none is required. */
   readonly body: Body;
   /** The version being served; undefined on routes without versions. */
@@ -73,35 +77,38 @@ export interface Route {
   readonly access: Access;
   /** Changes nothing, although its method says otherwise: for those who may only read. */
   readonly reads?: true;
+  readonly query?: QueryParameters;
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
   /** How its refusals are written: in the service's envelope, unless OAuth's shape is named (RFC 6749, section 5.2). */
   readonly errors?: 'oauth';
-  /** The success statuses and the shape of their bodies, for the reference. */
+  /** Success statuses, and errors that are not in the protocol's envelope, with the shape of their bodies. */
   readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' };
   readonly summary: string;
   handle(input: {
     caller: Caller;
     path: Readonly<Record<string, string>>;
-    query: URLSearchParams;
+    query: Readonly<Record<string, string | undefined>>;
     header: HeaderOf;
     body: unknown;
     version: ApiVersion | undefined;
   }): Promise<Reply> | Reply;
 }
 
-/** Makes a route entry, tying the handler's types to what the entry says about caller, path and body. */
+/** Makes a route entry, tying the handler's types to what the entry says about caller, path, query and body. */
 export function route<
   const At extends `${Method} /${string}`,
   const A extends Access,
   S extends Schema,
+  Q extends QueryParameters = Record<never, never>,
   V extends readonly ApiVersion[] | undefined = undefined,
 >(
-  entry: Omit<Route, 'at' | 'access' | 'body' | 'versions' | 'handle'> & {
+  entry: Omit<Route, 'at' | 'access' | 'query' | 'body' | 'versions' | 'handle'> & {
     versions?: V;
     at: At;
     access: A;
+    query?: Q;
     body?: { schema: S; kind: BodyKind };
-    handle(input: RouteInput<A, At, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
+    handle(input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },
 ): Route {
   return entry as unknown as Route; // the one cast that lets a list hold routes of different types

@@ -29,6 +29,9 @@ const leaf = <T>(json: Record<string, unknown>, fits: (value: unknown) => boolea
 export const text = (json: Record<string, unknown> = {}): Schema<string> =>
   leaf({ type: 'string', ...json }, (value) => typeof value === 'string');
 
+/** Text that opens something: it may be in an answer, and nowhere else. */
+export const secret = (): Schema<string> => text({ format: 'password' });
+
 /** A whole number of 32 bits, as the original's. */
 export const int32 = (): Schema<number> =>
   leaf({ type: 'integer', format: 'int32' }, (value) => typeof value === 'number' && (value | 0) === value);

@@ -22,17 +22,20 @@ const entry = ({ id, customId, createdAtMs, lastTokenIssuedAtMs }: Identity) => 
 export const directoryRoutes = (identities: Identities): Route[] => [
   route({
     operation: 'listIdentities',
-    summary:
-      'Lists the identities of the resource by id, page by page: `pageSize` up to 1000, `continuation` from the page before, `customId` for the one that has it.',
+    summary: 'Lists the identities of the resource by id, page by page.',
     at: 'GET /-/identities',
     access: { caller: 'service' },
+    query: {
+      pageSize: text({ pattern: '^[0-9]{1,4}$', description: 'How many at most, up to 1000; 100 unless said.' }),
+      continuation: text({ description: 'Where to go on: the `continuation` of the page before.' }),
+      customId: text({ description: 'Only the identity that has it.' }),
+    },
     answers: { 200: object({ value: listOf(EntryShape), continuation: maybe(text()) }) },
     async handle({ caller, query }) {
-      const name = query.get('customId');
       const { page, next } = await identities.list(caller, {
-        size: pageSize(query.get('pageSize')),
-        after: pageStart(query.get('continuation')),
-        customId: name === null ? undefined : customId(name),
+        size: pageSize(query.pageSize),
+        after: pageStart(query.continuation),
+        customId: query.customId === undefined ? undefined : customId(query.customId),
       });
       return ok({ value: page.map(entry), ...(next !== undefined && { continuation: next }) });
     },

@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.ts';
 import { created, noContent, ok, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, optional, text } from '../http/schema.ts';
+import { int32, listOf, maybe, object, optional, secret, text } from '../http/schema.ts';
 import { isBefore, versions } from '../http/versions.ts';
 import { parseInstant, sevenDigits, wholeSeconds } from '../lib/instants.ts';
 import type { AccessTokens } from '../tokens/access-tokens.ts';
@@ -31,7 +31,7 @@ const IdentityShape = object({
 
 const CreatedShape = object({
   identity: IdentityShape,
-  accessToken: maybe(object({ token: text(), expiresOn: text({ format: 'date-time' }) })),
+  accessToken: maybe(object({ token: secret(), expiresOn: text({ format: 'date-time' }) })),
 });
 
 /** Only identities with a custom id show more than their id. */

@@ -45,8 +45,8 @@ export function customId(text: string): string {
 const PAGE_SIZE = { usual: 100, most: 1000 };
 
 /** Reads how many identities a page may have. @throws ServiceError `PageSizeOutOfRange` */
-export function pageSize(text: string | null): number {
-  if (text === null) return PAGE_SIZE.usual;
+export function pageSize(text: string | undefined): number {
+  if (text === undefined) return PAGE_SIZE.usual;
   const size = Number(text);
   if (!/^\d{1,4}$/.test(text) || size < 1 || size > PAGE_SIZE.most)
     throw new ServiceError('PageSizeOutOfRange', { values: { most: PAGE_SIZE.most } });
@@ -54,8 +54,8 @@ export function pageSize(text: string | null): number {
 }
 
 /** Reads where a page begins: after the last id of the page before. @throws ServiceError `ContinuationInvalid` */
-export function pageStart(text: string | null): IdentityId | undefined {
-  if (text === null) return undefined;
+export function pageStart(text: string | undefined): IdentityId | undefined {
+  if (text === undefined) return undefined;
   if (!/^8:[\w:.-]{1,250}$/.test(text)) throw new ServiceError('ContinuationInvalid');
   return text as IdentityId;
 }

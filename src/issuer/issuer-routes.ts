@@ -7,7 +7,7 @@ import type { DevIssuer } from './dev-issuer.ts';
 import { DEVICE_CODE_SECONDS, type DeviceCodes } from './device-codes.ts';
 import { deviceDone, deviceForm, PAGE_HEADERS } from './device-page.ts';
 import { DIRECTORY_TENANT, USERS } from './directory.ts';
-import { managedIdentityToken, once } from './managed-identity.ts';
+import { managedIdentityToken } from './managed-identity.ts';
 import { userGrant } from './scopes.ts';
 import type { TokenEndpoint, TokenRequest } from './token-endpoint.ts';
 
@@ -73,6 +73,17 @@ const DeviceCodeShape = object({
 
 const DeviceAnswerBody = object({ user_code: text(), user: maybe(text()), answer: text() });
 const ResourceBody = object({ resource: text() });
+
+/** What the flavours of the managed-identity endpoint are asked. */
+const IDENTITY_QUERY = {
+  'api-version': text(),
+  resource: text({ description: 'The audience of the token.' }),
+  client_id: text(),
+  object_id: text(),
+  principal_id: text(),
+  mi_res_id: text(),
+  msi_res_id: text(),
+};
 
 /** How often a device asks. Short, since the person who answers sits in front of the same machine. */
 const POLL_SECONDS = 1;
@@ -219,8 +230,9 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
       summary: 'The page on which a person picks a test user for a device.',
       at: `GET ${DEVICE_PAGE}`,
       access: { caller: 'nobody', from: withoutSecret, pages: 'own' },
+      query: { user_code: text({ description: 'Fills the code in.' }) },
       answers: { 200: 'text' },
-      handle: ({ query }) => page(200, deviceForm(query.get('user_code') ?? '')),
+      handle: ({ query }) => page(200, deviceForm(query.user_code ?? '')),
     }),
     route({
       operation: 'answerDeviceSignIn',
@@ -244,11 +256,12 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
       summary: 'A token for the managed identity, as App Service gives it to who has the `IDENTITY_HEADER`.',
       at: 'GET /msi/token',
       access: { caller: 'nobody', from: bySecret },
+      query: IDENTITY_QUERY,
       errors: 'oauth',
       answers: { 200: ManagedShape },
       async handle({ query, header }) {
         if (!parts.issuer.matches(header('x-identity-header') ?? '')) throw new ServiceError('IdentityHeaderWrong');
-        if (once(query, 'api-version') !== '2019-08-01')
+        if (query['api-version'] !== '2019-08-01')
           throw new ServiceError('MetadataVersionInvalid', { values: { versions: '2019-08-01' } });
         return ok(await managedIdentityToken(parts.issuer, query, origin()));
       },
@@ -263,7 +276,7 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
       answers: { 200: ManagedShape },
       async handle({ body, header }) {
         requireMetadata(header('metadata'));
-        return ok(await managedIdentityToken(parts.issuer, new URLSearchParams(body), origin()));
+        return ok(await managedIdentityToken(parts.issuer, body, origin()));
       },
     }),
     // Clients of `@azure/identity` end the path with a slash.
@@ -273,11 +286,12 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
         summary: 'The same as the metadata service of virtual machines gives it, to programs on this machine.',
         at: `GET /metadata/identity/oauth2/token${end}`,
         access: { caller: 'nobody', from: withoutSecret },
+        query: IDENTITY_QUERY,
         errors: 'oauth',
         answers: { 200: ManagedShape },
         async handle({ query, header }) {
           requireMetadata(header('metadata'));
-          if (!/^\d{4}-\d\d-\d\d$/.test(once(query, 'api-version') ?? ''))
+          if (!/^\d{4}-\d\d-\d\d$/.test(query['api-version'] ?? ''))
             throw new ServiceError('MetadataVersionInvalid', { values: { versions: 'a date such as 2018-02-01' } });
           return ok(await managedIdentityToken(parts.issuer, query, origin()));
         },

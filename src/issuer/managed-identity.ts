@@ -14,26 +14,19 @@ const NAMES: Readonly<Record<string, string>> = {
   msi_res_id: MANAGED_IDENTITY_RESOURCE,
 };
 
-/** The value of a parameter that may be there once. @throws ServiceError `ParameterNotOnce` */
-export function once(parameters: URLSearchParams, name: string): string | undefined {
-  const [value, ...more] = parameters.getAll(name);
-  if (more.length > 0) throw new ServiceError('ParameterNotOnce', { values: { name } });
-  return value;
-}
-
 /**
  * A token for the managed identity, in the answer that all flavours of the endpoint share; numbers are texts there.
  * @throws ServiceError `ParameterNotOnce`, `ManagedIdentityUnknown`, `AudienceUnknown`
  */
 export async function managedIdentityToken(
   issuer: DevIssuer,
-  parameters: URLSearchParams,
+  parameters: Readonly<Record<string, string | undefined>>,
   origin: string,
 ): Promise<object> {
-  const resource = once(parameters, 'resource');
+  const { resource } = parameters;
   if (!resource) throw new ServiceError('ParameterNotOnce', { values: { name: 'resource' } });
   for (const [name, known] of Object.entries(NAMES)) {
-    const asked = once(parameters, name);
+    const asked = parameters[name];
     if (asked !== undefined && asked.toLowerCase() !== known.toLowerCase())
       throw new ServiceError('ManagedIdentityUnknown');
   }

@@ -89,12 +89,15 @@ export class CommunicationServices {
     return this.#change(caller, await this.get(caller, place, name), wish, 'merge');
   }
 
-  /** Deletes a service with everything in it and ends its tokens. @returns false when it was not there */
+  /**
+   * Deletes a service with everything in it and ends its tokens. @returns false when it was not there, or another call was
+   * faster; what it was asked for holds all the same
+   */
   async delete(caller: OperatorCaller, place: Place, name: string): Promise<boolean> {
     const existing = await this.#findFor(caller, place, name);
-    if (!existing) return false;
-    await this.#delete(existing.resourceId);
-    return true;
+    if (existing) return this.#delete(existing.resourceId);
+    await this.#uses.resources.settled();
+    return false;
   }
 
   /** @throws ServiceError `ServiceNotFound` */
@@ -102,11 +105,11 @@ export class CommunicationServices {
     return this.#keysOf((await this.get(caller, place, name)).resourceId);
   }
 
-  /** Replaces one key, and ends the tokens issued under its former value. @returns both keys */
-  async regenerateKey(caller: OperatorCaller, place: Place, name: string, slot: KeySlot): Promise<KeyPair> {
+  /** Replaces one key, and ends the tokens issued under its former value. @returns the new one, in base64 */
+  async regenerateKey(caller: OperatorCaller, place: Place, name: string, slot: KeySlot): Promise<string> {
     const { resourceId } = await this.get(caller, place, name);
-    await this.#uses.resources.regenerateKey(resourceId, slot);
-    return this.#keysOf(resourceId);
+    const { secret } = await this.#uses.resources.regenerateKey(resourceId, slot);
+    return secret.export().toString('base64');
   }
 
   /** Whether the keys of a service open anything. */
@@ -160,9 +163,12 @@ export class CommunicationServices {
 
   /** Deletes a group with every service in it. @returns false when it was not there */
   async deleteGroup({ subscriptionId, group }: Place): Promise<boolean> {
-    const { db, store } = this.#uses;
+    const { db, store, resources } = this.#uses;
     const groupKey = nameKey(group);
-    if (!(await store.group(db.rows, subscriptionId, groupKey))) return false;
+    if (!(await store.group(db.rows, subscriptionId, groupKey))) {
+      await resources.settled();
+      return false;
+    }
     for (const { resourceId } of await store.servicesInGroup(db.rows, subscriptionId, groupKey))
       await this.#delete(resourceId);
     await db.writer.write((tx) => store.deleteGroup(tx, subscriptionId, groupKey));
@@ -244,9 +250,17 @@ export class CommunicationServices {
     return this.get(caller, service, service.name);
   }
 
-  async #delete(resourceId: ResourceId): Promise<void> {
+  /** @returns false when another call was faster */
+  async #delete(resourceId: ResourceId): Promise<boolean> {
     const { store, resources } = this.#uses;
-    await resources.delete(resourceId, (tx) => store.deleteService(tx, resourceId));
+    try {
+      await resources.delete(resourceId, (tx) => store.deleteService(tx, resourceId));
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof ServiceError && cause.error === 'ResourceNotFound')) throw cause;
+      await resources.settled();
+      return false;
+    }
   }
 
   #keysOf(resourceId: ResourceId): KeyPair {

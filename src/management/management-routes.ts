@@ -1,7 +1,18 @@
 import { KEY_SLOTS } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { created, noContent, ok, type Reply, type Route, route } from '../http/route.ts';
-import { anything, listOf, maybe, object, optional, recordOf, type Shape, text, truth } from '../http/schema.ts';
+import {
+  anything,
+  listOf,
+  maybe,
+  object,
+  optional,
+  recordOf,
+  type Shape,
+  secret,
+  text,
+  truth,
+} from '../http/schema.ts';
 import { API_VERSIONS } from '../http/versions.ts';
 import { sevenDigits } from '../lib/instants.ts';
 import {
@@ -12,7 +23,7 @@ import {
   type ResourceGroup,
   subscriptionId,
 } from './communication-service.ts';
-import type { CommunicationServices, KeyPair, ServiceWish } from './communication-services.ts';
+import type { CommunicationServices, ServiceWish } from './communication-services.ts';
 
 const PROVIDER = 'providers/Microsoft.Communication';
 const SERVICES =
@@ -50,10 +61,10 @@ const ServiceShape = object({
 });
 const ListShape = object({ value: listOf(object({})) });
 const KeysShape = object({
-  primaryKey: maybe(text()),
-  secondaryKey: maybe(text()),
-  primaryConnectionString: maybe(text()),
-  secondaryConnectionString: maybe(text()),
+  primaryKey: maybe(secret()),
+  secondaryKey: maybe(secret()),
+  primaryConnectionString: maybe(secret()),
+  secondaryConnectionString: maybe(secret()),
 });
 const GroupBody = object({ location: text(), tags: optional(Tags) });
 const GroupShape = object({ id: text(), name: text(), location: text() });
@@ -126,11 +137,10 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     },
   });
   const connectionString = (key: string): string => `endpoint=${endpoint()};accesskey=${key}`;
-  const primary = ({ primary: key }: KeyPair) => ({ primaryKey: key, primaryConnectionString: connectionString(key) });
-  const secondary = ({ secondary: key }: KeyPair) => ({
-    secondaryKey: key,
-    secondaryConnectionString: connectionString(key),
-  });
+  const shownKey = {
+    primary: (key: string) => ({ primaryKey: key, primaryConnectionString: connectionString(key) }),
+    secondary: (key: string) => ({ secondaryKey: key, secondaryConnectionString: connectionString(key) }),
+  };
   const shownSubscription = (id: string) => ({
     id: `/subscriptions/${id}`,
     subscriptionId: id,
@@ -260,8 +270,8 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       access: { caller: 'operator', scoped: true },
       answers: { 200: KeysShape },
       async handle({ caller, path }) {
-        const keys = await services.keys(caller, ...at(path));
-        return ok({ ...primary(keys), ...secondary(keys) });
+        const { primary, secondary } = await services.keys(caller, ...at(path));
+        return ok({ ...shownKey.primary(primary), ...shownKey.secondary(secondary) });
       },
     }),
     route({
@@ -275,8 +285,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       async handle({ caller, path, body }) {
         const slot = KEY_SLOTS.find((candidate) => candidate === body.keyType.toLowerCase());
         if (!slot) throw new ServiceError('KeyTypeInvalid');
-        const keys = await services.regenerateKey(caller, ...at(path), slot);
-        return ok(slot === 'primary' ? primary(keys) : secondary(keys)); // the original gives the new one only
+        return ok(shownKey[slot](await services.regenerateKey(caller, ...at(path), slot))); // the original gives the new one only
       },
     }),
     route({

@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.ts';
 import { ok, type Reply, type Route, route } from '../http/route.ts';
-import { int32, maybe, object, text } from '../http/schema.ts';
+import { int32, maybe, object, secret, text } from '../http/schema.ts';
 
 interface SignIn {
   /** Address of this server, without a trailing slash. */
@@ -12,7 +12,8 @@ interface SignIn {
 
 const HOUR_SECONDS = 3600;
 
-const SignInBody = object({ grant_type: text(), client_secret: maybe(text()) });
+const SignInBody = object({ grant_type: text(), client_secret: maybe(secret()) });
+const OAuthError = object({ error: text(), error_description: text() });
 
 /** The answer to an operator who has proven to be one. */
 export const operatorToken = (secret: string): Reply =>
@@ -50,7 +51,9 @@ export const operatorRoutes = ({ origin, isOperator, tenantId }: SignIn): Route[
     body: { schema: SignInBody, kind: 'form' },
     errors: 'oauth',
     answers: {
-      200: object({ token_type: text(), expires_in: int32(), access_token: text() }),
+      200: object({ token_type: text(), expires_in: int32(), access_token: secret() }),
+      400: OAuthError,
+      401: OAuthError,
     },
     handle({ body }) {
       if (body.grant_type !== 'client_credentials')

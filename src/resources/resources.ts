@@ -195,6 +195,12 @@ export class Resources {
     await this.reload();
   }
 
+  /** Returns when nothing opens with keys or tokens of the resources deleted so far: for a delete that finds its work done. */
+  async settled(): Promise<void> {
+    await this.#uses.revocations.settled();
+    await this.reload();
+  }
+
   /** Deleted resources whose identities are still being removed. */
   unfinishedDeletions(): Promise<ResourceId[]> {
     return this.#uses.store.unfinishedDeletions(this.#uses.db.rows);

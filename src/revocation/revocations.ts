@@ -224,6 +224,15 @@ export class Revocations {
   }
 
   /**
+   * Learns all that was committed when this was called: events, and changes of resources and keys.
+   * @throws ServiceError `NotFresh`
+   */
+  async catchUp(): Promise<void> {
+    await this.#beating?.catch(() => undefined); // may have read the head before,
+    await this.heartbeat().catch(notFresh); // the next one cannot
+  }
+
+  /**
    * Accepts that the store has lost committed state, after a restore or a failover: ends every token issued so far and
    * moves the log beyond any position that may have been given out.
    */

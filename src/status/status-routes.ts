@@ -9,14 +9,16 @@ export interface StatusParts {
   metrics: () => { text: string; contentType: string };
   /** The certificate authority of our own making, in PEM. */
   caPem: () => string | undefined;
-  /** Metrics tell what a stranger need not know: open in dev mode, for the operator in production. */
+  /** The server described by its own routes (OpenAPI 3.1). */
+  apiDocument: () => object;
+  /** Metrics and the description tell what a stranger need not know: open in dev mode, for the operator in production. */
   mode: 'dev' | 'production';
 }
 
 const State = object({ status: text() });
 
 /** What operators and their tools ask. */
-export const statusRoutes = ({ health, metrics, caPem, mode }: StatusParts): Route[] => [
+export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: StatusParts): Route[] => [
   route({
     operation: 'isLive',
     summary: 'Whether the process answers at all.',
@@ -46,6 +48,14 @@ export const statusRoutes = ({ health, metrics, caPem, mode }: StatusParts): Rou
       const { text, contentType } = metrics();
       return { status: 200, body: text, contentType };
     },
+  }),
+  route({
+    operation: 'getApiDocument',
+    summary: 'What this server can do, as an OpenAPI 3.1 document.',
+    at: 'GET /-/openapi.json',
+    access: { caller: mode === 'dev' ? 'nobody' : 'operator' },
+    answers: { 200: object({ openapi: text(), info: object({}), paths: object({}) }) },
+    handle: () => ok(apiDocument()),
   }),
   route({
     operation: 'getCertificateAuthority',

@@ -174,7 +174,7 @@ export class AccessTokens {
     const { keys, clock, revocations } = this.#uses;
     const { lifetimes, isIssuer } = this.#options;
     const find = (kid: string) => keys.find(kid);
-    const { payload, key } = await verifyOrElse(jwt, find, () => revocations.heartbeat());
+    const { payload, key } = await verifyOrElse(jwt, find, () => revocations.catchUp());
     const claims = readClaims(payload, { nowMs: clock.now(), lifetimeMinutesLongest: lifetimes.longest, isIssuer });
     const { identityId, resourceId, scopes, position, keySlot, trustId, assignmentId, expSeconds, iatSeconds } = claims;
     return {
@@ -261,13 +261,13 @@ const holds = ({ credential_version }: IssueSnapshot, { version }: ServiceCaller
 const replaced = ({ kind }: ServiceCaller['credential']): ServiceError =>
   new ServiceError('Denied', { reason: kind === 'accessKey' ? 'accessKey.replaced' : 'trust.changed' });
 
-/** Verifies; when the key is unknown, asks the store once whether another node has made it. */
+/** Verifies; when the key is unknown, asks the store whether another node has made it. @throws ServiceError `NotFresh` */
 async function verifyOrElse(jwt: string, find: (kid: string) => VerifyingKey | undefined, learn: () => Promise<void>) {
   try {
     return verifyJws(jwt, find);
   } catch (cause) {
     if (!(cause instanceof ServiceError) || cause.reason !== 'token.keyUnknown') throw cause;
-    await learn().catch(() => undefined);
+    await learn();
     return verifyJws(jwt, find);
   }
 }

@@ -2,7 +2,7 @@ import { capabilitiesOf } from '../capabilities/capabilities.ts';
 import { SCOPES } from '../capabilities/tables.ts';
 import { ServiceError } from '../errors.ts';
 import { ok, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, optional, text, truth } from '../http/schema.ts';
+import { int32, listOf, maybe, object, optional, secret, text, truth } from '../http/schema.ts';
 import { type ApiVersion, isBefore, versions } from '../http/versions.ts';
 import { identityId } from '../identities/identity.ts';
 import { sevenDigits } from '../lib/instants.ts';
@@ -17,7 +17,7 @@ const IssueBody = object({
 
 const FirstIssueBody = object({ scopes: listOf(text()) });
 
-const TOKEN = { token: text(), expiresOn: text({ format: 'date-time' }) };
+const TOKEN = { token: secret(), expiresOn: text({ format: 'date-time' }) };
 const TokenShape = object(TOKEN);
 
 const WhoamiShape = object({
@@ -28,7 +28,7 @@ const WhoamiShape = object({
   expiresOn: text({ format: 'date-time' }),
 });
 
-const IntrospectBody = object({ token: text(), token_type_hint: maybe(text()) });
+const IntrospectBody = object({ token: secret(), token_type_hint: maybe(text()) });
 
 const IntrospectShape = object({
   active: truth(),

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { createSecretKey } from 'node:crypto';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
+import { route } from '../../src/http/route.ts';
 import { assertError } from '../harness/envelope.ts';
-import type { Answer } from '../harness/http.ts';
+import { type Answer, type Sent, send } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';
 import { type RawAnswer, requestText, sendRaw } from '../harness/raw.ts';
 import { accessKeyOf, givenResource, inPath } from '../harness/resources.ts';
+import { writeResult } from '../harness/results.ts';
+import { givenRoad } from '../harness/road.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { contentHash, sign, signatureOf, type ToSign } from '../harness/sign.ts';
@@ -37,7 +40,10 @@ interface Changes {
   without?: string[];
 }
 
-function create(server: TestServer, { signed = {}, sent = {}, without = [] }: Changes = {}): Promise<Answer> {
+function create(
+  server: Pick<TestServer, 'host' | 'key' | 'send'>,
+  { signed = {}, sent = {}, without = [] }: Changes = {},
+): Promise<Answer> {
   const base = { method: 'POST', target: CREATE, host: server.host, body: BODY, key: server.key };
   const headers: Record<string, string | string[]> = {
     'Content-Type': 'application/json',
@@ -68,25 +74,77 @@ function createSigning(server: TestServer, names: string, values: (parts: Record
   });
 }
 
+const figures = {
+  H1: { dates: 0, otherForms: 0, wrong: 0 },
+  H2: { identical: 0, identicalAccepted: 0, changed: 0, changedAccepted: 0 },
+};
+const planted = { H1: false, H2: false };
+after(() => {
+  const { H1, H2 } = figures;
+  writeResult({
+    id: 'H1',
+    seed: 0,
+    figures: H1,
+    passed: H1.dates >= 36 && H1.otherForms >= 26 && H1.wrong === 0,
+    planted: planted.H1,
+  });
+  const passed =
+    H2.identicalAccepted === H2.identical && H2.identical >= 20 && H2.changed >= 20 && H2.changedAccepted === 0;
+  writeResult({ id: 'H2', seed: 0, figures: H2, passed, planted: planted.H2 });
+});
+
+/** What can differ between what was signed and what is sent. */
+const CHANGES: Readonly<Record<string, Changes>> = {
+  method: { sent: { method: 'PUT' } },
+  'the order of the query': {
+    signed: { target: '/identities?a=1&api-version=2023-10-01' },
+    sent: { target: '/identities?api-version=2023-10-01&a=1' },
+  },
+  'a value of the query': { sent: { target: '/identities?api-version=2022-10-01' } },
+  'one parameter more': { sent: { target: `${CREATE}&a=1` } },
+  'an empty parameter more': { sent: { target: `${CREATE}&` } },
+  'a parameter less': { signed: { target: `${CREATE}&a=1` } },
+  'an encoded character of the query': { sent: { target: '/identities?api%2Dversion=2023-10-01' } },
+  'an encoded character of the path': { sent: { target: '/%69dentities?api-version=2023-10-01' } },
+  'the case of the path': { sent: { target: '/Identities?api-version=2023-10-01' } },
+  'a slash in front': { sent: { target: `/${CREATE}` } },
+  'two slashes in front': { sent: { target: `//${CREATE}` } },
+  'a slash behind': { sent: { target: '/identities/?api-version=2023-10-01' } },
+  'a dot segment': { sent: { target: '/./identities?api-version=2023-10-01' } },
+  'a parent segment': { sent: { target: '/x/../identities?api-version=2023-10-01' } },
+  'the other operation': { signed: { target: '/identities/x/:revokeAccessTokens?api-version=2023-10-01' } },
+  'the case of the host': { signed: { host: 'LOCALHOST' } },
+  'another port': { signed: { host: 'localhost:1' } },
+  'another name': { signed: { host: '127.0.0.1' } },
+  'a dot behind the host': { signed: { host: 'localhost.' } },
+  'another date': { sent: { headers: { 'x-ms-date': new Date(Date.now() - 1000).toUTCString() } } },
+  'another hash': { sent: { headers: { 'x-ms-content-sha256': contentHash('{}') } } },
+  'another hash with its body': { sent: { headers: { 'x-ms-content-sha256': contentHash('{}') }, body: '{}' } },
+};
+
 describe('the date of a signed request', () => {
   const NOON = Date.UTC(2030, 0, 1, 12);
+  /** Seconds off the clock → what comes of it. */
+  const BOUNDARY = [
+    [-86_400, 401],
+    [-301, 401],
+    [-300, 201],
+    [-299, 201],
+    [0, 201],
+    [299, 201],
+    [300, 201],
+    [301, 401],
+    [86_400, 401],
+  ] as const;
 
   // The date on the wire has whole seconds, so the fraction of the server's clock must not matter.
   for (const fraction of [0, 1, 500, 999]) {
     test(`is taken up to 300 s off, both ways, and not at 301 s, at ${fraction} ms past the second`, async (t) => {
       const server = await startTestServer(t, { clock: new TestClock(NOON + fraction) });
-      for (const [seconds, status] of [
-        [-86_400, 401],
-        [-301, 401],
-        [-300, 201],
-        [-299, 201],
-        [0, 201],
-        [299, 201],
-        [300, 201],
-        [301, 401],
-        [86_400, 401],
-      ] as const) {
+      for (const [seconds, status] of BOUNDARY) {
         const answer = await create(server, { signed: { date: new Date(NOON + seconds * 1000).toUTCString() } });
+        figures.H1.dates += 1;
+        if (answer.status !== status) figures.H1.wrong += 1;
         assert.equal(answer.status, status, `${seconds} s: ${answer.text}`);
         if (status === 401) {
           assertError(answer, SKEWED, `${seconds} s`);
@@ -95,6 +153,18 @@ describe('the date of a signed request', () => {
       }
     });
   }
+
+  test('that is a second off the boundary is found out', async (t) => {
+    // The clock stands a second beside the one that the table is for.
+    const server = await startTestServer(t, { clock: new TestClock(NOON + 1000) });
+    const wrong: number[] = [];
+    for (const [seconds, status] of BOUNDARY) {
+      const answer = await create(server, { signed: { date: new Date(NOON + seconds * 1000).toUTCString() } });
+      if (answer.status !== status) wrong.push(seconds);
+    }
+    assert.deepEqual(wrong, [-300, 301]);
+    planted.H1 = true;
+  });
 
   for (const minutes of [1, 15]) {
     test(`may be ${minutes} min off where the settings say so`, async (t) => {
@@ -146,6 +216,8 @@ describe('the date of a signed request', () => {
       'Invalid Date',
     ]) {
       const answer = await create(server, { signed: { date } });
+      figures.H1.otherForms += 1;
+      if (answer.status !== 401) figures.H1.wrong += 1;
       assertError(answer, DENIED, date);
       assert.equal(reasonOf(answer), 'date.malformed', date);
     }
@@ -167,8 +239,26 @@ describe('a signed request', () => {
   test('may be sent twenty times in one second', async () => {
     const date = new Date().toUTCString();
     const answers = await Promise.all(Array.from({ length: 20 }, () => create(server, { signed: { date } })));
+    figures.H2.identical += answers.length;
+    figures.H2.identicalAccepted += answers.filter(({ status }) => status === 201).length;
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([201]));
     assert.equal(new Set(answers.map(({ body }) => body.identity.id)).size, 20);
+  });
+
+  test('that may be changed is found out', async (t) => {
+    const open = route({
+      operation: 'createOpenly',
+      summary: 'Takes what comes.',
+      at: 'POST /identities',
+      access: { caller: 'nobody' },
+      answers: { 201: 'nothing' },
+      handle: () => ({ status: 201 }),
+    });
+    const port = await givenRoad(t, [open]);
+    const victim = { host: `localhost:${port}`, key: server.key, send: (sent: Sent) => send(port, sent) };
+    const taken = await Promise.all(Object.values(CHANGES).map((changes) => create(victim, changes)));
+    assert.ok(taken.filter(({ status }) => status < 400).length > 10);
+    planted.H2 = true;
   });
 
   test('is taken under both keys, and under no other', async () => {
@@ -218,35 +308,11 @@ describe('a signed request', () => {
     assert.match(body, /^HTTP\/1\.1 201 /);
   });
 
-  for (const [part, changes] of Object.entries({
-    method: { sent: { method: 'PUT' } },
-    'the order of the query': {
-      signed: { target: '/identities?a=1&api-version=2023-10-01' },
-      sent: { target: '/identities?api-version=2023-10-01&a=1' },
-    },
-    'a value of the query': { sent: { target: '/identities?api-version=2022-10-01' } },
-    'one parameter more': { sent: { target: `${CREATE}&a=1` } },
-    'an empty parameter more': { sent: { target: `${CREATE}&` } },
-    'a parameter less': { signed: { target: `${CREATE}&a=1` } },
-    'an encoded character of the query': { sent: { target: '/identities?api%2Dversion=2023-10-01' } },
-    'an encoded character of the path': { sent: { target: '/%69dentities?api-version=2023-10-01' } },
-    'the case of the path': { sent: { target: '/Identities?api-version=2023-10-01' } },
-    'a slash in front': { sent: { target: `/${CREATE}` } },
-    'two slashes in front': { sent: { target: `//${CREATE}` } },
-    'a slash behind': { sent: { target: '/identities/?api-version=2023-10-01' } },
-    'a dot segment': { sent: { target: '/./identities?api-version=2023-10-01' } },
-    'a parent segment': { sent: { target: '/x/../identities?api-version=2023-10-01' } },
-    'the other operation': { signed: { target: '/identities/x/:revokeAccessTokens?api-version=2023-10-01' } },
-    'the case of the host': { signed: { host: 'LOCALHOST' } },
-    'another port': { signed: { host: 'localhost:1' } },
-    'another name': { signed: { host: '127.0.0.1' } },
-    'a dot behind the host': { signed: { host: 'localhost.' } },
-    'another date': { sent: { headers: { 'x-ms-date': new Date(Date.now() - 1000).toUTCString() } } },
-    'another hash': { sent: { headers: { 'x-ms-content-sha256': contentHash('{}') } } },
-    'another hash with its body': { sent: { headers: { 'x-ms-content-sha256': contentHash('{}') }, body: '{}' } },
-  } satisfies Record<string, Changes>)) {
+  for (const [part, changes] of Object.entries(CHANGES)) {
     test(`is refused when it differs from what was signed in ${part}`, async () => {
       const answer = await create(server, changes);
+      figures.H2.changed += 1;
+      if (answer.status < 400) figures.H2.changedAccepted += 1;
       assert.ok([401, 404, 405].includes(answer.status), `${answer.status} ${answer.text}`);
       if (answer.status === 401) assertError(answer, DENIED);
       assert.ok(answer.body.error.code);

@@ -216,6 +216,22 @@ describe('the management plane on the wire', () => {
     assert.equal((await asOperator(server, `HEAD ${GROUP}`)).status, 404);
   });
 
+  test('answers each of two calls at once as if one had come after the other', async (t) => {
+    const server = await startTestServer(t);
+    await asOperator(server, `PUT ${GROUP}`, { location: 'global' });
+    const wish = { location: 'global', properties: { dataLocation: 'Europe' } };
+    assert.equal((await asOperator(server, `PUT ${SERVICES}/twice`, wish)).status, 201);
+    const regenerate = () => asOperator(server, `POST ${SERVICES}/twice/regenerateKey`, { keyType: 'Primary' });
+    const keys = (await Promise.all([regenerate(), regenerate()])).map(({ body }) => body.primaryKey);
+    const { body } = await asOperator(server, `POST ${SERVICES}/twice/listKeys`);
+    assert.equal(new Set(keys).size, 2);
+    assert.ok(keys.includes(body.primaryKey));
+
+    const remove = () => asOperator(server, `DELETE ${SERVICES}/twice`);
+    const statuses = (await Promise.all([remove(), remove()])).map(({ status }) => status);
+    assert.deepEqual(statuses.sort(), [200, 204]);
+  });
+
   test('is closed to access keys, user tokens and strangers', async (t) => {
     const server = await startTestServer(t);
     const target = `${SERVICES}?api-version=2023-04-01`;

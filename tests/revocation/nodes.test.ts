@@ -146,6 +146,23 @@ describe('nodes on one store', () => {
     assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
   });
 
+  test('catching up is not done with a heartbeat that had read the head before', async (t) => {
+    const db = await givenStore(t);
+    const node = await givenNode(t, db, { nodeId: 'one' });
+    let changes = 0;
+    node.revocations.onConfigChanged(async () => void changes++);
+    node.beats.shut();
+    const before = node.revocations.heartbeat();
+    await node.beats.reached;
+    await db.writer.write((tx) => node.revocations.announceConfig(tx)); // as another node would
+    const caughtUp = node.revocations.catchUp();
+    node.beats.open();
+    await before;
+    assert.equal(changes, 0);
+    await caughtUp;
+    assert.equal(changes, 1);
+  });
+
   test('an event of this node that comes while the log is read is applied once', async (t) => {
     const node = await givenNode(t, await givenStore(t), { nodeId: 'one' });
     node.commits.shut();

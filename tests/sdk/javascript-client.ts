@@ -8,6 +8,8 @@ export interface Task {
   package: string;
   release: string;
   port: number;
+  /** Where a reverse proxy takes plain HTTP. */
+  proxyPort: number;
   key: string;
   secondaryKey: string;
   foreignId: string;
@@ -190,12 +192,13 @@ await finding('takes a connection string without a slash behind the endpoint', (
 await finding('takes 127.0.0.1 for a name', () =>
   usable(new CommunicationIdentityClient(`endpoint=https://127.0.0.1:${task.port}/;accesskey=${task.key}`)),
 );
-await finding('works over plain http, where asked to', () => {
+const overHttp = (port: number, key: string): Client => {
   const options = isBefore('1.1.0') ? {} : { allowInsecureConnection: true };
-  return usable(
-    new CommunicationIdentityClient(`endpoint=http://localhost:${task.port}/;accesskey=${task.key}`, options),
-  );
-});
+  return new CommunicationIdentityClient(`endpoint=http://localhost:${port}/;accesskey=${key}`, options);
+};
+await finding('works over plain http, where asked to', () => usable(overHttp(task.port, task.key)));
+// The published key is not taken through a proxy.
+await finding('works through a reverse proxy', () => usable(overHttp(task.proxyPort, task.secondaryKey)));
 await finding('makes twenty users at once', async () => {
   const users = await Promise.all(Array.from({ length: 20 }, () => client.createUser()));
   assert.equal(new Set(users.map(({ communicationUserId }) => communicationUserId)).size, 20);

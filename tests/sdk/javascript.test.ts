@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { accessKeyOf, givenResource } from '../harness/resources.ts';
@@ -9,7 +12,7 @@ import { startTestServer } from '../harness/server.ts';
 import type { Finding, Task } from './javascript-client.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const FEWEST_FINDINGS = 15;
+const FEWEST_FINDINGS = 16;
 /** No call may wait for retries: an SDK repeats 429 and 5xx, after 0.8 seconds at the earliest. */
 const SLOWEST_MS = 5000;
 
@@ -41,12 +44,41 @@ async function runClient(
   return { findings, errors, code };
 }
 
+/**
+ * A reverse proxy as most are: it passes on what it gets, the Host too, and says that it was there. On both sides it speaks
+ * IPv6 where `localhost` does (the SDKs take no IPv6 address in an endpoint). @returns its port
+ */
+async function givenProxy(t: TestContext, port: number): Promise<number> {
+  const addresses = (await lookup('localhost', { all: true })).map(({ address }) => address);
+  const host = addresses.includes('::1') ? '::1' : '127.0.0.1';
+  const proxy = http.createServer((request, response) => {
+    const { method, url: path, headers, socket } = request;
+    const added = { 'X-Forwarded-For': socket.remoteAddress, 'X-Forwarded-Proto': 'http', Via: '1.1 proxy' };
+    const onward = http.request({ host, port, method, path, headers: { ...headers, ...added } }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, host, resolve));
+  t.after(() => proxy.close());
+  return (proxy.address() as AddressInfo).port;
+}
+
 async function withServer(t: TestContext): Promise<{ task: Omit<Task, 'package' | 'release'>; caPath: string }> {
   const server = await startTestServer(t);
   const neighbour = await givenResource(server);
   const theirs = await server.asService('POST /identities', undefined, { key: neighbour.key });
   const { port, key } = server;
-  const task = { port, key, secondaryKey: accessKeyOf(server, 'secondary'), foreignId: theirs.body.identity.id };
+  const proxyPort = await givenProxy(t, port);
+  const task = {
+    port,
+    proxyPort,
+    key,
+    secondaryKey: accessKeyOf(server, 'secondary'),
+    foreignId: theirs.body.identity.id,
+  };
   return { task, caPath: server.server.caPath ?? '' };
 }
 

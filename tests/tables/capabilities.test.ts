@@ -9,18 +9,12 @@ import {
   requireCapability,
 } from '../../src/capabilities/capabilities.ts';
 import { type Capability, CHAT, type Grant, SCOPES, type Scope, VOIP } from '../../src/capabilities/tables.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
-import { SignatureVerifier } from '../../src/http/hmac.ts';
-import { type Listener, listen } from '../../src/http/listen.ts';
-import { Pipeline } from '../../src/http/pipeline.ts';
 import { ok, route } from '../../src/http/route.ts';
-import { RouteTable } from '../../src/http/routes.ts';
-import { systemClock } from '../../src/lib/clock.ts';
-import { Monitor } from '../../src/monitoring/monitor.ts';
-import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
 import { assertError } from '../harness/envelope.ts';
 import { send } from '../harness/http.ts';
-import { TestLog, type TestServer } from '../harness/server.ts';
+import { writeResult } from '../harness/results.ts';
+import { givenRoad } from '../harness/road.ts';
+import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 
 const [Y, N, R] = ['granted', 'denied', 'byRole'];
@@ -117,49 +111,48 @@ test('a scope is one of the five', () => {
   for (const text of ['', 'Chat', 'pstn', 'chat.', 'constructor']) assert.ok(!isScope(text), text);
 });
 
+const figures = { cells: 0, wrongCells: 0 };
+let planted = false;
+after(() =>
+  writeResult({ id: 'T5', seed: 0, figures, passed: figures.wrongCells === 0 && figures.cells > 0, planted }),
+);
+
 describe('on the road, with real tokens,', () => {
   let server: TestServer;
-  let door: Listener;
+  let port: number;
+  const undo: (() => unknown)[] = [];
   shareServer((started) => {
     server = started;
   });
 
-  /** A road with one route per capability, in front of the verifier of a real server. */
-  before(async () => {
-    const routes = CAPABILITIES.map((capability) =>
+  const routesThat = (require: (capability: Capability) => Capability) =>
+    CAPABILITIES.map((capability) =>
       route({
         operation: 'tryCapability',
         summary: 'Tries a capability.',
         at: `GET /try/${capability}`,
-        access: { caller: 'user', requires: capability },
+        access: { caller: 'user', requires: require(capability) },
         answers: {},
         handle: ({ caller }) => ok({ as: caller.identityId }),
       }),
     );
-    const road = new Pipeline(
-      {
-        routes: new RouteTable(routes),
-        doorkeeper: new Doorkeeper({ mode: 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
-        signatures: new SignatureVerifier(
-          { candidatesFor: () => [], clock: systemClock },
-          { windowMinutes: 5, wellKnownKey: 'loopback' },
-        ),
-        userOf: async (jwt) => (await server.server.tokens.verify(jwt)).caller,
-        isOperator: () => false,
-        principals: {} as never,
-        requireFresh: async () => undefined,
-        isStoreFailure: () => false,
-        clock: systemClock,
-        events: new Monitor(new TestLog(), new ServerMetrics('test')),
-      },
-      { mode: 'dev', bodyBytesMost: 0 },
-    );
-    door = await listen({ hosts: ['127.0.0.1'], port: 0, tls: undefined, road, onProblem: () => undefined });
-  });
-  after(() => door.close(1000));
 
-  const attempt = (token: string, capability: string) =>
-    send(door.port, { target: `/try/${capability}`, headers: { Authorization: `Bearer ${token}` } });
+  /** A road with one route per capability, in front of the verifier of a real server. */
+  before(async () => {
+    port = await givenRoad(
+      { after: (step) => undo.push(step) },
+      routesThat((one) => one),
+      {
+        tokens: server.server.tokens,
+      },
+    );
+  });
+  after(async () => {
+    for (const step of undo) await step();
+  });
+
+  const attempt = (token: string, capability: string, at = port) =>
+    send(at, { target: `/try/${capability}`, headers: { Authorization: `Bearer ${token}` } });
 
   for (const [column, scope] of SCOPES.entries()) {
     test(`${scope} opens what its column grants, and is 403 for the rest`, async () => {
@@ -167,6 +160,8 @@ describe('on the road, with real tokens,', () => {
       const token = await server.givenToken(id, [scope]);
       for (const [capability, row] of Object.entries(PUBLISHED)) {
         const answer = await attempt(token, capability);
+        figures.cells += 1;
+        if ((answer.status === 200) === (row[column] === N)) figures.wrongCells += 1;
         if (row[column] === N) {
           assertError(answer, { status: 403, code: 'Forbidden' }, capability);
           assert.match(
@@ -178,6 +173,22 @@ describe('on the road, with real tokens,', () => {
     });
   }
 
+  test('a route that asks for the capability beside the right one is found out', async (t) => {
+    const mistaken = routesThat((one) => (one === 'call.join' ? 'call.start' : one));
+    const at = await givenRoad(t, mistaken, { tokens: server.server.tokens });
+    const id = await server.givenIdentity();
+    const wrong: string[] = [];
+    for (const [column, scope] of SCOPES.entries()) {
+      const token = await server.givenToken(id, [scope]);
+      for (const [capability, row] of Object.entries(PUBLISHED)) {
+        const { status } = await attempt(token, capability, at);
+        if ((status === 200) === (row[column] === N)) wrong.push(`${scope} ${capability}`);
+      }
+    }
+    assert.deepEqual(wrong, ['voip.join call.join']);
+    planted = true;
+  });
+
   test('several scopes open what any of them opens', async () => {
     const token = await server.givenToken(await server.givenIdentity(), ['chat.join.limited', 'voip.join']);
     for (const [capability, [, , limited, , join]] of Object.entries(PUBLISHED)) {
@@ -188,7 +199,7 @@ describe('on the road, with real tokens,', () => {
 
   test('no token opens nothing', async () => {
     for (const capability of CAPABILITIES) {
-      assertError(await send(door.port, { target: `/try/${capability}` }), { status: 401, code: 'Unauthorized' });
+      assertError(await send(port, { target: `/try/${capability}` }), { status: 401, code: 'Unauthorized' });
     }
   });
 });

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import type { Capability } from '../../src/capabilities/tables.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
 import { type RouteParts, routeList } from '../../src/routes.ts';
 import { assertError } from '../harness/envelope.ts';
-import type { Answer } from '../harness/http.ts';
+import { type Answer, send } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';
-import { givenResource, unusedId } from '../harness/resources.ts';
+import { DEV_ID, givenResource, unusedId } from '../harness/resources.ts';
+import { writeResult } from '../harness/results.ts';
+import { givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { sign } from '../harness/sign.ts';
@@ -41,7 +43,7 @@ function callOf({ at, versions, body }: Route): { method: string; target: string
 }
 
 /** What routes for nobody want to see beside; none of it tells who is asking. */
-const OWN_HEADERS: Readonly<Record<string, (server: TestServer) => Record<string, string>>> = {
+const OWN_HEADERS: Readonly<Record<string, (server: { host: string }) => Record<string, string>>> = {
   'GET /msi/token': () => ({ 'X-IDENTITY-HEADER': PUBLISHED_SECRET }),
   'POST /-/devicelogin': ({ host }) => ({ Origin: `http://${host}` }),
 };
@@ -120,6 +122,12 @@ async function givenTrustedTokens(server: TestServer, trusted: Partial<Record<Cr
 const letIn = ({ status, body }: Answer): boolean =>
   status < 500 && status !== 403 && (status !== 401 || body?.error.code === 'IdentityNotOwned');
 
+const figures = { cells: 0, wrongCells: 0 };
+let planted = false;
+after(() =>
+  writeResult({ id: 'T4', seed: 0, figures, passed: figures.wrongCells === 0 && figures.cells > 0, planted }),
+);
+
 describe('every route', () => {
   let server: TestServer;
   let token: string;
@@ -133,7 +141,7 @@ describe('every route', () => {
     { env: { LINARITE_OPERATOR_KEY: OPERATOR_KEY } },
   );
 
-  async function ask(target: TestServer, one: Route, credential: Credential) {
+  async function ask(target: { port: number; host: string; key: string }, one: Route, credential: Credential) {
     const { method, target: path, body, type } = callOf(one);
     const signed = (key: string) => sign({ method, target: path, host: target.host, body, key });
     const bearer = (secret: string) => ({ Authorization: `Bearer ${secret}` });
@@ -151,18 +159,16 @@ describe('every route', () => {
       teamsUser: () => bearer(trusted.teamsUser ?? ''),
       basic: () => ({ Authorization: `Basic ${Buffer.from(`operator:${OPERATOR_KEY}`).toString('base64')}` }),
     };
-    return target.send({
-      method,
-      target: path,
-      body,
-      headers: { 'Content-Type': type, ...OWN_HEADERS[one.at]?.(target), ...proof[credential]() },
-    });
+    const headers = { 'Content-Type': type, ...OWN_HEADERS[one.at]?.(target), ...proof[credential]() };
+    return send(target.port, { method, target: path, body, headers });
   }
 
   for (const one of routesOf('dev')) {
     test(`${one.at} opens to ${one.access.caller} and answers 401 to all others`, async () => {
       for (const credential of CREDENTIALS) {
         const answer = await ask(server, one, credential);
+        figures.cells += 1;
+        if (letIn(answer) !== opensTo(one).includes(credential)) figures.wrongCells += 1;
         if (opensTo(one).includes(credential)) {
           assert.ok(letIn(answer), `${credential}: ${answer.status} ${answer.text}`);
         } else if (one.at.startsWith('HEAD ')) assert.equal(answer.status, 401, credential);
@@ -184,7 +190,7 @@ describe('every route', () => {
     }
   });
 
-  test('in production opens to the same callers, and metrics to the operator alone', async (t) => {
+  test('in production opens to the same callers, and metrics and the API document to the operator alone', async (t) => {
     const production = await startProduction(t, { LINARITE_OPERATOR_KEY: OPERATOR_KEY });
     for (const one of routesOf('production').filter(({ access }) => access.caller !== 'user')) {
       for (const credential of CREDENTIALS) {
@@ -192,10 +198,39 @@ describe('every route', () => {
         const about = `${one.at} ${credential}: ${answer.status} ${answer.text}`;
         // Tokens of the development issuer are believed by nobody in production.
         const isTrusted = Object.hasOwn(trusted, credential) && one.access.caller !== 'nobody';
-        assert.equal(letIn(answer), opensTo(one).includes(credential) && !isTrusted, about);
+        const opens = opensTo(one).includes(credential) && !isTrusted;
+        figures.cells += 1;
+        if (letIn(answer) !== opens) figures.wrongCells += 1;
+        assert.equal(letIn(answer), opens, about);
       }
     }
-    assert.equal(routesOf('production').find(({ operation }) => operation === 'getMetrics')?.access.caller, 'operator');
+    for (const name of ['getMetrics', 'getApiDocument'])
+      assert.equal(routesOf('production').find(({ operation }) => operation === name)?.access.caller, 'operator');
+  });
+
+  test('is found out when it opens to another caller than its entry says', async (t) => {
+    const routes = routesOf('dev');
+    const mistaken = routes.map((one): Route => {
+      const handle = () => ok({});
+      if (one.operation === 'listKeys') return { ...one, handle, access: { caller: 'serviceOrOperator' } };
+      if (one.operation === 'whoami') return { ...one, handle, access: { caller: 'nobody' } };
+      return { ...one, handle };
+    });
+    const { tokens, resources } = server.server;
+    const port = await givenRoad(t, mistaken, {
+      tokens,
+      signatories: [resources.get(DEV_ID)],
+      operatorKey: OPERATOR_KEY,
+    });
+    const victim = { port, host: `localhost:${port}`, key: server.key };
+    const wrong = new Set<string>();
+    for (const one of routes) {
+      // Its road knows no trusts.
+      for (const credential of CREDENTIALS.filter((name) => !Object.hasOwn(trusted, name)))
+        if (letIn(await ask(victim, one, credential)) !== opensTo(one).includes(credential)) wrong.add(one.operation);
+    }
+    assert.deepEqual([...wrong].sort(), ['listKeys', 'whoami']);
+    planted = true;
   });
 
   test('refuses a token of the other mode: dev tokens open nothing in production', async (t) => {
@@ -233,6 +268,7 @@ describe('the list of routes', () => {
       'GET /-/health/live',
       'GET /-/health/ready',
       'GET /-/metrics', // in dev mode
+      'GET /-/openapi.json', // in dev mode
       'GET /.well-known/jwks.json',
       'GET /.well-known/openid-configuration',
       'GET /common/userrealm/{user}',

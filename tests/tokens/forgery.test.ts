@@ -2,14 +2,22 @@ import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, generateKeyPairSync, randomInt, verify } from 'node:crypto';
 import dns from 'node:dns';
 import net from 'node:net';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { ServiceError } from '../../src/errors.ts';
 import { signJws, type VerifyingKey, verifyingKey, verifyJws } from '../../src/tokens/jws.ts';
+import { writeResult } from '../harness/results.ts';
+import { startTestServer } from '../harness/server.ts';
 import { ALPHABET, Draw, edited, FAMILIES, type Family, forge, type Target } from '../vectors/forgeries.ts';
 
-// A few thousand in every test run; TEST_FORGERIES=100000 for a release (security-and-reliability, T2).
+// A few thousand in every test run; `npm run test:tokens` for a release (security-and-reliability, T2).
 const COUNT = Number(process.env.TEST_FORGERIES ?? 4000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
+
+/** Those that go through a server. */
+const OVER_HTTP = Math.ceil(COUNT / 20);
+
+const figures: Record<string, number> = {};
+const caught = new Set<string>();
 
 type Verifier = (token: string) => unknown;
 
@@ -63,8 +71,29 @@ test(`${COUNT} forged tokens are refused without a look outside`, (t) => {
   const sorted = milliseconds.toSorted((one, other) => one - other);
   const p99 = sorted[Math.floor(sorted.length * 0.99)] ?? 0;
   t.diagnostic(`seed ${SEED}, ${COUNT} tokens of ${FAMILIES.length} families, p99 ${p99.toFixed(3)} ms`);
+  Object.assign(figures, { forgeries: COUNT, accepted: complaints.length, p99Ms: Math.round(p99 * 1000) / 1000 });
   assert.deepEqual(complaints.slice(0, 20), []);
   assert.equal(connect.mock.callCount() + lookup.mock.callCount(), 0);
+});
+
+test(`${OVER_HTTP} forgeries of a server's own token, sent to it, are all answered 401`, async (t) => {
+  const server = await startTestServer(t);
+  const genuine = await server.givenToken(await server.givenIdentity());
+  const { kid, privateKey } = server.server.keys.active;
+  const victim: Target = { token: genuine, kid, privateKey, publicKey: createPublicKey(privateKey) };
+  assert.equal((await server.asUser(genuine)).status, 200);
+  const complaints: string[] = [];
+  let sent = 0;
+  for (let number = 0; sent < OVER_HTTP; number++) {
+    const family = FAMILIES[number % FAMILIES.length] as Family;
+    const text = forge(victim, SEED, number, family);
+    if (!/^[\x21-\x7e]{1,8192}$/.test(text)) continue; // what is no header value is the business of the framing tests
+    sent += 1;
+    const { status, body } = await server.asUser(text);
+    if (status !== 401 || body.error.code !== 'Unauthorized') complaints.push(`${status} for ${family}: ${text}`);
+  }
+  Object.assign(figures, { overHttp: sent, otherAnswers: complaints.length });
+  assert.deepEqual(complaints.slice(0, 20), []);
 });
 
 test('every change of one character is refused', (t) => {
@@ -148,5 +177,11 @@ for (const [mistake, { caughtBy, verifier }] of Object.entries(mistaken)) {
   test(`the forgeries catch a verifier that ${mistake}`, () => {
     const { complaints } = attack(verifier, 800, [caughtBy]);
     assert.ok(complaints.length > 0, `seed ${SEED}`);
+    caught.add(mistake);
   });
 }
+
+after(() => {
+  const passed = figures.accepted === 0 && figures.otherAnswers === 0;
+  writeResult({ id: 'T2', seed: SEED, figures, passed, planted: caught.size === Object.keys(mistaken).length });
+});

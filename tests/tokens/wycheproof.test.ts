@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createDecipheriv, createHmac, createPublicKey, type KeyObject } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { ServiceError } from '../../src/errors.ts';
 import { sameBytes } from '../../src/lib/bytes.ts';
 import {
@@ -14,6 +14,7 @@ import {
   verifyingKey,
   verifySignature,
 } from '../../src/tokens/jws.ts';
+import { writeResult } from '../harness/results.ts';
 
 // The vectors of C2SP's Wycheproof project, version in ../vectors/go.mod. They are not part of this repository.
 
@@ -128,23 +129,35 @@ function accepts(token: string, keys: Map<string, VerifyingKey>): boolean {
   }
 }
 
-/** Runs a file of tokens; reports by id what was valid and refused because of its algorithm. */
-function runTokens(t: TestContext, file: string, algorithms: readonly SigningAlgorithm[]): Vector[] {
+/** Runs a file of tokens; says which verdicts were wrong, and by id what was valid and refused because of its algorithm. */
+function judgeTokens(file: string, algorithms: readonly SigningAlgorithm[], verifier = accepts) {
   const accepted: Vector[] = [];
   const refusedByPolicy: number[] = [];
+  const wrong: string[] = [];
   let count = 0;
   for (const group of groupsOf(file)) {
     const jwks = jwksOf(group);
     const keys = keySet(jwks);
     for (const vector of group.tests) {
       count++;
-      const taken = accepts(String(vector.jws ?? vector.jwe), keys);
+      const taken = verifier(String(vector.jws ?? vector.jwe), keys);
       const ofPolicy = jwks.every(({ alg }) => algorithms.some((ours) => ours === alg));
       if (taken) accepted.push(vector);
       else if (vector.result === 'valid' && !ofPolicy) refusedByPolicy.push(vector.tcId);
-      assert.equal(taken, vector.result === 'valid' && ofPolicy, `${file} ${vector.tcId} ${vector.comment}`);
+      if (taken !== (vector.result === 'valid' && ofPolicy)) wrong.push(`${file} ${vector.tcId} ${vector.comment}`);
     }
   }
+  return { accepted, refusedByPolicy, wrong, count };
+}
+
+const figures = { vectors: 0, tokensAccepted: 0, wrong: 0 };
+
+function runTokens(t: TestContext, file: string, algorithms: readonly SigningAlgorithm[]): Vector[] {
+  const { accepted, refusedByPolicy, wrong, count } = judgeTokens(file, algorithms);
+  figures.vectors += count;
+  figures.tokensAccepted += accepted.length;
+  figures.wrong += wrong.length;
+  assert.deepEqual(wrong, []);
   const ids = accepted.map(({ tcId }) => tcId).join(' ');
   t.diagnostic(
     `${count} vectors, accepted: ${ids || 'none'}; valid, refused for their algorithm: ${refusedByPolicy.join(' ')}`,
@@ -166,6 +179,26 @@ test('json_web_key: weak, misused, mixed and ambiguous keys verify nothing', opt
 
 test('json_web_crypto: signatures as above, and no encrypted token', options, (t) => {
   assert.ok(runTokens(t, 'json_web_crypto', POLICY).length >= 2);
+});
+
+let planted = false;
+test('the vectors find a verifier that believes the algorithm of the token, and one that takes all', options, () => {
+  const takesAll = () => true;
+  const takesMacs: typeof accepts = (token, keys) => {
+    try {
+      return readCompact(token).header.alg === 'HS256' || accepts(token, keys);
+    } catch {
+      return false;
+    }
+  };
+  for (const verifier of [takesAll, takesMacs])
+    assert.notDeepEqual(judgeTokens('json_web_signature', POLICY, verifier).wrong, []);
+  planted = true;
+});
+
+after(() => {
+  if (folder)
+    writeResult({ id: 'T1', seed: 0, figures, passed: figures.vectors >= 510 && figures.wrong === 0, planted });
 });
 
 // All vectors about base64 are for HS256, which the policy refuses before the spelling could matter. So the reader of
@@ -213,6 +246,8 @@ function runSignatures(t: TestContext, file: string, alg: SigningAlgorithm): voi
     for (const { tcId, comment, msg, sig, result } of key ? group.tests : []) {
       const taken = verifySignature(key as VerifyingKey, bytes(msg), bytes(sig));
       // "Acceptable" is a DigestInfo without its NULL: some verifiers have to take it, this one does not.
+      figures.vectors++;
+      figures.wrong += Number(taken !== (result === 'valid'));
       assert.equal(taken, result === 'valid', `${file} ${tcId} ${comment}`);
       counts[taken ? 'accepted' : 'refused']++;
     }
@@ -244,6 +279,8 @@ test('HMAC with SHA-256', options, (t) => {
       const mac = createHmac('sha256', bytes(key)).update(bytes(msg)).digest();
       // We compare the whole of it; the vectors have shortened ones as well.
       const taken = sameBytes(mac.subarray(0, (group.tagSize ?? 0) / 8), bytes(tag));
+      figures.vectors++;
+      figures.wrong += Number(taken !== (result === 'valid'));
       assert.equal(taken, result === 'valid', `${tcId} ${comment}`);
       count++;
     }

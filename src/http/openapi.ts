@@ -1,0 +1,180 @@
+import { VERSION } from '../version.ts';
+import type { Access, BodyKind, Route } from './route.ts';
+import { maybe, object, text } from './schema.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** An OpenAPI 3.1 document, as far as readers of ours look into it. */
+export interface ApiDocument {
+  readonly openapi: string;
+  /** Path as the protocol writes it → method in lower case → operation. */
+  readonly paths: { readonly [path: string]: { readonly [method: string]: ApiOperation } };
+  readonly [member: string]: unknown;
+}
+
+export interface ApiOperation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly parameters: readonly Json[];
+  readonly security: readonly { readonly [scheme: string]: readonly string[] }[];
+  readonly requestBody?: { readonly required: boolean; readonly content: Json };
+  /** Status, or `default` for every error in the envelope → answer. */
+  readonly responses: { readonly [status: string]: Json };
+}
+
+const MEDIA_TYPES: Readonly<Record<BodyKind, string>> = {
+  json: 'application/json',
+  form: 'application/x-www-form-urlencoded',
+};
+
+const SECURITY_SCHEMES = {
+  accessKey: {
+    type: 'http',
+    scheme: 'HMAC-SHA256',
+    description:
+      'The request signed with an access key of the resource: `SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature=…`. Signed are method, path with query, the values of the three headers, and through `x-ms-content-sha256` the body.',
+  },
+  userToken: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'An access token of a user. Role names are the capabilities that its scopes must grant.',
+  },
+  operatorKey: { type: 'http', scheme: 'bearer', description: 'The operator key of this server.' },
+  trustedToken: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description:
+      'An access token of an issuer that a trust names: of a principal that a grant lets act, or for exchanges of a user.',
+  },
+};
+
+/** How a caller proves to be one: alternatives, each a scheme with the capabilities it must carry. */
+const SECURITY: Readonly<Record<Access['caller'], (access: Access) => ApiOperation['security']>> = {
+  nobody: () => [],
+  service: () => [{ accessKey: [] }, { trustedToken: [] }],
+  operator: () => [{ operatorKey: [] }, { trustedToken: [] }],
+  serviceOrOperator: () => [{ accessKey: [] }, { operatorKey: [] }, { trustedToken: [] }],
+  entraUser: () => [{ trustedToken: [] }],
+  user: (access) => [
+    { userToken: access.caller === 'user' && access.requires !== 'anyScope' ? [access.requires] : [] },
+  ],
+};
+
+const ErrorShape = object({
+  error: object({ code: text(), message: text(), target: maybe(text()) }),
+});
+const ERROR = { $ref: '#/components/schemas/Error' };
+
+const HEADERS = {
+  'MS-CV': { description: 'Correlation vector, also in the log.', required: true, schema: text().json },
+  'x-ms-client-request-id': { description: 'That of the request, where it had one.', schema: text().json },
+  'api-supported-versions': {
+    description: 'The api-versions of the operation; on all answers but those of the door.',
+    schema: text().json,
+  },
+};
+
+const headers = (versions: Route['versions']): Json => ({
+  'MS-CV': { $ref: '#/components/headers/MS-CV' },
+  'x-ms-client-request-id': { $ref: '#/components/headers/x-ms-client-request-id' },
+  ...(versions && { 'api-supported-versions': { $ref: '#/components/headers/api-supported-versions' } }),
+});
+
+/** Describes routes by the OpenAPI Specification 3.1, whose schemas are JSON Schema 2020-12 as ours are. */
+export function apiDocument(routes: readonly Route[]): ApiDocument {
+  const paths: Record<string, Record<string, ApiOperation>> = {};
+  for (const route of routes) {
+    const [method = '', path = ''] = route.at.split(' ');
+    paths[path] = { ...paths[path], [method.toLowerCase()]: operation(route, path) };
+  }
+  return {
+    openapi: '3.1.1',
+    info: {
+      title: 'Linarite',
+      version: VERSION,
+      summary: 'Compatible with the Azure Communication Services API.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    paths,
+    components: {
+      schemas: { Error: ErrorShape.json },
+      headers: HEADERS,
+      parameters: {
+        ClientRequestId: {
+          name: 'x-ms-client-request-id',
+          in: 'header',
+          description: 'A name that the caller gives the request; the answer and the log repeat it.',
+          schema: { type: 'string', pattern: '^[ -~]{1,128}$' },
+        },
+      },
+      responses: {
+        Error: {
+          description: 'Every error; docs/reference/errors.md lists them.',
+          headers: headers(undefined),
+          content: { 'application/json': { schema: ERROR } },
+        },
+      },
+      securitySchemes: SECURITY_SCHEMES,
+    },
+  };
+}
+
+function operation(
+  { operation, summary, versions, versionMayBeMissing, access, query = {}, body, answers }: Route,
+  path: string,
+): ApiOperation {
+  return {
+    operationId: operation,
+    summary,
+    parameters: [
+      ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+        name,
+        in: 'path',
+        required: true,
+        schema: { type: 'string', minLength: 1 },
+      })),
+      ...(versions
+        ? [
+            {
+              name: 'api-version',
+              in: 'query',
+              required: !versionMayBeMissing,
+              description: 'A version later than all of these is served as the newest, if that is among them.',
+              schema: { type: 'string', enum: versions },
+            },
+          ]
+        : []),
+      ...Object.entries(query).map(([name, { json }]) => parameter(name, json)),
+      { $ref: '#/components/parameters/ClientRequestId' },
+    ],
+    security: SECURITY[access.caller](access),
+    ...(body && { requestBody: requestBody(body) }),
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, answer]) => [status, response(Number(status), answer, versions)]),
+      ),
+      default: { $ref: '#/components/responses/Error' },
+    },
+  };
+}
+
+function parameter(name: string, { description, ...schema }: Json): Json {
+  return { name, in: 'query', ...(description !== undefined && { description }), schema };
+}
+
+function requestBody({ schema, kind }: NonNullable<Route['body']>): NonNullable<ApiOperation['requestBody']> {
+  const { required } = schema.json as { required?: readonly string[] };
+  return { required: (required ?? []).length > 0, content: { [MEDIA_TYPES[kind]]: { schema: schema.json } } };
+}
+
+function response(status: number, answer: Route['answers'][number], versions: Route['versions']): Json {
+  const what = { description: status < 300 ? 'Done.' : 'Refused.', headers: headers(versions) };
+  if (answer === 'nothing') return what;
+  if (answer === 'text') return { ...what, content: { '*/*': { schema: { type: 'string' } } } };
+  // Where an operation has errors of its own shape, those of the road still come in the envelope.
+  const schema = status < 400 ? answer.json : { anyOf: [answer.json, ERROR] };
+  return { ...what, content: { 'application/json': { schema } } };
+}

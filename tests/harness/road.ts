@@ -1,0 +1,57 @@
+import { Doorkeeper } from '../../src/http/doorkeeper.ts';
+import { type Signatory, SignatureVerifier } from '../../src/http/hmac.ts';
+import { listen } from '../../src/http/listen.ts';
+import { Pipeline } from '../../src/http/pipeline.ts';
+import type { Route } from '../../src/http/route.ts';
+import { RouteTable } from '../../src/http/routes.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { Monitor } from '../../src/monitoring/monitor.ts';
+import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
+import { TestLog, type TestServer } from './server.ts';
+
+/** Who knows callers. Without them, none is. */
+interface Acquaintance {
+  tokens?: TestServer['server']['tokens'];
+  signatories?: readonly Signatory[];
+  operatorKey?: string;
+}
+
+/** The road over routes of a test's own. */
+export function roadOf(
+  routes: readonly Route[],
+  { tokens, signatories = [], operatorKey }: Acquaintance = {},
+): Pipeline {
+  return new Pipeline(
+    {
+      routes: new RouteTable(routes),
+      doorkeeper: new Doorkeeper({ mode: 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
+      signatures: new SignatureVerifier(
+        { candidatesFor: () => signatories, clock: systemClock },
+        { windowMinutes: 5, wellKnownKey: 'loopback' },
+      ),
+      userOf: async (jwt) => {
+        if (!tokens) throw new Error('no tokens are known here');
+        return (await tokens.verify(jwt)).caller;
+      },
+      isOperator: (secret) => secret === operatorKey,
+      principals: {} as never,
+      requireFresh: async () => undefined,
+      isStoreFailure: () => false,
+      clock: systemClock,
+      events: new Monitor(new TestLog(), new ServerMetrics('test')),
+    },
+    { mode: 'dev', bodyBytesMost: 1024 * 1024 },
+  );
+}
+
+/** Opens a port with that road behind it until the test ends. @returns the port */
+export async function givenRoad(
+  t: { after(step: () => unknown): unknown },
+  routes: readonly Route[],
+  acquaintance: Acquaintance = {},
+): Promise<number> {
+  const road = roadOf(routes, acquaintance);
+  const door = await listen({ hosts: ['127.0.0.1'], port: 0, tls: undefined, road, onProblem: () => undefined });
+  t.after(() => door.close(1000));
+  return door.port;
+}
