@@ -31,7 +31,14 @@ import { routeList } from './routes.ts';
 import { keyEncryptionKey } from './secrets/kek.ts';
 import { KeyRing } from './secrets/key-ring.ts';
 import type { Settings } from './settings.ts';
-import { checkClock, checkMark, checkNoWellKnownKey, checkSettings, noteClock } from './start-checks.ts';
+import {
+  checkClock,
+  checkDurability,
+  checkMark,
+  checkNoWellKnownKey,
+  checkSettings,
+  noteClock,
+} from './start-checks.ts';
 import { Health } from './status/health.ts';
 import type { Database } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
@@ -101,7 +108,10 @@ export async function startServer(
     await migrate(db, clock.now());
     await checkLog(db);
     await checkMark(db, mode);
-    if (mode === 'production') await checkClock(db, clock);
+    if (mode === 'production') {
+      await checkClock(db, clock);
+      await checkDurability(db);
+    }
     const keyRing = await KeyRing.open(db, kek, clock.now());
 
     const lifetimes = {
