@@ -41,7 +41,14 @@ import { kekReader } from './secrets/kek.ts';
 import { KeyRing } from './secrets/key-ring.ts';
 import { KeyRotation } from './secrets/key-rotation.ts';
 import type { Settings } from './settings.ts';
-import { checkClock, checkMark, checkNoWellKnownKey, checkSettings, noteClock } from './start-checks.ts';
+import {
+  checkClock,
+  checkDurability,
+  checkMark,
+  checkNoWellKnownKey,
+  checkSettings,
+  noteClock,
+} from './start-checks.ts';
 import { Health } from './status/health.ts';
 import type { Database } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
@@ -125,7 +132,10 @@ export async function startServer(
     await migrate(db, clock.now());
     await checkLog(db);
     await checkMark(db, mode);
-    if (mode === 'production') await checkClock(db, clock);
+    if (mode === 'production') {
+      await checkClock(db, clock);
+      await checkDurability(db);
+    }
     const keyRing = await KeyRing.open({ db, clock, readKeks });
 
     const lifetimes = {

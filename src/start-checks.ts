@@ -4,6 +4,7 @@ import type { Resources } from './resources/resources.ts';
 import { type Settings, SettingsError } from './settings.ts';
 import { type Database, StoreError } from './storage/database.ts';
 import { MetaStore } from './storage/meta-store.ts';
+import { sql } from './storage/sql.ts';
 import { BUILT_AT_MS } from './version.ts';
 
 /** What the settings alone must fulfil. @throws SettingsError naming the setting and the mend */
@@ -64,6 +65,21 @@ export async function checkClock(db: Database, clock: Clock): Promise<void> {
     throw new SettingsError(
       `the system clock is behind the time this store has seen, ${new Date(highWater).toISOString()}: set it`,
     );
+  }
+}
+
+/** Settings of PostgreSQL with which a crash of it, or of its machine, loses what it had confirmed. */
+const UNSAFE = ['fsync', 'synchronous_commit', 'full_page_writes'] as const;
+
+/** @throws StoreError when the database confirms changes that a crash can lose */
+export async function checkDurability(db: Database): Promise<void> {
+  if (db.dialect !== 'postgres') return;
+  for (const setting of UNSAFE) {
+    const row = await db.rows.first<{ value: string }>(sql`select current_setting(${setting}) as value`);
+    if (row?.value === 'off')
+      throw new StoreError(
+        `PostgreSQL runs with ${setting} = off, with which a crash loses what was confirmed: set it on`,
+      );
   }
 }
 

@@ -43,7 +43,12 @@ async function found(t: TestContext, kills: number, settings: readonly string[] 
   const found: Found = { kills: 0, acknowledged: 0, unknown: 0, lost: 0, resurrected: 0, recoveryMsMost: 0 };
   while (found.kills < kills && found.lost + found.resurrected === 0) {
     let enough = false;
-    const writing = clients.write(server.port, () => enough);
+    const contradictions = clients
+      .write(server.port, () => enough)
+      .then(
+        () => [],
+        (cause: unknown) => [`something is lost, a writer met it: ${cause}`],
+      );
     const before = clients.written;
     await until('writes go on', () => clients.written > before + 10);
     await sleep(random.between(0, 200));
@@ -56,10 +61,9 @@ async function found(t: TestContext, kills: number, settings: readonly string[] 
       () => RECOVERY_MS,
     );
     enough = true;
-    await writing;
     // Then one that is started anew tells what is there.
     const judge = recoveryMs < RECOVERY_MS ? server : await startChild(givenFolder(t, 'postgres'), { env });
-    const problems = await broken(clients.lives, byHttp(judge.port));
+    const problems = [...(await contradictions), ...(await broken(clients.lives, byHttp(judge.port)))];
     if (judge !== server) await judge.kill();
     for (const text of problems.slice(0, 5)) t.diagnostic(text);
     found.kills += 1;
