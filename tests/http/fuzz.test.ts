@@ -25,7 +25,7 @@ import { type Attempt, type Credential, type GoodValues, requests } from './fuzz
 const COUNT = Number(process.env.TEST_FUZZ_CASES ?? 5000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 /** A server is replaced after so many, before what they left in its store makes it another one. */
-const PER_SERVER = 10_000;
+const PER_SERVER = 5000;
 const SLOWEST_MS = 1000;
 const AT_ONCE = 8;
 const OPERATOR_KEY = 'an-operator-key-for-the-fuzzer-0123456789';
