@@ -1,12 +1,14 @@
 // npm run test:clients [-- --write] [words]: every client that the documents name, in its oldest and newest release, against
 // a real server over HTTPS; with words only the clients whose names contain one. Installs into .cache/. With --write the
-// results go into docs/reference and README.md; without, they are compared with what stands there.
+// results go into docs/reference and README.md; without, they are compared with what stands there. Last comes the README of
+// examples/trusted-service, followed word by word (the word `trusted-service` runs that alone).
 import { cpSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type Finding, OPERATIONS, type OperationKey } from './operations.ts';
 import { type ClientResults, nameOf, readResults, writeResults } from './page.ts';
 import { javascriptTroubles, javaTroubles, meetTroubles, pythonTroubles, type TroubleMaker } from './troubles.ts';
+import { followTrustedService, README as TRUSTED_SERVICE } from './trusted-service.ts';
 import {
   CACHE,
   clientEnvironment,
@@ -354,12 +356,15 @@ async function main(): Promise<number> {
       const file = `${nameOf(result).replaceAll(/[^\w.]+/g, '-')}.json`;
       writeFileSync(join(CACHE, 'conformance', file), `${JSON.stringify(result, undefined, 1)}\n`);
     }
-    complaints.push(...(await meetTroubles(makers, server)));
+    for (const complaint of await meetTroubles(makers, server))
+      complaints.push(`docs/guides/troubleshooting.md: ${complaint}`);
+    if (words.length === 0 || words.some((word) => TRUSTED_SERVICE.includes(word)))
+      for (const complaint of await followTrustedService(server)) complaints.push(`${TRUSTED_SERVICE}: ${complaint}`);
   } finally {
     await server.stop();
   }
 
-  for (const complaint of complaints) console.error(`docs/guides/troubleshooting.md: ${complaint}`);
+  for (const complaint of complaints) console.error(complaint);
   const differing =
     complaints.length > 0 || results.some(({ findings }) => findings.some(({ outcome }) => outcome === 'differs'));
   if (write) {
