@@ -1,9 +1,15 @@
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { copyExample, type DemoUser, demoUsers, type RunningService, startService } from '../examples/trusted-service.ts';
+import {
+  copyExample,
+  type DemoUser,
+  demoUsers,
+  type RunningService,
+  startService,
+} from '../examples/trusted-service.ts';
 import { noBrowser, startBrowser } from '../harness/browser.ts';
-import { CACHE, machineEnvironment, type RunningServer, run } from './workshop.ts';
+import { CACHE, machineEnvironment, type RunningServer, run, shellBlocks } from './workshop.ts';
 
 export const README = 'examples/trusted-service/README.md';
 
@@ -21,11 +27,7 @@ export async function followTrustedService({ caPath, task }: RunningServer): Pro
   rmSync(cwd, { recursive: true, force: true });
   copyExample(cwd);
   const text = await readFile(join(cwd, 'README.md'), 'utf8');
-  const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, commands = '']) =>
-    commands
-      .replaceAll('/path/that/the/server/printed/ca.pem', caPath)
-      .replaceAll('localhost:7417', `localhost:${task.port}`),
-  );
+  const blocks = shellBlocks(text, { caPath, task });
   const first = blocks.findIndex((commands) => commands.includes('npm start')) + 1;
   const env = { ...machineEnvironment(), PORT: '0' };
   let service: RunningService | undefined;

@@ -7,10 +7,10 @@ import type { TestServer } from '../harness/server.ts';
 export const ROOT = join(import.meta.dirname, '../..');
 export const EXAMPLE = join(ROOT, 'examples/trusted-service');
 
-/** The example as somebody has it who has just fetched the repository. */
-export function copyExample(folder: string): void {
+/** An example as somebody has it who has just fetched the repository. */
+export function copyExample(folder: string, example = EXAMPLE): void {
   const made = /^\/(?:node_modules|data|page\/dist|package-lock\.json)/;
-  cpSync(EXAMPLE, folder, { recursive: true, filter: (path) => !made.test(path.slice(EXAMPLE.length)) });
+  cpSync(example, folder, { recursive: true, filter: (path) => !made.test(path.slice(example.length)) });
 }
 
 /** Puts the page together by the command in the example's package.json, with this repository's packages. */
