@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, afterEach, describe, test } from 'node:test';
 import type { BrowserContext, Page } from 'playwright-core';
 import { noBrowser, type RunningBrowser, startBrowser } from '../harness/browser.ts';
 import { inPath } from '../harness/resources.ts';
@@ -46,9 +46,8 @@ describe('the page of the trusted service, in a real browser', { skip: noBrowser
 
   const contexts: BrowserContext[] = [];
   /** Somebody else's browser, with the page open. What the page's own protection stops is collected. */
-  async function opened(wide = true): Promise<{ page: Page; problems: string[] }> {
-    const viewport = wide ? { width: 1100, height: 800 } : { width: 390, height: 844 };
-    const context = await running.browser.newContext({ viewport });
+  async function opened(): Promise<{ page: Page; problems: string[] }> {
+    const context = await running.browser.newContext();
     contexts.push(context);
     const page = await context.newPage();
     const problems: string[] = [];
@@ -57,8 +56,8 @@ describe('the page of the trusted service, in a real browser', { skip: noBrowser
     await page.goto(service.origin);
     return { page, problems };
   }
-  after(async () => {
-    for (const context of contexts) await context.close();
+  afterEach(async () => {
+    for (const context of contexts.splice(0)) await context.close();
   });
 
   async function signIn(page: Page, { name, password }: { name: string; password: string }): Promise<void> {
@@ -71,16 +70,23 @@ describe('the page of the trusted service, in a real browser', { skip: noBrowser
   const fact = (page: Page, id: 'identity' | 'scopes' | 'left' | 'fetched') => page.locator(`#${id}`).textContent();
   const press = (page: Page, name: string) => page.getByRole('button', { name }).click();
 
+  /** Who the server said each of them is. */
+  const identities = new Map<string, string | null>();
   for (const user of USERS) {
-    test(`shows ${user.name} the scopes of a ${user.role}`, async () => {
+    test(`shows ${user.name} the scopes of the role ${user.role}, keeps nothing, and fits a phone`, async () => {
       const { page, problems } = await opened();
       await signIn(page, user);
       await signedInAs(page, user.name);
+      identities.set(user.name, await fact(page, 'identity'));
       assert.equal(await fact(page, 'scopes'), user.scopes.join(', '));
       assert.match((await fact(page, 'left')) ?? '', /^(?:59|60) min \d+ s$/);
       const may = await page.locator('#capabilities li').allTextContents();
       assert.equal(may.includes('chat.thread.create'), user.role === 'agent');
       assert.ok(may.includes('chat.message.send'));
+      const kept = await page.evaluate('[document.cookie, localStorage.length, sessionStorage.length]');
+      assert.deepEqual(kept, ['', 0, 0]);
+      await page.setViewportSize({ width: 360, height: 740 });
+      assert.equal(await page.evaluate('document.documentElement.scrollWidth - innerWidth'), 0);
       await page.reload();
       await signedInAs(page, user.name);
       assert.deepEqual(problems, []);
@@ -88,15 +94,8 @@ describe('the page of the trusted service, in a real browser', { skip: noBrowser
   }
 
   test('shows both kiosks one identity, and an agent another one for each inbox', async () => {
-    const identities: (string | null)[] = [];
-    for (const user of [lobby1, lobby2]) {
-      const { page } = await opened();
-      await signIn(page, user);
-      await signedInAs(page, user.name);
-      identities.push(await fact(page, 'identity'));
-    }
-    assert.match(identities[0] ?? '', /^8:acs:/);
-    assert.equal(identities[0], identities[1]);
+    assert.match(identities.get(lobby1.name) ?? '', /^8:acs:/);
+    assert.equal(identities.get(lobby1.name), identities.get(lobby2.name));
 
     const { page } = await opened();
     await signIn(page, grace);
@@ -175,23 +174,6 @@ describe('the page of the trusted service, in a real browser', { skip: noBrowser
     const next = page.waitForRequest((request) => request.url().endsWith('/api/token'));
     await page.clock.fastForward('10:30');
     await next;
-  });
-
-  test('keeps its script away from the cookie, and the token out of what a browser stores', async () => {
-    const { page } = await opened();
-    await signIn(page, ada);
-    await signedInAs(page, ada.name);
-    const kept = await page.evaluate('[document.cookie, localStorage.length, sessionStorage.length]');
-    assert.deepEqual(kept, ['', 0, 0]);
-  });
-
-  test('fits a phone', async () => {
-    const { page } = await opened(false);
-    const overflow = () => page.evaluate('document.documentElement.scrollWidth - innerWidth');
-    assert.equal(await overflow(), 0);
-    await signIn(page, grace);
-    await signedInAs(page, grace.name);
-    assert.equal(await overflow(), 0);
   });
 
   for (const host of ['127.0.0.1', 'localhost']) {
