@@ -1,12 +1,15 @@
 // npm run test:clients [-- --write] [words]: every client that the documents name, in its oldest and newest release, against
 // a real server over HTTPS; with words only the clients whose names contain one. Installs into .cache/. With --write the
-// results go into docs/reference and README.md; without, they are compared with what stands there.
+// results go into docs/reference and README.md; without, they are compared with what stands there. Last come the READMEs of
+// examples/trusted-service and examples/entra-users, followed word by word (by these words alone too).
 import { cpSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { README as ENTRA_USERS, followEntraUsers } from './entra-users.ts';
 import { type Finding, OPERATIONS, type OperationKey } from './operations.ts';
 import { type ClientResults, nameOf, readResults, writeResults } from './page.ts';
 import { javascriptTroubles, javaTroubles, meetTroubles, pythonTroubles, type TroubleMaker } from './troubles.ts';
+import { followTrustedService, README as TRUSTED_SERVICE } from './trusted-service.ts';
 import {
   CACHE,
   clientEnvironment,
@@ -31,6 +34,12 @@ interface Client extends Pick<ClientResults, 'language' | 'sdk' | 'release' | 'k
 
 /** The newest SDKs, at hand for the troubles of the guide. */
 const makers: TroubleMaker[] = [];
+
+/** Examples that are no client of one SDK: path of the README → what follows it. */
+const GUIDES: readonly [path: string, follow: (server: RunningServer) => Promise<string[]>][] = [
+  [TRUSTED_SERVICE, followTrustedService],
+  [ENTRA_USERS, followEntraUsers],
+];
 
 const isBefore = (release: string, other: string): boolean =>
   release.localeCompare(other, undefined, { numeric: true }) < 0;
@@ -354,12 +363,17 @@ async function main(): Promise<number> {
       const file = `${nameOf(result).replaceAll(/[^\w.]+/g, '-')}.json`;
       writeFileSync(join(CACHE, 'conformance', file), `${JSON.stringify(result, undefined, 1)}\n`);
     }
-    complaints.push(...(await meetTroubles(makers, server)));
+    for (const complaint of await meetTroubles(makers, server))
+      complaints.push(`docs/guides/troubleshooting.md: ${complaint}`);
+    for (const [path, follow] of GUIDES) {
+      if (words.length > 0 && !words.some((word) => path.includes(word))) continue;
+      for (const complaint of await follow(server)) complaints.push(`${path}: ${complaint}`);
+    }
   } finally {
     await server.stop();
   }
 
-  for (const complaint of complaints) console.error(`docs/guides/troubleshooting.md: ${complaint}`);
+  for (const complaint of complaints) console.error(complaint);
   const differing =
     complaints.length > 0 || results.some(({ findings }) => findings.some(({ outcome }) => outcome === 'differs'));
   if (write) {

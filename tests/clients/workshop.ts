@@ -102,6 +102,14 @@ async function taskOf(port: number, operatorKey: string): Promise<Omit<Task, 'cl
   };
 }
 
+/** The shell commands of a README, with the values that the server printed in their places. */
+export const shellBlocks = (text: string, { caPath, task }: Pick<RunningServer, 'caPath' | 'task'>): string[] =>
+  [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, commands = '']) =>
+    commands
+      .replaceAll('/path/that/the/server/printed/ca.pem', caPath)
+      .replaceAll('localhost:7417', `localhost:${task.port}`),
+  );
+
 /** This machine's environment, without what would change servers or say that npm is at work. */
 export function machineEnvironment(): Record<string, string | undefined> {
   return Object.fromEntries(
