@@ -19,6 +19,7 @@ import {
 import { assertError } from '../harness/envelope.ts';
 import type { Answer } from '../harness/http.ts';
 import { STORES } from '../harness/postgres.ts';
+import { startProduction } from '../harness/production.ts';
 import { DEV_ID, givenResource, inPath } from '../harness/resources.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
@@ -336,4 +337,29 @@ test('an exchanged token ends with the presented one, and an expired one is refu
   clock.advance(1000);
   assert.deepEqual(await world.statuses(last), [401]);
   assertError(await world.exchange(presented), INVALID);
+});
+
+test('a page of an allowed origin may exchange the token of its user, and touches no assignment', async (t) => {
+  const origin = 'https://app.example.org';
+  const production = await startProduction(t, { LINARITE_ALLOWED_ORIGINS: origin });
+  const preflight = (path: string, method: string, from = origin) =>
+    production.send({
+      method: 'OPTIONS',
+      target: `${path}?api-version=${VERSION}`,
+      headers: {
+        Origin: from,
+        'Access-Control-Request-Method': method,
+        'Access-Control-Request-Headers': 'authorization,content-type',
+      },
+    });
+  for (const { exchange, assignment } of Object.values(PLANES)) {
+    const { status, headers } = await preflight(exchange, 'POST');
+    assert.deepEqual([status, headers['access-control-allow-origin']], [204, origin]);
+    assert.equal(headers['access-control-allow-headers'], 'authorization,content-type');
+    assert.equal((await preflight(exchange, 'POST', 'https://evil.example')).status, 403);
+    assert.equal((await preflight(assignment(ALICE.objectId), 'PUT')).status, 403);
+    // What is refused can be read by the page, too.
+    const answer = await production.send({ method: 'POST', target: exchange, headers: { Origin: origin } });
+    assert.deepEqual([answer.status, answer.headers['access-control-allow-origin']], [401, origin]);
+  }
 });
