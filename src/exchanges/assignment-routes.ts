@@ -128,10 +128,10 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     versions: VERSIONS,
     access: { caller: 'service' },
     body: { schema: EntraPatch, kind: 'json' },
-    answers: { 204: 'nothing' },
+    answers: { 200: object({ value: listOf(AssignmentShape) }), 204: 'nothing' },
     async handle({ caller, body }) {
-      await assignments.patch(caller, new Map(Object.entries(body)));
-      return noContent();
+      const changed = await assignments.patch(caller, new Map(Object.entries(body)));
+      return changed.length > 0 ? ok({ value: changed.map(shown) }) : noContent();
     },
   }),
   route({

@@ -26,7 +26,7 @@ interface Uses {
   clock: Clock;
 }
 
-/** Members of an assignment that change; others, and those that are null, stay as they are. */
+/** Members of an assignment that change; those that are missing stay as they are, null takes one away (RFC 7396). */
 type AssignmentChange = { readonly [Member in keyof AssignmentWish]?: AssignmentWish[Member] | null | undefined };
 
 type Record = (event: RevocationEvent) => Promise<number>;
@@ -72,15 +72,17 @@ export class Assignments {
   /**
    * Changes several assignments of Entra users, groups and tenants at once: all of it or nothing.
    * @param changes by object id: members that change; null removes
+   * @returns those that were made or changed, as they are now
    * @throws ServiceError `AssignmentInvalid`
    */
   async patch(
     { resourceId }: ServiceCaller,
     changes: ReadonlyMap<string, AssignmentChange | null | undefined>,
-  ): Promise<void> {
+  ): Promise<Assignment[]> {
     const { store, revocations } = this.#uses;
     requireFew(changes.size);
-    await revocations.end(async (tx, record) => {
+    return revocations.end(async (tx, record) => {
+      const changed: Assignment[] = [];
       for (const [objectId, change] of changes) {
         const id = entraAssignmentId(guid(objectId, 'objectId'));
         if (!change) {
@@ -88,12 +90,13 @@ export class Assignments {
           continue;
         }
         const former = await store.find(tx, resourceId, id);
-        const tenantId = change.tenantId ?? former?.tenantId ?? '';
-        const principalType = change.principalType ?? former?.principalType ?? '';
-        const clientIds = change.clientIds ?? former?.clientIds;
-        const next = assignment(resourceId, 'entra', objectId, { tenantId, principalType, clientIds });
+        const { tenantId, principalType, clientIds } = { ...former, ...change };
+        const wish = { tenantId: tenantId ?? '', principalType: principalType ?? '', clientIds };
+        const next = assignment(resourceId, 'entra', objectId, wish);
         await this.#putIn(tx, record, next);
+        changed.push(next);
       }
+      return changed;
     });
   }
 

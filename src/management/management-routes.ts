@@ -180,6 +180,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: 'POST /subscriptions/{subscription}/providers/Microsoft.Communication/checkNameAvailability',
       versions: VERSIONS,
       access: { caller: 'operator' },
+      reads: true,
       body: { schema: object({ name: text(), type: optional(text()) }), kind: 'json' },
       answers: {
         200: object({
