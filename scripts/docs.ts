@@ -10,6 +10,7 @@ import type { MetricRow } from '../src/monitoring/metrics.ts';
 import { METRICS } from '../src/monitoring/server-metrics.ts';
 import { type RouteParts, routeList } from '../src/routes.ts';
 import { SETTINGS } from '../src/settings.ts';
+import { promisesPage } from './promises.ts';
 
 const ROOT = dirname(import.meta.dirname);
 
@@ -28,6 +29,7 @@ export const referencePages = (): ReadonlyMap<string, string> =>
     ['docs/reference/errors.md', errorsPage()],
     ['docs/reference/capabilities.md', capabilitiesPage()],
     ['docs/reference/metrics.md', metricsPage()],
+    ['docs/promises.md', promisesPage()],
     ['docs/reference/operations.md', operationsPage(ROUTES, DEV_ROUTES)],
     ['docs/reference/openapi.json', `${JSON.stringify(apiDocument(ROUTES), undefined, 2)}\n`],
   ]);

@@ -16,6 +16,10 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   'disk-full': { words: ['durability/disk-full'], size: { TEST_DISK_FULL_CYCLES: '50' } },
   damage: { words: ['durability/damage'], size: { TEST_DAMAGE_FILES: '500' } },
   pg: { words: ['durability/postgres'], size: { TEST_PG_KILLS: '200' } },
+  revocation: {
+    words: ['tests/revocation/'],
+    size: { TEST_REVOCATION_LOOPS: '10000', TEST_REVOCATION_SEQUENCES: '1000', TEST_MODEL_SCHEDULES: '5000' },
+  },
   secrets: {
     words: ['tests/secrets/'],
     size: {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
+import { writeResult } from '../harness/results.ts';
 import { type Faults, type Outcome, play } from './model.ts';
 
 /** 5,000 for a release; the default is what fits into everyday runs. */
@@ -8,10 +9,21 @@ const SCHEDULES = Number(process.env.TEST_MODEL_SCHEDULES ?? 15);
 const FIRST_SEED = Number(process.env.TEST_MODEL_SEED ?? 1);
 
 describe('the revocation protocol under random faults', () => {
+  const figures = { schedules: 0, checks: 0, late: 0, wrong: 0, stuck: 0 };
+  const reported: string[] = [];
+  after(() => {
+    const passed = figures.schedules > 0 && figures.late + figures.wrong + figures.stuck === 0;
+    const planted = PLANTED.every(({ what }) => reported.includes(what));
+    writeResult({ id: 'R-model', seed: FIRST_SEED, figures, passed, planted });
+  });
+
   test(`${SCHEDULES} schedules from seed ${FIRST_SEED} on: no late acceptance, no wrong refusal, service afterwards`, async (t) => {
     const sum = { checks: 0, accepted: 0, refused: 0, unsure: 0, events: 0 };
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SCHEDULES; seed += 1) {
       const outcome = await play(seed);
+      figures.schedules += 1;
+      figures.checks += outcome.checks;
+      for (const kind of ['late', 'wrong', 'stuck'] as const) figures[kind] += outcome[kind].length;
       assert.deepEqual(complaints(outcome), [], `seed ${seed}`);
       for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += outcome[name];
     }
@@ -50,6 +62,7 @@ describe('the revocation protocol under random faults', () => {
       }
       t.diagnostic(`${found} of ${played} schedules`);
       assert.ok(found > 0);
+      reported.push(what);
     });
   }
 

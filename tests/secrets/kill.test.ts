@@ -158,7 +158,7 @@ for (const store of STORES) {
       t.diagnostic(`seed ${SEED}: ${JSON.stringify(figures)}`);
       assert.ok(operator.confirmed.regenerated > CYCLES && operator.confirmed.dataKeys > 0);
       writeResult({
-        id: `key-ring-kill-${store}`,
+        id: store === 'sqlite' ? 'K1' : 'K1-postgres',
         seed: SEED,
         figures,
         passed: true,
