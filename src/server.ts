@@ -130,7 +130,6 @@ export async function startServer(
     });
     undo.push(() => db.close());
     await migrate(db, clock.now());
-    await checkLog(db);
     await checkMark(db, mode);
     if (mode === 'production') {
       await checkClock(db, clock);
@@ -144,9 +143,11 @@ export async function startServer(
       usual: settings.tokenMinutesUsual,
     };
     const tokenMs = lifetimes.longest * MINUTE_MS;
+    const windowMs = tokenMs + 60 * MINUTE_MS;
+    await checkLog(db, windowMs);
     const revocations = new Revocations(
       { store: new RevocationStore(db), writer: db.writer, clock, events, sleep },
-      { nodeId: randomUUID(), exclusive: db.exclusive, leaseMs: settings.leaseMs, windowMs: tokenMs + 60 * MINUTE_MS },
+      { nodeId: randomUUID(), exclusive: db.exclusive, leaseMs: settings.leaseMs, windowMs },
     );
     revocations.onConfigChanged(() => keyRing.reload()); // before those who open what it has sealed
     const resources = new Resources({ db, store: new ResourceStore(), revocations, keyRing, clock });

@@ -1,3 +1,4 @@
+import { StoreError } from '../storage/database.ts';
 import type { LoggedEvent, RevocableToken, RevocationKind, Verdict } from './event.ts';
 import { fingerprint } from './event.ts';
 import { PositionTable } from './position-table.ts';
@@ -71,12 +72,12 @@ export class RevocationState {
   }
 
   /**
-   * @throws Error when a number is missing: the log is dense, so a hole means that something is broken. Only the end of
+   * @throws StoreError when a number is missing: the log is dense, so a hole means that something is broken. Only the end of
    * everything may follow a hole, see {@link Revocations.recover}
    */
   apply(event: LoggedEvent, nowMs: number): void {
     if (event.seq !== this.#applied + 1 && !(event.kind === 'all' && event.seq > this.#applied))
-      throw new Error(`revocation log: ${event.seq} follows ${this.#applied}`);
+      throw new StoreError(`the store is damaged: revocation log: ${event.seq} follows ${this.#applied}`);
     this.#turnGenerations(event.seq, nowMs);
     switch (event.kind) {
       case 'identity':

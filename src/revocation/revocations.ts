@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
+import { StoreError } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import type { GroupWriter } from '../storage/writer.ts';
 import {
@@ -275,7 +276,9 @@ export class Revocations {
       const limit = Math.min(PAGE, seq - this.#state.applied);
       const events = await this.#withinLease(this.#uses.store.after(this.#state.applied, limit));
       if (events.length === 0 && this.#state.applied < seq)
-        throw new Error(`revocation log: nothing after ${this.#state.applied}, the head is ${seq}`);
+        throw new StoreError(
+          `the store is damaged: revocation log: nothing after ${this.#state.applied}, the head is ${seq}`,
+        );
       for (const event of events) this.#apply(event);
     }
     if (config !== this.#config) {
