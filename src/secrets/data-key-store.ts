@@ -7,6 +7,14 @@ export class DataKeyStore {
     return rows.all(sql`select id, sealed, created_at, encryptions from data_keys order by created_at, id`);
   }
 
+  /**
+   * Takes the lock that every change of keys takes first, without a change: two that take it later, in one transaction with
+   * others, would wait for each other.
+   */
+  async lock(tx: Rows): Promise<void> {
+    await tx.run(sql`update head set config = config`);
+  }
+
   async insert(tx: Rows, { id, sealed, created_at }: Omit<DataKeyRow, 'encryptions'>): Promise<void> {
     await tx.run(
       sql`insert into data_keys (id, sealed, created_at, encryptions) values (${id}, ${sealed}, ${created_at}, 0)`,

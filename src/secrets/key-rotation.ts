@@ -43,7 +43,7 @@ const BATCH = 100;
  * The life of data keys and of the key-encryption key above them, while servers run (security-and-reliability, section
  * 4.5). What is done stands in the rows alone, so whoever is killed in the middle, the next one goes on.
  *
- * Every change takes the lock of {@link Uses.announce} first. A new data key goes under the key-encryption key that the
+ * Every change takes the lock of {@link Uses.announce} first, as those of access keys and signing keys do. A new data key goes under the key-encryption key that the
  * current one is under, so a node that knows of a new key-encryption key earlier than the others does not lock them out.
  */
 export class KeyRotation {
@@ -142,6 +142,7 @@ export class KeyRotation {
     const counts = ring.takeEncryptions();
     if (counts.size === 0) return;
     await db.writer.write(async (tx) => {
+      await this.#store.lock(tx);
       for (const [id, count] of counts) await this.#store.addEncryptions(tx, id, count);
     });
   }
@@ -181,6 +182,7 @@ export class KeyRotation {
         const opened = batch.map((value) => ({ value, bytes: this.#opened(value) }));
         unopened.push(...opened.flatMap(({ value, bytes }) => (bytes ? [] : [value])));
         moved += await db.writer.write(async (tx) => {
+          await this.#store.lock(tx);
           let count = 0;
           for (const { value, bytes } of opened) {
             if (bytes && (await this.#values.replace(tx, column, value, ring.seal(bytes, value.place)))) count += 1;

@@ -36,7 +36,8 @@ describe('the key ring, by the command line', () => {
     const [key] = [server.key];
 
     const [before] = (await cliJson(server, ['key-ring', 'show', ...endpoint])).dataKeys;
-    assert.deepEqual([before.state, before.values], ['current', 3], 'two access keys, one signing key');
+    assert.equal(before.state, 'current');
+    assert.ok(before.values >= 3, 'two access keys, one signing key or two');
     await cliJson(server, ['key-ring', 'rotate-data-key', ...endpoint]);
     file.write(next, former);
     const { kekId, rewrapped } = await cliJson(server, ['key-ring', 'rotate-kek', ...endpoint]);
