@@ -1,18 +1,18 @@
 import type { IdentityId } from '../callers.ts';
 import { ok, type Reply, type Route, route } from '../http/route.ts';
-import { anything, object, optional, text } from '../http/schema.ts';
+import { anything, object, optional, secret, text } from '../http/schema.ts';
 import { isBefore, versions } from '../http/versions.ts';
 import { sevenDigits } from '../lib/instants.ts';
 import type { IssuedToken } from '../tokens/token.ts';
 import type { Exchanges } from './exchanges.ts';
 
 // All of it may be missing: what the original says first is whether the token is good.
-const TeamsUserBody = object({ token: optional(text()), appId: optional(text()), userId: optional(text()) });
+const TeamsUserBody = object({ token: optional(secret()), appId: optional(text()), userId: optional(text()) });
 
 /** Newer clients may say more; nothing of it is needed. */
 const OwnTokenBody = optional(anything());
 
-const TOKEN = { token: text(), expiresOn: text({ format: 'date-time' }) };
+const TOKEN = { token: secret(), expiresOn: text({ format: 'date-time' }) };
 const ExchangedShape = object({ identity: object({ id: text() }), accessToken: object(TOKEN) });
 
 const shownToken = ({ jwt, expiresOnMs }: IssuedToken) => ({ token: jwt, expiresOn: sevenDigits(expiresOnMs) });

@@ -65,6 +65,7 @@ const SECURITY: Readonly<Record<Access['caller'], (access: Access) => ApiOperati
 const ErrorShape = object({
   error: object({ code: text(), message: text(), target: maybe(text()) }),
 });
+const OAuthErrorShape = object({ error: text(), error_description: maybe(text()) });
 const ERROR = { $ref: '#/components/schemas/Error' };
 
 const HEADERS = {
@@ -111,6 +112,12 @@ export function apiDocument(routes: readonly Route[]): ApiDocument {
         },
       },
       responses: {
+        OAuthError: {
+          description:
+            'An error in the words of OAuth (RFC 6749, section 5.2); those of the road come in the envelope.',
+          headers: headers(undefined),
+          content: { 'application/json': { schema: { anyOf: [OAuthErrorShape.json, ERROR] } } },
+        },
         Error: {
           description: 'Every error; docs/reference/errors.md lists them.',
           headers: headers(undefined),
@@ -123,7 +130,7 @@ export function apiDocument(routes: readonly Route[]): ApiDocument {
 }
 
 function operation(
-  { operation, summary, versions, versionMayBeMissing, access, query = {}, body, answers }: Route,
+  { operation, summary, versions, versionMayBeMissing, access, query = {}, body, answers, errors }: Route,
   path: string,
 ): ApiOperation {
   return {
@@ -156,7 +163,7 @@ function operation(
       ...Object.fromEntries(
         Object.entries(answers).map(([status, answer]) => [status, response(Number(status), answer, versions)]),
       ),
-      default: { $ref: '#/components/responses/Error' },
+      default: { $ref: `#/components/responses/${errors === 'oauth' ? 'OAuthError' : 'Error'}` },
     },
   };
 }

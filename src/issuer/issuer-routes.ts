@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.ts';
 import { type From, ok, type Reply, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, type Shape, text } from '../http/schema.ts';
+import { int32, listOf, maybe, object, type Shape, secret, text } from '../http/schema.ts';
 import { echo } from '../lib/echo.ts';
 import { operatorToken } from '../operators/operator-routes.ts';
 import type { DevIssuer } from './dev-issuer.ts';
@@ -36,35 +36,35 @@ const DiscoveryShape = object({
 const TokenBody = object({
   grant_type: text(),
   client_id: maybe(text()),
-  client_secret: maybe(text()),
+  client_secret: maybe(secret()),
   client_info: maybe(text()),
   scope: maybe(text()),
   username: maybe(text()),
-  password: maybe(text()),
-  refresh_token: maybe(text()),
-  device_code: maybe(text()),
+  password: maybe(secret()),
+  refresh_token: maybe(secret()),
+  device_code: maybe(secret()),
 });
 
 const TokenShape = object({
   token_type: text(),
   expires_in: int32(),
-  access_token: text(),
+  access_token: secret(),
   scope: maybe(text()),
-  refresh_token: maybe(text()),
-  id_token: maybe(text()),
+  refresh_token: maybe(secret()),
+  id_token: maybe(secret()),
 });
 
 const ManagedShape = object({
-  access_token: text(),
+  access_token: secret(),
   client_id: text(),
   expires_on: text(),
   resource: text(),
   token_type: text(),
 });
 
-const DeviceCodeBody = object({ client_id: text(), client_secret: maybe(text()), scope: text() });
+const DeviceCodeBody = object({ client_id: text(), client_secret: maybe(secret()), scope: text() });
 const DeviceCodeShape = object({
-  device_code: text(),
+  device_code: secret(),
   user_code: text(),
   verification_uri: text(),
   expires_in: int32(),

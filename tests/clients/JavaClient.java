@@ -7,7 +7,10 @@ import com.azure.communication.identity.models.CommunicationTokenScope;
 import com.azure.communication.identity.models.CommunicationUserIdentifierAndToken;
 import com.azure.core.credential.AccessToken;
 import com.azure.core.credential.AzureKeyCredential;
+import com.azure.core.credential.TokenCredential;
 import com.azure.core.exception.HttpResponseException;
+import com.azure.identity.ClientSecretCredentialBuilder;
+import com.azure.identity.DefaultAzureCredentialBuilder;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.lang.reflect.InvocationTargetException;
@@ -59,6 +62,17 @@ public class JavaClient {
         key = task.get("key").asText();
         client = connected(task.get("connectionString").asText());
 
+        // The credentials are a library of their own, which brings later releases of what the SDK stands on.
+        if (task.get("client").asText().equals("credentials")) {
+            withoutKey();
+        } else {
+            withKey();
+        }
+        // The HTTP client's threads would keep the process for a while.
+        System.exit(0);
+    }
+
+    private static void withKey() throws Exception {
         operation("create", () -> assertUser(client.createUser()));
         operation("create-with-token", JavaClient::createWithToken);
         operation("issue", JavaClient::issue);
@@ -123,8 +137,25 @@ public class JavaClient {
                     .mapToObj(number -> client.createUser().getId()).collect(Collectors.toList());
             check(new TreeSet<>(ids).size() == 20, "ids repeat");
         });
-        // The HTTP client's threads would keep the process for a while.
-        System.exit(0);
+        exchanges("key", client);
+    }
+
+    private static void withoutKey() throws Exception {
+        TokenCredential machine = new DefaultAzureCredentialBuilder().build();
+        operation("entra managed-identity", () -> walkWithout(machine));
+        operation("entra client-secret", () -> {
+            JsonNode application = task.get("application");
+            walkWithout(new ClientSecretCredentialBuilder()
+                    .authorityHost(endpoint)
+                    .tenantId(application.get("tenant").asText())
+                    .clientId(application.get("id").asText())
+                    .clientSecret(application.get("secret").asText())
+                    .build());
+        });
+        operation("entra management", () -> {
+            throw new Absent("it is another package, run in other languages");
+        });
+        exchanges("entra", without(endpoint, machine));
     }
 
     private static void createWithToken() {
@@ -248,6 +279,70 @@ public class JavaClient {
                 .endpoint(endpoint).credential(new AzureKeyCredential(key)).buildClient();
     }
 
+    private static CommunicationIdentityClient without(String endpoint, TokenCredential credential) {
+        return new CommunicationIdentityClientBuilder().endpoint(endpoint).credential(credential).buildClient();
+    }
+
+    /** The quickstart without a key, at either spelling of the endpoint. */
+    private static void walkWithout(TokenCredential credential) {
+        walk(without(endpoint, credential));
+        walk(without(endpoint.replaceFirst("/$", ""), credential));
+    }
+
+    private static void exchanges(String proof, CommunicationIdentityClient service) throws Exception {
+        JsonNode good = task.get("teamsUser");
+        String token = good.get("token").asText();
+        String app = good.get("appId").asText();
+        String user = good.get("userId").asText();
+        String nobody = "00000000-0000-0000-0000-000000000000";
+        String invalid = "Provided access token is not valid.";
+        operation("teams-user good " + proof, () -> {
+            AccessToken exchanged = exchange(service, token, app, user);
+            assertScopes(exchanged, List.of("chat", "voip"));
+            long end = claimsOf(token).get("exp").asLong();
+            check(claimsOf(exchanged.getToken()).get("exp").asLong() == end, "ends at another instant");
+            check(exchanged.getExpiresAt().toEpochSecond() == end, exchanged.getExpiresAt() + ", not " + end);
+            check(statusOf(exchanged) == 200, "not accepted");
+        });
+        operation("teams-user empty-token " + proof, () ->
+                assertRefused(() -> exchange(service, "", app, user), 401, invalid));
+        operation("teams-user malformed-token " + proof, () ->
+                assertRefused(() -> exchange(service, "invalid", app, user), 401, invalid));
+        operation("teams-user expired-token " + proof, () ->
+                assertRefused(() -> exchange(service, good.get("expiredToken").asText(), app, user), 401, invalid));
+        operation("teams-user empty-ids " + proof, () -> {
+            assertRefused(() -> exchange(service, token, "", user), 400, "AppId: The AppId field is required.");
+            assertRefused(() -> exchange(service, token, app, ""), 400, "UserId: The UserId field is required.");
+        });
+        operation("teams-user malformed-ids " + proof, () -> {
+            assertRefused(() -> exchange(service, token, "invalid", user), 400, "Provided AppId has invalid format.");
+            assertRefused(() -> exchange(service, token, app, "invalid"), 400, "Provided UserId has invalid format.");
+        });
+        operation("teams-user other-ids " + proof, () -> {
+            assertRefused(
+                    () -> exchange(service, token, nobody, user), 400, "AAD application is not the expected one.");
+            assertRefused(
+                    () -> exchange(service, token, app, nobody), 400, "Provided AAD token issued for unexpected user.");
+        });
+    }
+
+    private static AccessToken exchange(CommunicationIdentityClient service, String token, String app, String user)
+            throws Exception {
+        Class<?> wish;
+        try {
+            wish = Class.forName("com.azure.communication.identity.models.GetTokenForTeamsUserOptions");
+        } catch (ClassNotFoundException cause) {
+            throw new Absent("the exchange came with 1.2.0");
+        }
+        Object made = wish.getConstructor(String.class, String.class, String.class).newInstance(token, app, user);
+        try {
+            return (AccessToken) CommunicationIdentityClient.class.getMethod("getTokenForTeamsUser", wish)
+                    .invoke(service, made);
+        } catch (InvocationTargetException cause) {
+            throw (Exception) cause.getCause();
+        }
+    }
+
     private static List<CommunicationTokenScope> list(String... names) {
         return Arrays.stream(names).map(CommunicationTokenScope::fromString).collect(Collectors.toList());
     }
@@ -275,9 +370,12 @@ public class JavaClient {
         check(Math.abs(lives - minutes) <= minutes * TOLERANCE, "lives for " + lives + " minutes, not " + minutes);
     }
 
+    private static JsonNode claimsOf(String jwt) throws Exception {
+        return JSON.readTree(Base64.getUrlDecoder().decode(jwt.split("\\.")[1]));
+    }
+
     private static void assertScopes(AccessToken token, List<String> scopes) throws Exception {
-        JsonNode claims = JSON.readTree(Base64.getUrlDecoder().decode(token.getToken().split("\\.")[1]));
-        String granted = claims.get("acsScope").asText();
+        String granted = claimsOf(token.getToken()).get("acsScope").asText();
         check(new TreeSet<>(List.of(granted.split(","))).equals(new TreeSet<>(scopes)), granted);
     }
 

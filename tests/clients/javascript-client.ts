@@ -1,7 +1,8 @@
 // The JavaScript SDK as a program uses it: run by run.ts in a process of its own, one release at a time.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import type { Finding, OperationKey, Task } from './operations.ts';
+import { ClientSecretCredential, DefaultAzureCredential, type TokenCredential } from '@azure/identity';
+import type { Exchange, Finding, OperationKey, Proof, Task } from './operations.ts';
 
 interface Token {
   token: string;
@@ -16,6 +17,12 @@ interface Client {
   getToken(user: User, scopes: string[], options?: object): Promise<Token>;
   revokeTokens(user: User): Promise<unknown>;
   deleteUser(user: User): Promise<unknown>;
+  getTokenForTeamsUser?(wish: TeamsUserWish): Promise<Token>;
+}
+interface TeamsUserWish {
+  teamsUserAadToken: string;
+  clientId: string;
+  userObjectId: string;
 }
 interface Credential {
   getToken(): Promise<{ token: string; expiresOnTimestamp: number }>;
@@ -72,9 +79,11 @@ function assertToken({ token, expiresOn }: Token, minutes = 1440): void {
   assert.ok(Math.abs(lives - minutes) <= minutes * TOLERANCE, `lives for ${lives} minutes, not ${minutes}`);
 }
 
+const claimsOf = (jwt: string): Record<string, unknown> =>
+  JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString());
+
 function assertScopes({ token }: Token, scopes: readonly string[]): void {
-  const { acsScope } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-  assert.deepEqual(acsScope.split(',').sort(), [...scopes].sort());
+  assert.deepEqual(String(claimsOf(token).acsScope).split(',').sort(), [...scopes].sort());
 }
 
 /** What the server tells a holder of the token: 200 while it holds, 401 from then on. */
@@ -228,3 +237,90 @@ await operation('parallel', async () => {
   const users = await Promise.all(Array.from({ length: 20 }, () => client.createUser()));
   assert.equal(new Set(users.map(({ communicationUserId }) => communicationUserId)).size, 20);
 });
+
+const machine = new DefaultAzureCredential();
+
+/** The quickstart without a key, at either spelling of the endpoint. */
+async function walkWithout(credential: TokenCredential): Promise<void> {
+  await walk(new Sdk(endpoint, credential));
+  await walk(new Sdk(endpoint.slice(0, -1), credential));
+}
+
+await operation('entra managed-identity', () => walkWithout(machine));
+
+await operation('entra client-secret', () => {
+  const { tenant, id, secret } = task.application;
+  return walkWithout(new ClientSecretCredential(tenant, id, secret, { authorityHost: endpoint }));
+});
+
+await operation('entra management', async () => {
+  if (before('1.3.0')) throw new Absent('it is another package, run beside the newest release');
+  const { CommunicationServiceManagementClient: Management } = await import('@azure/arm-communication');
+  const services = new Management(machine, '5e1f0057-0000-4000-8000-000000000001', { endpoint: endpoint.slice(0, -1) });
+  const { communicationServices } = services;
+  const place = ['dev', 'entra-javascript'] as const;
+  const wish = { location: 'global', dataLocation: 'Europe' };
+  const made = await communicationServices.beginCreateOrUpdateAndWait(...place, wish);
+  assert.equal(made.provisioningState, 'Succeeded');
+  const names = [];
+  for await (const { name } of communicationServices.listByResourceGroup('dev')) names.push(name);
+  assert.ok(names.includes('entra-javascript'), names.join(', '));
+  const { primaryConnectionString } = await communicationServices.listKeys(...place);
+  const { token, ...rest } = await new Sdk(primaryConnectionString).createUserAndToken(['chat']);
+  assert.equal(await statusOf({ token, ...rest }), 200);
+  await communicationServices.regenerateKey(...place, { keyType: 'Primary' });
+  assert.equal(await statusOf({ token, ...rest }), 401);
+  await communicationServices.beginDeleteAndWait(...place);
+  await assert.rejects(communicationServices.get(...place), fails(404));
+});
+
+const nobody = '00000000-0000-0000-0000-000000000000';
+const { token: teamsUserAadToken, expiredToken, appId, userId } = task.teamsUser;
+const good = { teamsUserAadToken, clientId: appId, userObjectId: userId };
+const notValid = fails(401, 'Provided access token is not valid.');
+
+type Refused = Exclude<Exchange, 'good'>;
+
+/** What is wrong with each wish, and how it is refused. */
+const REFUSED: Record<Refused, [Partial<TeamsUserWish>, (cause: unknown) => boolean][]> = {
+  'empty-token': [[{ teamsUserAadToken: '' }, notValid]],
+  'malformed-token': [[{ teamsUserAadToken: 'invalid' }, notValid]],
+  'expired-token': [[{ teamsUserAadToken: expiredToken }, notValid]],
+  'empty-ids': [
+    [{ clientId: '' }, fails(400, 'AppId: The AppId field is required.')],
+    [{ userObjectId: '' }, fails(400, 'UserId: The UserId field is required.')],
+  ],
+  'malformed-ids': [
+    [{ clientId: 'invalid' }, fails(400, 'Provided AppId has invalid format.')],
+    [{ userObjectId: 'invalid' }, fails(400, 'Provided UserId has invalid format.')],
+  ],
+  'other-ids': [
+    [{ clientId: nobody }, fails(400, 'AAD application is not the expected one.')],
+    [{ userObjectId: nobody }, fails(400, 'Provided AAD token issued for unexpected user.')],
+  ],
+};
+
+const SERVICES: Record<Proof, Client> = { key: client, entra: new Sdk(endpoint, machine) };
+
+/** The exchange as a service asks for it, with what differs from a good wish. @throws Absent */
+function exchangeOf(service: Client): (wish: Partial<TeamsUserWish>) => Promise<Token> {
+  if (!service.getTokenForTeamsUser) throw new Absent('the exchange came with 1.1.0');
+  return async (wish) => service.getTokenForTeamsUser?.({ ...good, ...wish }) as Promise<Token>;
+}
+
+for (const [proof, service] of Object.entries(SERVICES) as [Proof, Client][]) {
+  await operation(`teams-user good ${proof}`, async () => {
+    const token = await exchangeOf(service)({});
+    assertScopes(token, ['chat', 'voip']);
+    // The end is that of the presented token.
+    const { exp } = claimsOf(teamsUserAadToken);
+    assert.deepEqual([claimsOf(token.token).exp, token.expiresOn.getTime()], [exp, Number(exp) * 1000]);
+    assert.equal(await statusOf(token), 200);
+  });
+  for (const [name, wishes] of Object.entries(REFUSED) as [Refused, (typeof REFUSED)[Refused]][]) {
+    await operation(`teams-user ${name} ${proof}`, async () => {
+      const exchange = exchangeOf(service);
+      for (const [wish, refused] of wishes) await assert.rejects(exchange(wish), refused);
+    });
+  }
+}

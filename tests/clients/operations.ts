@@ -9,7 +9,7 @@ export interface Finding {
 
 /** What a client program is told, as the JSON of its only argument. */
 export interface Task {
-  /** In JavaScript the package, in Python `sync` or `async`. */
+  /** In JavaScript the package, in Python `sync` or `async`, in Java `key` or `credentials`. */
   client: string;
   port: number;
   /** Primary access key, in base64. */
@@ -20,7 +20,36 @@ export interface Task {
   /** Identities of other resources. */
   foreignIds: readonly string[];
   resourceId: string;
+  /** An application that the server knows, in place of the key. */
+  application: { tenant: string; id: string; secret: string };
+  /** A Teams user's token of the user's own directory, one that has run out, and what the good one was made for. */
+  teamsUser: { token: string; expiredToken: string; appId: string; userId: string };
 }
+
+/** What proves the service: its access key, or a token of its directory. */
+export const PROOFS = { key: 'access key', entra: 'Entra' } as const;
+export type Proof = keyof typeof PROOFS;
+
+/** What the exchange of a Teams user's token is asked for, and what comes of it, in the words of the original. */
+export const EXCHANGES = {
+  good: 'a token that is accepted, for what the user permitted',
+  'empty-token': 'an empty token: 401',
+  'malformed-token': 'no token at all in it: 401',
+  'expired-token': 'an expired token: 401',
+  'empty-ids': 'an empty application or user id: 400',
+  'malformed-ids': 'an application or user id that is no GUID: 400',
+  'other-ids': 'another application or user: 400',
+} as const;
+export type Exchange = keyof typeof EXCHANGES;
+
+const exchangeRows = Object.fromEntries(
+  (Object.keys(PROOFS) as Proof[]).flatMap((proof) =>
+    (Object.keys(EXCHANGES) as Exchange[]).map((exchange) => [
+      `teams-user ${exchange} ${proof}`,
+      `Exchange for a Teams user, service proven by ${PROOFS[proof]}: ${EXCHANGES[exchange]}`,
+    ]),
+  ),
+) as Record<`teams-user ${Exchange} ${Proof}`, string>;
 
 /** The combinations that the SDKs' own suites ask for (identity-protocol, section 5.3). */
 const SCOPES = [
@@ -72,6 +101,12 @@ export const OPERATIONS = {
   'plain-http': 'Plain HTTP, where the SDK can be asked to',
   'token-credential': 'The token credential of the SDK’s common library takes a token',
   parallel: 'Twenty identities at once',
+  'entra managed-identity':
+    'Entra in place of the key: the quickstart with `DefaultAzureCredential` on a machine with a managed identity',
+  'entra client-secret': 'Entra in place of the key: the quickstart with `ClientSecretCredential`',
+  'entra management':
+    'The language’s management SDK with `DefaultAzureCredential`: create, list, keys, regenerate, delete',
+  ...exchangeRows,
   'example quickstart': 'The quickstart of `examples/`',
   'example lifetime': 'The example of a token for an hour',
   'example endpoint-and-key': 'The example of an endpoint and a key',

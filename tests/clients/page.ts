@@ -47,7 +47,7 @@ function page(results: readonly ClientResults[]): string {
   return `${[
     `<!-- Written by \`npm run test:clients -- --write\` from ${RESULTS}. -->`,
     '# Conformance',
-    'What unmodified SDKs see when nothing but their connection string and the trusted certificate authority is changed: over HTTPS, each in a process of its own, against a server started the way `npm start` does. The operations are those that the SDKs’ own suites assert, and a few more.',
+    'What unmodified SDKs see when nothing but their connection string and the trusted certificate authority is changed: over HTTPS, each in a process of its own, against a server started the way `npm start` does. The operations are those that the SDKs’ own suites assert, and a few more. Where Entra stands in place of the key, `DefaultAzureCredential` has the two environment variables of a managed identity that the server prints at its start.',
     '**passed**: as it should be. **–**: this release has no such thing, or does not let it happen; the notes say why. **not run**: the notes say why.',
     table(['Operation', ...results.map(nameOf)], rows),
     '## Notes',

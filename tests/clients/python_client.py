@@ -11,6 +11,8 @@ from datetime import datetime, timedelta, timezone
 
 import azure.communication.identity as blocking
 import azure.communication.identity.aio as asynchronous
+import azure.identity
+import azure.identity.aio
 import requests
 from azure.communication.identity import CommunicationUserIdentifier
 from azure.communication.identity._version import VERSION
@@ -43,6 +45,10 @@ class Client:
         # Before, the key itself.
         credential = AzureKeyCredential(key) if RELEASE >= (1, 4) else key
         return cls(cls._kind()(endpoint, credential, **options))
+
+    @classmethod
+    def without_key(cls, endpoint, credential):
+        return cls(cls._kind()(endpoint, credential))
 
     @staticmethod
     def _kind():
@@ -93,9 +99,13 @@ def assert_token(token, minutes=1440):
     assert abs(lives - minutes) <= minutes * TOLERANCE, f"lives for {lives} minutes, not {minutes}"
 
 
+def claims_of(jwt):
+    payload = jwt.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
 def assert_scopes(token, scopes):
-    payload = token.token.split(".")[1]
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    claims = claims_of(token.token)
     assert set(claims["acsScope"].split(",")) == set(scopes), claims["acsScope"]
 
 
@@ -312,6 +322,145 @@ async def _(_client):
 async def _(client):
     users = await asyncio.gather(*(client.create_user() for _ in range(20)))
     assert len({user.properties["id"] for user in users}) == 20
+
+
+CREDENTIALS = azure.identity.aio if ASYNC else azure.identity
+
+
+def require_credentials():
+    if ASYNC and RELEASE < (1, 1):
+        raise Absent("with a credential the asyncio client of this release awaits nothing, and does not work")
+
+
+async def walk_without_key(credential):
+    """The quickstart without a key, at either spelling of the endpoint."""
+    for endpoint in (ENDPOINT, f"{ENDPOINT}/"):
+        await walk(Client.without_key(endpoint, credential))
+    closed = credential.close()
+    if inspect.isawaitable(closed):
+        await closed
+
+
+@operation("entra managed-identity")
+async def _(_client):
+    require_credentials()
+    await walk_without_key(CREDENTIALS.DefaultAzureCredential())
+
+
+@operation("entra client-secret")
+async def _(_client):
+    require_credentials()
+    application = TASK["application"]
+    given = application["tenant"], application["id"], application["secret"]
+    await walk_without_key(CREDENTIALS.ClientSecretCredential(*given, authority=ENDPOINT))
+
+
+@operation("entra management")
+async def _(_client):
+    if RELEASE < (1, 5) or ASYNC:
+        raise Absent("it is another package, run beside the newest release")
+    from azure.mgmt.communication import CommunicationServiceManagementClient
+
+    services = CommunicationServiceManagementClient(
+        azure.identity.DefaultAzureCredential(),
+        "5e1f0057-0000-4000-8000-000000000001",
+        base_url=ENDPOINT,
+        credential_scopes=[f"{ENDPOINT}/.default"],
+    ).communication_services
+    place = "dev", "entra-python"
+    made = services.begin_create_or_update(*place, {"location": "global", "properties": {"dataLocation": "Europe"}}).result()
+    assert made.properties.provisioning_state == "Succeeded", made
+    assert "entra-python" in [service.name for service in services.list_by_resource_group("dev")]
+    keys = services.list_keys(*place)
+    async with Client.of(keys.primary_connection_string) as client:
+        _, token = await client.create_user_and_token(["chat"])
+    assert await status_of(token) == 200
+    services.regenerate_key(*place, {"keyType": "Primary"})
+    assert await status_of(token) == 401
+    services.begin_delete(*place).result()
+    try:
+        services.get(*place)
+    except HttpResponseError as error:
+        assert error.status_code == 404, error.message
+    else:
+        raise AssertionError("still there")
+
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+NOT_VALID = 401, "Provided access token is not valid."
+TEAMS_USER = TASK["teamsUser"]
+# What is wrong with each wish, and how it is refused.
+REFUSED = {
+    "empty-token": [({"token": ""}, NOT_VALID)],
+    "malformed-token": [({"token": "invalid"}, NOT_VALID)],
+    "expired-token": [({"token": TEAMS_USER["expiredToken"]}, NOT_VALID)],
+    "empty-ids": [
+        ({"appId": ""}, (400, "AppId: The AppId field is required.")),
+        ({"userId": ""}, (400, "UserId: The UserId field is required.")),
+    ],
+    "malformed-ids": [
+        ({"appId": "invalid"}, (400, "Provided AppId has invalid format.")),
+        ({"userId": "invalid"}, (400, "Provided UserId has invalid format.")),
+    ],
+    "other-ids": [
+        ({"appId": NOBODY}, (400, "AAD application is not the expected one.")),
+        ({"userId": NOBODY}, (400, "Provided AAD token issued for unexpected user.")),
+    ],
+}
+
+
+class Service:
+    """A client that is proven by one of the two."""
+
+    def __init__(self, proof, by_key):
+        self._proof, self._by_key = proof, by_key
+
+    async def __aenter__(self):
+        if RELEASE < (1, 1):
+            raise Absent("the exchange came with 1.1.0")
+        if self._proof == "key":
+            return self._by_key
+        self._credential = CREDENTIALS.DefaultAzureCredential()
+        self._client = Client.without_key(ENDPOINT, self._credential)
+        return self._client
+
+    async def __aexit__(self, *_):
+        if self._proof == "entra":
+            await self._client.__aexit__()
+            closed = self._credential.close()
+            if inspect.isawaitable(closed):
+                await closed
+
+
+def exchange(service, **wish):
+    wish = {**TEAMS_USER, **wish}
+    return service.get_token_for_teams_user(wish["token"], wish["appId"], wish["userId"])
+
+
+def exchange_checks(proof):
+    @operation(f"teams-user good {proof}")
+    async def _(client):
+        async with Service(proof, client) as service:
+            token = await exchange(service)
+            assert_scopes(token, ["chat", "voip"])
+            end = claims_of(TEAMS_USER["token"])["exp"]
+            assert end == claims_of(token.token)["exp"] == instant(token.expires_on).timestamp(), token.expires_on
+            assert await status_of(token) == 200
+
+    for name, wishes in REFUSED.items():
+        refusal_check(name, wishes, proof)
+
+
+def refusal_check(name, wishes, proof):
+    @operation(f"teams-user {name} {proof}")
+    async def _(client):
+        async with Service(proof, client) as service:
+            for wish, refused in wishes:
+                await assert_refused(exchange(service, **wish), *refused)
+
+
+exchange_checks("key")
+exchange_checks("entra")
 
 
 async def main():

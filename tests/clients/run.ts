@@ -14,6 +14,7 @@ import {
   CACHE,
   clientEnvironment,
   machineEnvironment,
+  managedIdentity,
   missing,
   type Outcome,
   ROOT,
@@ -24,6 +25,12 @@ import {
 
 const HERE = import.meta.dirname;
 const CLIENTS = join(CACHE, 'clients');
+
+/** How Maven is run: with a repository of its own. */
+const MAVEN = {
+  env: { ...machineEnvironment(), MAVEN_OPTS: `-Dmaven.repo.local=${join(CLIENTS, 'm2')}` },
+  minutes: 10,
+};
 
 /** A release that cannot be had here. Anything else that goes wrong is a failure. */
 class NotRun extends Error {}
@@ -58,10 +65,10 @@ const TABLE: readonly Client[] = [
   python('1.0.0', 'asyncio'),
   python('1.5.0', 'blocking', 'newest'),
   python('1.5.0', 'asyncio', 'newest'),
-  java('1.1.1'),
-  java('1.4.10', 'newest'),
+  java('1.1.1', '1.5.5'),
+  java('1.4.10', '1.18.4', 'newest'),
   // Published, but not in the registry that the project's machines reach.
-  java('1.6.10'),
+  java('1.6.10', '1.18.4'),
   {
     ...DOTNET,
     release: '1.3.1',
@@ -152,10 +159,12 @@ async function pythonWith(release: string): Promise<string> {
   if (missing('python3')) throw new NotRun('python3 is not installed');
   const folder = join(CLIENTS, `python-${release}-venv`);
   const program = join(folder, 'bin/python');
-  const wanted = [`azure-communication-identity==${release}`, 'aiohttp'];
+  const wanted = [`azure-communication-identity==${release}`, 'aiohttp', 'azure-identity==1.27.0'];
+  if (release === '1.5.0') wanted.push('azure-mgmt-communication==3.0.0');
   // It says so nowhere, but does not load without.
   if (release === '1.0.0') wanted.push('six');
-  if ((await run(program, ['-c', 'import azure.communication.identity.aio, aiohttp'])).code === 0) return program;
+  if ((await run(program, ['-c', 'import azure.communication.identity.aio, azure.identity, aiohttp'])).code === 0)
+    return program;
   rmSync(folder, { recursive: true, force: true });
   const env = machineEnvironment();
   const made = await run('python3', ['-m', 'venv', folder], { env });
@@ -166,7 +175,8 @@ async function pythonWith(release: string): Promise<string> {
   return program;
 }
 
-function java(release: string, age?: 'newest'): Client {
+/** @param credentials release of `azure-identity`, of about the same time */
+function java(release: string, credentials: string, age?: 'newest'): Client {
   return {
     ...JAVA,
     release,
@@ -178,24 +188,30 @@ function java(release: string, age?: 'newest'): Client {
       const built = await run(
         'mvn',
         ['-q', '-B', `-Dsdk.version=${release}`, 'package', 'dependency:copy-dependencies'],
-        {
-          cwd: folder,
-          env: { ...machineEnvironment(), MAVEN_OPTS: `-Dmaven.repo.local=${join(CLIENTS, 'm2')}` },
-          minutes: 10,
-        },
+        { cwd: folder, ...MAVEN },
       );
       if (/Could not find artifact|was not found in/.test(built.output + built.errors)) {
         throw new NotRun('not in the Maven repository of the machine that ran the others');
       }
       succeeded(built);
       copyClient(folder);
+      const pom = ['-f', join(HERE, 'pom.xml'), `-Dsdk.version=${release}`, `-Dcredentials.version=${credentials}`];
+      const place = `-DoutputDirectory=${join(folder, 'target/with-credentials')}`;
+      succeeded(
+        await run('mvn', ['-q', '-B', ...pom, 'dependency:copy-dependencies', place], { cwd: folder, ...MAVEN }),
+      );
+      const withCredentials = 'target/classes:target/with-credentials/*';
+      succeeded(
+        await run('javac', ['-d', 'target/classes', '-cp', withCredentials, 'JavaClient.java'], { cwd: folder }),
+      );
       const classes = 'target/classes:target/dependency/*';
-      succeeded(await run('javac', ['-d', 'target/classes', '-cp', classes, 'JavaClient.java'], { cwd: folder }));
       const trust = await trustStore(folder, server);
       if (age === 'newest') makers.push(...(await javaTroubles(folder, trust)));
       const env = clientEnvironment({ JAVA_TOOL_OPTIONS: trust });
       const command = ['-cp', classes];
-      const found = await findings('java', [...command, 'JavaClient'], 'sync', server, env, folder);
+      const client = (path: string, kind: string) =>
+        findings('java', ['-cp', path, 'JavaClient'], kind, server, env, folder);
+      const found = [...(await client(classes, 'key')), ...(await client(withCredentials, 'credentials'))];
       const example = (name: string) => run('java', [...command, name], { cwd: folder, env: withValues(env, server) });
       return [
         ...found,
@@ -251,11 +267,15 @@ async function findings(
   command: string,
   args: readonly string[],
   client: string,
-  { task }: RunningServer,
+  server: RunningServer,
   env: Record<string, string | undefined>,
   cwd = CACHE,
 ): Promise<Finding[]> {
-  const { output, errors, code } = await run(command, [...args, JSON.stringify({ client, ...task })], { env, cwd });
+  const task = JSON.stringify({ client, ...server.task });
+  const { output, errors, code } = await run(command, [...args, task], {
+    env: { ...env, ...managedIdentity(server) },
+    cwd,
+  });
   if (code !== 0) throw new Error(`the client ended with ${code}: ${errors.slice(-2000)}`);
   return output
     .split('\n')
@@ -293,8 +313,7 @@ function followReadme(name: string, { caPath, connectionString }: RunningServer)
     .join('')
     .replaceAll('/path/that/the/server/printed/ca.pem', caPath)
     .replaceAll('the connection string that the server printed', connectionString);
-  const env = { ...machineEnvironment(), MAVEN_OPTS: `-Dmaven.repo.local=${join(CLIENTS, 'm2')}` };
-  return run('sh', ['-euc', script], { cwd, env, minutes: 10 });
+  return run('sh', ['-euc', script], { cwd, ...MAVEN });
 }
 
 async function resultsOf(client: Client, server: RunningServer): Promise<ClientResults> {

@@ -4,7 +4,9 @@ import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
 import type { Task } from './operations.ts';
+import { makeBelieved, type Provider, signedIn, startProvider } from './provider.ts';
 
 export const ROOT = join(import.meta.dirname, '../..');
 /** Installed packages and raw results; ignored by git. */
@@ -30,7 +32,9 @@ export async function startServer(): Promise<RunningServer> {
     env: { ...machineEnvironment(), LINARITE_DATA: folder, LINARITE_PORT: '0', LINARITE_LOG_LEVEL: 'error' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  const provider = await startProvider();
   const stop = async (): Promise<void> => {
+    provider.stop();
     if (child.exitCode === null) {
       child.kill();
       await once(child, 'exit');
@@ -44,7 +48,7 @@ export async function startServer(): Promise<RunningServer> {
     return {
       connectionString: found(/^Connection string: (.+)$/m),
       caPath: found(/^CA certificate: (.+)$/m),
-      task: await taskOf(port, readFileSync(join(folder, 'operator.key'), 'utf8').trim()),
+      task: await taskOf(port, readFileSync(join(folder, 'operator.key'), 'utf8').trim(), provider),
       unusedPort: await unusedPort(),
       stop,
     };
@@ -73,8 +77,8 @@ function readyBlock(child: ChildProcess): Promise<string> {
   return promise;
 }
 
-/** Asks the management plane for both keys, and for a second resource with an identity in it. */
-async function taskOf(port: number, operatorKey: string): Promise<Omit<Task, 'client'>> {
+/** Asks the management plane for both keys, and for a second resource; makes the provider believed, and signs a user in. */
+async function taskOf(port: number, operatorKey: string, provider: Provider): Promise<Omit<Task, 'client'>> {
   const asOperator = async (method: string, path: string, body?: object) => {
     const response = await fetch(`http://localhost:${port}${SUBSCRIPTION}${path}?api-version=${VERSION}`, {
       method,
@@ -91,6 +95,8 @@ async function taskOf(port: number, operatorKey: string): Promise<Omit<Task, 'cl
   const place = { location: 'global', properties: { dataLocation: 'Europe' } };
   const other = (await asOperator('PUT', neighbour, place)).properties.immutableResourceId;
   const { immutableResourceId: resourceId = '' } = (await asOperator('GET', dev)).properties;
+  await makeBelieved(provider, port, operatorKey);
+  const { app, service } = APPLICATIONS;
   const nowhere = '00000000-0000-0000-0000-000000000000';
   return {
     port,
@@ -99,6 +105,13 @@ async function taskOf(port: number, operatorKey: string): Promise<Omit<Task, 'cl
     secondaryConnectionString: keys.secondaryConnectionString ?? '',
     foreignIds: [`8:acs:${nowhere}_${nowhere}`, `8:acs:${other}_00000019-5466-0f71-aefa-4e3a0d002539`],
     resourceId,
+    application: { tenant: 'adfs', id: service.clientId, secret: PUBLISHED_SECRET },
+    teamsUser: {
+      token: await signedIn(port),
+      expiredToken: provider.teamsUserToken(-60),
+      appId: app.clientId,
+      userId: USERS[0]?.objectId ?? '',
+    },
   };
 }
 
@@ -118,6 +131,12 @@ export function machineEnvironment(): Record<string, string | undefined> {
     ),
   );
 }
+
+/** What a machine with a managed identity has in its environment: all that `DefaultAzureCredential` needs. */
+export const managedIdentity = ({ task }: RunningServer): Record<string, string> => ({
+  IDENTITY_ENDPOINT: `http://localhost:${task.port}/msi/token`,
+  IDENTITY_HEADER: PUBLISHED_SECRET,
+});
 
 /** What a client finds in its environment: where programs are, and whom to trust. */
 export const clientEnvironment = (trust: Record<string, string> = {}): Record<string, string | undefined> => ({

@@ -1,3 +1,4 @@
+import { ServiceError } from '../../src/errors.ts';
 import { Doorkeeper } from '../../src/http/doorkeeper.ts';
 import { type Signatory, SignatureVerifier } from '../../src/http/hmac.ts';
 import { listen } from '../../src/http/listen.ts';
@@ -15,6 +16,11 @@ interface Acquaintance {
   signatories?: readonly Signatory[];
   operatorKey?: string;
 }
+
+/** No issuer is trusted here. */
+const unknown = async (): Promise<never> => {
+  throw new ServiceError('Denied', { reason: 'foreign.issuer' });
+};
 
 /** The road over routes of a test's own. */
 export function roadOf(
@@ -34,7 +40,7 @@ export function roadOf(
         return (await tokens.verify(jwt)).caller;
       },
       isOperator: (secret) => secret === operatorKey,
-      principals: {} as never,
+      principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
       requireFresh: async () => undefined,
       isStoreFailure: () => false,
       clock: systemClock,

@@ -609,7 +609,7 @@ describe('the reason of a refusal in dev mode', () => {
     'signature.contentHash': { signed: { body: '' }, sent: { headers: { 'x-ms-content-sha256': contentHash(BODY) } } },
     'signature.key': { signed: { key: Buffer.alloc(64).toString('base64') } },
     'date.skewed': { signed: { date: 'Tue, 01 Jan 2019 12:00:00 GMT' } },
-    'authorization.scheme': { sent: { headers: { Authorization: 'Bearer x' } } },
+    'foreign.malformed': { sent: { headers: { Authorization: 'Bearer x' } } },
     'authorization.malformed': { sent: { headers: { Authorization: 'HMAC-SHA256 x' } } },
   } satisfies Record<string, Changes>)) {
     test(`is ${reason} where that is what differs`, async () => {

@@ -12,7 +12,7 @@ import {
   type User,
 } from '../../src/issuer/directory.ts';
 import { sign } from '../harness/sign.ts';
-import type { Finding } from './javascript-client.ts';
+import type { Finding } from './run-client.ts';
 
 export interface EntraTask {
   /** Name of the package in node_modules. */

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DEV_ID } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
 import type { EntraTask } from './entra-user-client.ts';
-import type { Finding } from './javascript-client.ts';
+import { runClient } from './run-client.ts';
+
+const CLIENT = 'entra-user-client.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const FINDINGS = 11;
@@ -15,31 +15,14 @@ const FINDINGS = 11;
 /** The first release that exchanges tokens of Entra, the one that the identity SDK brings, and the newest. */
 const PACKAGES = { 'acs-common-2.4.0': '2.4.0', '@azure/communication-common': '2.4.2', 'acs-common-2.5.0': '2.5.0' };
 
-async function runClient(task: EntraTask, caPath: string) {
-  const client = spawn(process.execPath, [join(import.meta.dirname, 'entra-user-client.ts'), JSON.stringify(task)], {
-    env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: caPath },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
-  });
-  let [output, errors] = ['', ''];
-  client.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  client.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-  const [code] = (await once(client, 'close')) as [number | null];
-  const findings = output
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Finding);
-  return { findings, errors, code };
-}
-
 for (const [name, release] of Object.entries(PACKAGES)) {
   test(`AzureCommunicationTokenCredential of @azure/communication-common ${release}, unmodified`, async (t) => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8'));
     assert.equal(version, release);
     const server = await startTestServer(t);
     const { port, key } = server;
-    const task = { package: name, port, key, resourceId: DEV_ID };
-    const { findings, errors, code } = await runClient(task, server.server.caPath ?? '');
+    const task: EntraTask = { package: name, port, key, resourceId: DEV_ID };
+    const { findings, errors, code } = await runClient(CLIENT, task, server.server.caPath ?? '');
     for (const { name, error } of findings) await t.test(name, () => assert.equal(error, undefined));
     assert.equal(findings.length, FINDINGS, errors);
     assert.equal(code, 0, errors);
@@ -55,8 +38,8 @@ test('the suite of Entra users fails where it should: against a server whose iss
     headers: { Authorization: `Bearer ${env.LINARITE_OPERATOR_KEY}` },
   });
   const { port, key } = server;
-  const task = { package: '@azure/communication-common', port, key, resourceId: DEV_ID };
-  const { findings } = await runClient(task, server.server.caPath ?? '');
+  const task: EntraTask = { package: '@azure/communication-common', port, key, resourceId: DEV_ID };
+  const { findings } = await runClient(CLIENT, task, server.server.caPath ?? '');
   const named = findings.filter(({ error }) => error === undefined).map(({ name }) => name);
   assert.deepEqual(named, ['a token of the wrong kind is refused with 401']);
 });

@@ -2,6 +2,7 @@
 // Argument: JSON of {@link Task}. Standard output: one JSON line per finding.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
+import type { Finding } from './run-client.ts';
 
 export interface Task {
   /** Name of the package in node_modules. */
@@ -13,12 +14,6 @@ export interface Task {
   key: string;
   secondaryKey: string;
   foreignId: string;
-}
-
-export interface Finding {
-  name: string;
-  error?: string;
-  milliseconds: number;
 }
 
 interface Token {

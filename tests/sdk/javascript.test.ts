@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,7 +7,10 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { accessKeyOf, givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
-import type { Finding, Task } from './javascript-client.ts';
+import type { Task } from './javascript-client.ts';
+import { runClient } from './run-client.ts';
+
+const CLIENT = 'javascript-client.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const FEWEST_FINDINGS = 16;
@@ -22,27 +23,6 @@ const PACKAGES = {
   'acs-identity-1.2.0': '1.2.0',
   '@azure/communication-identity': '1.3.1',
 };
-
-/** Runs the client in a process that knows of this server by its connection string and its certificate authority. */
-async function runClient(
-  task: Task,
-  caPath: string,
-): Promise<{ findings: Finding[]; errors: string; code: number | null }> {
-  const client = spawn(process.execPath, [join(import.meta.dirname, 'javascript-client.ts'), JSON.stringify(task)], {
-    env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: caPath },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
-  });
-  let [output, errors] = ['', ''];
-  client.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  client.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-  const [code] = (await once(client, 'close')) as [number | null];
-  const findings = output
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Finding);
-  return { findings, errors, code };
-}
 
 /**
  * A reverse proxy as most are: it passes on what it gets, the Host too, and says that it was there. On both sides it speaks
@@ -87,7 +67,7 @@ for (const [name, release] of Object.entries(PACKAGES)) {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8'));
     assert.equal(version, release);
     const { task, caPath } = await withServer(t);
-    const { findings, errors, code } = await runClient({ ...task, package: name, release }, caPath);
+    const { findings, errors, code } = await runClient(CLIENT, { ...task, package: name, release }, caPath);
     for (const finding of findings) {
       await t.test(finding.name, () => {
         assert.equal(finding.error, undefined);
@@ -102,7 +82,7 @@ for (const [name, release] of Object.entries(PACKAGES)) {
 test('the SDK suite fails where it should: without our certificate authority nothing is trusted', async (t) => {
   const { task } = await withServer(t);
   const other = join(ROOT, 'package.json'); // a file without certificates
-  const { findings } = await runClient({ ...task, package: 'acs-identity-1.0.0', release: '1.0.0' }, other);
+  const { findings } = await runClient(CLIENT, { ...task, package: 'acs-identity-1.0.0', release: '1.0.0' }, other);
   const create = findings.find(({ name }) => name === 'creates a user');
   assert.match(create?.error ?? '', /certificate/i);
 });
