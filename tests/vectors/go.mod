@@ -2,6 +2,6 @@
 // `cd tests/vectors && go mod download` puts them into Go's module cache. None of them is copied into this repository.
 module linarite.test/vectors
 
-go 1.26.4
+go 1.24
 
 require github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
