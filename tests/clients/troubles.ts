@@ -181,7 +181,8 @@ export async function meetTroubles(makers: readonly TroubleMaker[], server: Runn
       const expected = says[sdk];
       if (expected === undefined) continue;
       const { output, errors } = await start(given(server), variables, trusts);
-      const missing = (expected.length > 0 ? expected : ['no trouble']).filter((text) => !output.includes(text));
+      const said = output.replace(/x-ms-date is -60\d s/, 'x-ms-date is -600 s'); // a second may pass on the way
+      const missing = (expected.length > 0 ? expected : ['no trouble']).filter((text) => !said.includes(text));
       if (missing.length > 0)
         complaints.push(`${sdk}, ${situation}: no ${missing.join(', no ')} in: ${output}${errors}`);
     }
