@@ -48,7 +48,7 @@ class Operator {
   }
 
   start(): Promise<ChildServer> {
-    return startChild(join(this.folder, 'data'), this.env);
+    return startChild(join(this.folder, 'data'), { env: this.env });
   }
 
   async prepare(server: ChildServer): Promise<void> {
