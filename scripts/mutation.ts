@@ -24,7 +24,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/tokens/access-tokens.ts':         ['tokens/whoami', 'tokens/introspection', 'tokens/issue', 'tokens/claims'],
   'src/http/hmac.ts':                    ['http/signatures', 'http/signature-mutations'],
   'src/http/pipeline.ts':                ['tables/capabilities', 'tables/errors', 'http/signatures', 'tables/routes', 'http/bodies', 'http/routing', 'http/versions'],
-  'src/resources/resource.ts':           ['stores/resources', 'management/lifecycle'],
+  'src/resources/resource.ts':           ['resources/resource', 'stores/resources'],
   'src/revocation/event.ts':             ['revocation/state', 'revocation/combinations'],
   'src/revocation/position-table.ts':    ['revocation/position-table'],
   'src/revocation/revocation-state.ts':  ['revocation/state', 'revocation/combinations', 'revocation/model'],

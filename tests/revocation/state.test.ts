@@ -79,6 +79,36 @@ describe('what a node remembers', () => {
     assert.ok(state.size > 5000, 'and it uses what it is given');
   });
 
+  test('is kept to the last millisecond of a window, at any time of day', () => {
+    const start = Date.parse('2026-06-01');
+    const state = new RevocationState(100, start, WINDOW_MS, MANY_BYTES);
+    state.apply(revoked(101, 1), start);
+    state.apply(revoked(102, 2), start + WINDOW_MS);
+    state.apply(revoked(103, 3), start + WINDOW_MS);
+    assert.equal(state.floor, 100);
+    state.apply(revoked(104, 4), start + WINDOW_MS + 1);
+    state.apply(revoked(105, 5), start + 2 * WINDOW_MS + 1);
+    assert.equal(state.floor, 100);
+    state.apply(revoked(106, 6), start + 2 * WINDOW_MS + 2);
+    assert.equal(state.floor, 103);
+  });
+
+  test('a bound on the instant of issue lets the very instant pass', () => {
+    const state = new RevocationState(0, 0, WINDOW_MS, MANY_BYTES);
+    const bound = {
+      kind: 'validFrom',
+      resourceId: RESOURCE,
+      identityId: identity(1),
+      validFromMs: 5_000,
+      seq: 1,
+    } as const;
+    state.apply(bound, 0);
+    const issued = (issuedAtSeconds: number) => state.verdict({ ...tokenAt(1, 1), issuedAtSeconds });
+    assert.deepEqual(issued(4), { kind: 'validFrom', seq: 1 });
+    assert.equal(issued(5), undefined);
+    assert.equal(issued(6), undefined);
+  });
+
   test('knows no hole in the log, except before the end of everything', () => {
     const state = new RevocationState(100, 0, WINDOW_MS, MANY_BYTES);
     assert.throws(() => state.apply(revoked(102, 1), 0), /102 follows 100/);

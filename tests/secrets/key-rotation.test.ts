@@ -316,8 +316,7 @@ describe('the ring', () => {
     assert.ok(row);
     const [one, two, three, four] = more;
     assert.ok(one && two && three && four);
-    for (let times = 0; times < 5; times += 1) ring.addKeks([one, kek]);
-    ring.addKeks([two]);
+    for (let times = 0; times < 5; times += 1) ring.addKeks([one, two]);
     ring.addKeks([three]);
     assert.equal(ring.kekOf(row), kek);
     ring.addKeks([four]);

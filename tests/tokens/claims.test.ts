@@ -424,3 +424,58 @@ after(() =>
     planted: caught.size === Object.keys(mistaken).length,
   }),
 );
+
+/** A claim that is wrong, and what the log says of it. */
+const WRONG_CLAIMS: readonly (readonly [claim: string, value: unknown])[] = [
+  ['iss', 1],
+  ['rv', '1'],
+  ['jti', ''],
+  ['jti', 'x'.repeat(65)],
+  ['exp', 'x'],
+  ['iat', 'x'],
+  ['nbf', 'x'],
+  ['exp', NOW],
+  ['resourceId', 1],
+  ['aud', 'x'],
+  ['sub', 1],
+  ['sub', ['8:orgid:11111111-2222-3333-4444-555555555555']],
+  ['sub', 'x'],
+  ['skypeid', 'x'],
+  ['scp', 1],
+  ['csi', 'x'],
+  ['rgn', 1],
+  ['resourceLocation', ''],
+  ['acsScope', 1],
+  ['acsScope', 'x'],
+  ['ks', 'third'],
+];
+
+for (const [claim, value] of WRONG_CLAIMS) {
+  test(`a refusal names the claim that is wrong: ${claim} ${JSON.stringify(value)}`, () => {
+    assert.throws(() => read({ ...claims, [claim]: value } as JsonObject), {
+      reason: 'token.claims',
+      detail: `the claim ${claim} is missing, malformed or contradicted`,
+    });
+  });
+}
+
+test('a refusal says what is wrong with issuer and times', () => {
+  const detailOf = (payload: JsonObject, nowMs?: number): string | undefined => {
+    try {
+      read(payload, nowMs);
+    } catch (cause) {
+      return (cause as ServiceError).detail;
+    }
+    return undefined;
+  };
+  assert.equal(detailOf({ ...claims, iss: 'https://x' }), 'iss is no issuer of this server');
+  assert.equal(detailOf(claims, NOW_MS + 3_600_000), 'exp is not in the future');
+  assert.equal(detailOf(claims, NOW_MS - 5001), 'iat or nbf is in the future');
+});
+
+test('a life of one second and a token id of 64 characters are the edges', () => {
+  assert.ok(read({ ...claims, exp: NOW + 1 }));
+  refuses({ ...claims, exp: NOW }, 'token.claims');
+  assert.ok(read({ ...claims, jti: 'x'.repeat(64) }));
+  assert.ok(read({ ...claims, jti: 'x' }));
+});

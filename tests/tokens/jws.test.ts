@@ -244,3 +244,54 @@ for (const [what, { alg, key }] of Object.entries(unfit)) {
     assert.throws(() => verifyingKey('K', alg, key()), /^Error: The key K can't be used for/);
   });
 }
+
+/** What the log says of a refusal: the people who read it have nothing else. */
+const DETAILS: readonly (readonly [what: string, token: () => string, detail: string])[] = [
+  ['an unknown key', () => signedText('{"alg":"RS256","kid":"x"}'), 'the kid names no known key'],
+  ['another algorithm', () => signedText('{"alg":"ES256","kid":"RSA-2048"}'), 'the key is for RS256'],
+  [
+    'another signature',
+    () => `${signedText('{"alg":"RS256","kid":"RSA-2048"}').split('.').slice(0, 2).join('.')}.AAAA`,
+    'the signature does not fit the key it names',
+  ],
+  ['too many characters', () => 'x'.repeat(8193), 'longer than 8192 characters'],
+  ['8192 characters that are none', () => 'x'.repeat(8192), 'not three parts'],
+  ['one part', () => 'e30', 'not three parts'],
+  ['two parts', () => 'e30.e30', 'not three parts'],
+  ['four parts', () => 'e30.e30.e30.e30', 'not three parts'],
+  ['a bad header', () => 'e30=.e30.e30', 'the header is not canonical base64url'],
+  [
+    'a bad payload',
+    () => `${base64url('{"alg":"RS256","kid":"x"}')}.e30=.e30`,
+    'the payload is not canonical base64url',
+  ],
+  [
+    'a bad signature',
+    () => `${base64url('{"alg":"RS256","kid":"x"}')}.e30.e30=`,
+    'the signature is not canonical base64url',
+  ],
+  ['a header of text', () => signedText('x'), 'the header is not a JSON object in UTF-8'],
+  [
+    'a payload of text',
+    () => signedText('{"alg":"RS256","kid":"RSA-2048"}', 'x'),
+    'the payload is not a JSON object in UTF-8',
+  ],
+  ['a key of its own', () => signedText('{"alg":"RS256","kid":"RSA-2048","jwk":{}}'), 'the header has a member jwk'],
+  ['no alg', () => signedText('{"kid":"RSA-2048"}'), 'the header has no alg that is a string'],
+  ['no kid', () => signedText('{"alg":"RS256"}'), 'the header has no kid that is a string'],
+  ['another typ', () => signedText('{"alg":"RS256","kid":"RSA-2048","typ":"x"}'), 'the typ of the header is not JWT'],
+];
+
+for (const [what, token, detail] of DETAILS) {
+  test(`a refusal says what is wrong: ${what}`, () => {
+    assert.throws(() => verifyJws(token(), keyFor), { error: 'TokenRefused', detail });
+  });
+}
+
+test('an Edwards key named as if it were on P-256 is no key for ES256', () => {
+  for (const type of ['ed25519', 'x25519'] as const) {
+    const { publicKey } = generateKeyPairSync(type as 'ed25519');
+    assert.throws(() => verifyingKey('k', 'ES256', publicKey), /not a public key on the curve P-256/);
+  }
+  assert.throws(() => verifyingKey('k', 'ES256', p256()), /not a public key on the curve P-256/);
+});
