@@ -116,6 +116,14 @@ export class Connection {
     if (idle && !this.#over) this.#socket.destroySoon();
   }
 
+  /** The listener waits no longer for the answer to the request under way. */
+  abandon(error: ServiceError): void {
+    const exchange = this.#current;
+    if (exchange === undefined || exchange.answered) return;
+    this.#refuse(error, exchange);
+    exchange.fail(error);
+  }
+
   #start(exchange: Exchange): void {
     this.#current = exchange;
     if (exchange.fault === undefined) void this.#answer(exchange);

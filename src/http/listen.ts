@@ -1,6 +1,8 @@
 import http from 'node:http';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
+import { ServiceError } from '../errors.ts';
 import { Connection, type Hall, type OnProblem, parserFault, type WireLimits } from './connection.ts';
 import { type Expectation, malformed } from './exchange.ts';
 import type { Road } from './wire.ts';
@@ -44,11 +46,14 @@ export interface Listener {
   readonly addresses: readonly string[];
   /** Replaces the certificate for connections opened from now on. Throws, and changes nothing, if it is unusable. */
   setTls(identity: TlsIdentity): void;
+  /** Open connections now, and how many were refused so far because there were too many. */
+  readonly connections: { readonly open: number; readonly refused: number };
   /**
-   * Stops accepting, closes idle connections, lets requests under way finish for at most that long and then destroys
-   * what is left. Resolves when no socket remains.
+   * Stops in steps. For `drainMs` it goes on as before, but every answer is the last of its connection. Then it stops
+   * accepting, closes idle connections and lets requests under way finish for at most `graceMs`; what is left is told
+   * so and cut off. Resolves when no socket remains.
    */
-  close(graceMs: number): Promise<void>;
+  close(graceMs: number, drainMs?: number): Promise<void>;
 }
 
 /**
@@ -66,8 +71,11 @@ export async function listen({ hosts, port, tls, road, limits, onProblem }: List
     port: addresses[0]?.port ?? 0,
     addresses: addresses.map(({ address }) => address),
     setTls: (identity) => door.setTls(identity),
-    close: (graceMs) => {
-      closed ??= door.close(servers, graceMs);
+    get connections() {
+      return door.connections;
+    },
+    close: (graceMs, drainMs = 0) => {
+      closed ??= door.close(servers, graceMs, drainMs);
       return closed;
     },
   };
@@ -83,6 +91,7 @@ class Door {
   /** Sockets that do, plain or decrypted. */
   readonly #connections = new Map<object, Connection>();
   #secureContext: tls.SecureContext | undefined;
+  #refused = 0;
   #fullSaidAt = Number.NEGATIVE_INFINITY;
 
   constructor(hall: Hall, identity: TlsIdentity | undefined) {
@@ -101,15 +110,24 @@ class Door {
     return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
   }
 
-  async close(servers: readonly net.Server[], graceMs: number): Promise<void> {
+  get connections(): Listener['connections'] {
+    return { open: this.#sockets.size, refused: this.#refused };
+  }
+
+  async close(servers: readonly net.Server[], graceMs: number, drainMs: number): Promise<void> {
     this.#hall.stopping = true;
+    if (drainMs > 0) await sleep(drainMs);
     const drained = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
     for (const socket of this.#young.keys()) socket.destroy();
     for (const connection of this.#connections.values()) connection.stop();
+    const abandon = setTimeout(() => {
+      for (const connection of this.#connections.values()) connection.abandon(new ServiceError('Stopping'));
+    }, graceMs);
     const end = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
-    }, graceMs);
+    }, graceMs + this.#hall.limits.lingerMs);
     await drained;
+    clearTimeout(abandon);
     clearTimeout(end);
     this.#http.close(); // it never listened, but it has the interval that looks for timeouts
   }
@@ -118,6 +136,7 @@ class Door {
     const { limits } = this.#hall;
     if (this.#sockets.size >= limits.maxConnections) {
       socket.destroy();
+      this.#refused += 1;
       this.#sayFull();
       return;
     }
