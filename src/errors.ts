@@ -120,10 +120,11 @@ export const ERRORS = {
   RollbackNotAccepted:   { status: 400, code: 'RollbackNotAccepted', message: 'Recovery ends every token issued so far; it needs acceptRollback to be true.', target: 'acceptRollback', raisedBy: 'action' },
 
   // Ours.
+  Overloaded:            { status: 503, code: 'ServiceUnavailable', message: 'The server has as much to do as it can. Try again.', raisedBy: 'door', retryAfter: 1 },
   TooManyRequests:       { status: 429, code: 'TooManyRequests', message: 'Too many requests. Try again later.', raisedBy: 'door', retryAfter: 1 },
   NotFresh:              { status: 503, code: 'ServiceUnavailable', message: 'This node cannot prove that its revocation state is current. Try again.', raisedBy: 'door', retryAfter: 1 },
   StoreUnavailable:      { status: 503, code: 'ServiceUnavailable', message: 'The change was not confirmed by the store. Try again.', raisedBy: 'door', retryAfter: 1 },
-  Stopping:              { status: 503, code: 'ServiceUnavailable', message: 'The server is stopping. Try again.', raisedBy: 'door', retryAfter: 1 },
+  Stopping:              { status: 503, code: 'ServiceUnavailable', message: 'The server stopped before this was done. Try again.', raisedBy: 'door', retryAfter: 1 },
   NotReady:              { status: 503, code: 'NotReady', message: 'The server is not ready: {why}', raisedBy: 'door' },
   Internal:              { status: 500, code: 'InternalError', message: 'The server met an unexpected condition.', raisedBy: 'door' },
 } as const satisfies Record<string, ErrorShape>;
@@ -194,6 +195,9 @@ export const REASONS = {
   'revoked.all':                'Every token issued up to then was revoked.',
   'revoked.validFrom':          'The token was issued before the instant from which tokens of the identity are valid.',
   'scope.missing':              'No scope of the token permits the operation.',
+  'overload.usual':             'As many requests are under way as may be, or this caller holds its share of them.',
+  'overload.urgent':            'The same for requests that end access or ask how the server is, which have places of their own.',
+  'quota.exceeded':             'The resource has asked more often than the quota of the original lets it.',
   'lease.expired':              'The last confirmed heartbeat with the store is older than the lease.',
   'store.failed':               'The store did not confirm the change.',
 } as const;
@@ -209,6 +213,8 @@ interface Facts {
   reason?: Reason;
   /** A few words more on the reason: which header, which event and when. */
   detail?: string;
+  /** Seconds for `Retry-After`, where they vary. */
+  retryAfter?: number;
   cause?: unknown;
 }
 
@@ -219,8 +225,9 @@ export class ServiceError extends Error {
   readonly target: string | undefined;
   readonly reason: Reason | ErrorName;
   readonly detail: string | undefined;
+  readonly retryAfter: number | undefined;
 
-  constructor(error: ErrorName, { target, values = {}, reason = undefined, detail, cause }: Facts = {}) {
+  constructor(error: ErrorName, { target, values = {}, reason, detail, retryAfter, cause }: Facts = {}) {
     const shape: ErrorShape = ERRORS[error];
     super(
       shape.message.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? '')),
@@ -230,6 +237,7 @@ export class ServiceError extends Error {
     this.target = target ?? shape.target;
     this.reason = reason ?? error;
     this.detail = detail;
+    this.retryAfter = retryAfter ?? shape.retryAfter;
   }
 
   get shape(): ErrorShape {

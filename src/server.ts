@@ -8,10 +8,12 @@ import { dataFolder, openDatabase } from './data-folder.ts';
 import { AssignmentStore } from './exchanges/assignment-store.ts';
 import { Assignments } from './exchanges/assignments.ts';
 import { Exchanges } from './exchanges/exchanges.ts';
+import { Admission } from './http/admission.ts';
 import { Doorkeeper } from './http/doorkeeper.ts';
 import { SignatureVerifier } from './http/hmac.ts';
 import { listen, type TlsIdentity } from './http/listen.ts';
 import { Pipeline } from './http/pipeline.ts';
+import { Quotas } from './http/quotas.ts';
 import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
@@ -41,6 +43,7 @@ import { KeyRing } from './secrets/key-ring.ts';
 import type { Settings } from './settings.ts';
 import { checkClock, checkMark, checkNoWellKnownKey, checkSettings, noteClock } from './start-checks.ts';
 import { Health } from './status/health.ts';
+import { clockOffsetSeconds } from './storage/clock-offset.ts';
 import type { Database } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
@@ -182,7 +185,13 @@ export async function startServer(
     undo.push(certificates.dispose);
     const operatorSecret = await operator;
     const isOperator = (secret: string): boolean => operatorSecret.matches(secret);
+    const admission = new Admission({ usual: settings.requestsMost, urgent: settings.urgentRequestsMost });
+    let clockOffset: number | undefined;
     metrics.watch({
+      requestsUnderWay: () => ({ ...admission.underWay }),
+      signaturesUnderWay: () => tokens.signing,
+      storeJobsWaiting: () => db.writer.waiting,
+      clockOffset: () => clockOffset,
       logPosition: () => revocations.position,
       leaseAge: () => revocations.leaseAgeMs / 1000,
       signingKeys: () => keys.countByState(),
@@ -230,6 +239,8 @@ export async function startServer(
         userOf: async (jwt) => (await tokens.verify(jwt)).caller,
         isOperator,
         principals,
+        admission,
+        quotas: new Quotas(clock, { preset: settings.quotas, mode }),
         requireFresh: () => revocations.requireFresh(),
         isStoreFailure: (cause) => db.isStoreFailure(cause),
         clock,
@@ -245,7 +256,11 @@ export async function startServer(
       onProblem: (level, message, facts) => level !== 'debug' && events.notice(level, message, facts),
     });
     address.issuer ||= `https://localhost:${door.port}`;
-    undo.push(() => door.close(settings.stopSeconds * 1000));
+    undo.push(() => door.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
+    metrics.watch({
+      connections: () => door.connections.open,
+      connectionsRefused: () => door.connections.refused,
+    });
 
     const chores = startChores({
       settings,
@@ -256,6 +271,9 @@ export async function startServer(
       identities,
       assignments,
       resources,
+      measureClock: async () => {
+        clockOffset = await clockOffsetSeconds(db, clock);
+      },
       renewCertificates: async () => {
         if (folder === undefined || clock.now() < certificates.renewAtMs) return;
         certificates = await tlsIdentity(settings, folder, clock);
@@ -391,12 +409,14 @@ interface ChoreParts {
   identities: Identities;
   assignments: Assignments;
   resources: Resources;
+  measureClock: () => Promise<void>;
   renewCertificates: () => Promise<void>;
 }
 
 /** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
 function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
-  const { settings, db, clock, events, keys, identities, assignments, resources, renewCertificates } = parts;
+  const { settings, db, clock, events, keys, identities, assignments, resources, measureClock, renewCertificates } =
+    parts;
   const stopping = new AbortController();
   const chores: [string, () => Promise<void>][] = [
     ['rotating signing keys', () => keys.rotate()],
@@ -410,6 +430,7 @@ function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
       },
     ],
     ['renewing the certificate', renewCertificates],
+    ['comparing the clock with that of the store', measureClock],
   ];
   if (settings.mode === 'production') chores.push(['noting the time', () => noteClock(db, clock)]);
   if (settings.wellKnownKey === 'everywhere') {

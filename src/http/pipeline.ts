@@ -13,12 +13,14 @@ import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
+import { type Admission, holderOf } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
 import { isLocal } from './peer.ts';
+import type { Quotas } from './quotas.ts';
 import type { Access, Reply, Route } from './route.ts';
-import { pathOf, type RouteTable } from './routes.ts';
+import { type Match, pathOf, type RouteTable } from './routes.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
 import type { Road, WireReply, WireRequest } from './wire.ts';
 
@@ -30,6 +32,8 @@ interface Uses {
   userOf: (jwt: string) => Promise<UserCaller>;
   isOperator: (secret: string) => boolean;
   principals: Principals;
+  admission: Admission;
+  quotas: Quotas;
   /** Insists that what this node knows of keys is current. @throws ServiceError `NotFresh` */
   requireFresh: () => Promise<void>;
   /** Tells a failing store from a mistake of ours. */
@@ -67,8 +71,9 @@ interface Trace {
 const NOBODY = { kind: 'nobody' } as const;
 
 /**
- * The one road that every request takes: host → route → caller → capability → version → body → operation → reply.
- * A body is read only for callers who proved who they are, and nothing happens before all of it has arrived.
+ * The one road that every request takes: host → route → caller → capability → place → body → version → operation → reply.
+ * A body is read only for callers who proved who they are and found a place, and nothing happens before all of it has
+ * arrived.
  */
 export class Pipeline implements Road {
   readonly #uses: Uses;
@@ -116,7 +121,7 @@ export class Pipeline implements Road {
   }
 
   async #walk(request: WireRequest, trace: Trace): Promise<Reply> {
-    const { routes, doorkeeper, clock } = this.#uses;
+    const { routes, doorkeeper } = this.#uses;
     doorkeeper.requireTransport(request);
     doorkeeper.requireHost(request);
     if (request.method === 'OPTIONS' && request.header('access-control-request-method').length > 0)
@@ -142,12 +147,28 @@ export class Pipeline implements Road {
       trace.identityId = path.id.slice(0, 256) as IdentityId;
     }
 
+    const leave = this.#uses.admission.enter(route.urgent ? 'urgent' : 'usual', holderOf(caller, request.peer));
+    try {
+      return await this.#serve(request, match, bodyHash, trace);
+    } finally {
+      leave();
+    }
+  }
+
+  async #serve(
+    request: WireRequest,
+    { route, path }: Match,
+    bodyHash: Buffer | undefined,
+    trace: Trace,
+  ): Promise<Reply> {
+    const { caller } = trace;
     const bytes = await this.#bodyOf(request, bodyHash);
     const query = new URLSearchParams(request.target.slice(pathOf(request.target).length));
     const version = this.#settleVersion(request, route, query, trace);
     const body = this.#readers.get(route)?.(request, bytes);
+    this.#countAgainstQuota(route, caller, body);
     const reply = await route.handle({ caller, path, query, header: (name) => only(request, name), body, version });
-    if (caller.kind === 'user' && caller.expiresOnMs <= clock.now()) {
+    if (caller.kind === 'user' && caller.expiresOnMs <= this.#uses.clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',
         detail: 'expired while the request was served',
@@ -208,6 +229,11 @@ export class Pipeline implements Road {
     return bytes;
   }
 
+  #countAgainstQuota({ quota }: Route, caller: Caller, body: unknown): void {
+    if (quota === undefined || !('resourceId' in caller)) return;
+    this.#uses.quotas.count(typeof quota === 'function' ? quota(body) : quota, caller.resourceId);
+  }
+
   #settleVersion(request: WireRequest, route: Route, query: URLSearchParams, trace: Trace): ApiVersion | undefined {
     if (!route.versions) return undefined;
     const host = request.header('host')[0] ?? '';
@@ -263,7 +289,7 @@ export class Pipeline implements Road {
     if (!dev && request?.secure) all['Strict-Transport-Security'] = 'max-age=31536000';
     if (error?.error === 'MethodNotAllowed' && request)
       all.Allow = this.#uses.routes.methodsAt(request.target).join(', ');
-    if (error?.shape.retryAfter !== undefined) all['Retry-After'] = String(error.shape.retryAfter);
+    if (error?.retryAfter !== undefined) all['Retry-After'] = String(error.retryAfter);
     if (dev && error) all['x-linarite-reason'] = reasonHeader(error);
     Object.assign(all, reply.headers);
 

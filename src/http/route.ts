@@ -1,5 +1,6 @@
 import type { Caller, EntraUserCaller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '../callers.ts';
 import type { Capability } from '../capabilities/tables.ts';
+import type { QuotaName } from './quotas.ts';
 import type { Schema, Shape } from './schema.ts';
 import type { ApiVersion } from './versions.ts';
 
@@ -73,6 +74,10 @@ export interface Route {
   readonly access: Access;
   /** Changes nothing, although its method says otherwise: for those who may only read. */
   readonly reads?: true;
+  /** Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. */
+  readonly urgent?: true;
+  /** Which quota of the original counts it; may depend on the body. */
+  readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
   /** How its refusals are written: in the service's envelope, unless OAuth's shape is named (RFC 6749, section 5.2). */
   readonly errors?: 'oauth';
@@ -96,10 +101,11 @@ export function route<
   S extends Schema,
   V extends readonly ApiVersion[] | undefined = undefined,
 >(
-  entry: Omit<Route, 'at' | 'access' | 'body' | 'versions' | 'handle'> & {
+  entry: Omit<Route, 'at' | 'access' | 'quota' | 'body' | 'versions' | 'handle'> & {
     versions?: V;
     at: At;
     access: A;
+    quota?: QuotaName | ((body: Shape<S>) => QuotaName);
     body?: { schema: S; kind: BodyKind };
     handle(input: RouteInput<A, At, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },

@@ -66,10 +66,16 @@ export class AccessTokens {
   readonly #options: Options;
   /** By SHA-256 of the token, oldest first. Saves the RSA operation and nothing else: every use is judged anew. */
   readonly #known = new Map<string, Known>();
+  #signing = 0;
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
+  }
+
+  /** Signatures that are being made, or wait for a thread. */
+  get signing(): number {
+    return this.#signing;
   }
 
   /**
@@ -229,7 +235,10 @@ export class AccessTokens {
       issuer: this.#options.issuer(),
       tokenId: randomId('base64url'),
     });
-    const jwt = await signJws(this.#uses.keys.active, claims);
+    this.#signing += 1;
+    const jwt = await signJws(this.#uses.keys.active, claims).finally(() => {
+      this.#signing -= 1;
+    });
     this.#uses.events.tokenIssued(resourceId, identityId, scopes);
     return { jwt, expiresOnMs: issuedAtMs + lifetimeSeconds * 1000 };
   }

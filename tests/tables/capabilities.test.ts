@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { bestGrant, CAPABILITIES, grantOf } from '../../src/capabilities/capabilities.ts';
 import { type Capability, CHAT, SCOPES, type Scope, VOIP } from '../../src/capabilities/tables.ts';
+import { Admission } from '../../src/http/admission.ts';
 import { Doorkeeper } from '../../src/http/doorkeeper.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { type Listener, listen } from '../../src/http/listen.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
+import { Quotas } from '../../src/http/quotas.ts';
 import { ok, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -102,6 +104,8 @@ describe('on the road, with real tokens,', () => {
         userOf: async (jwt) => (await server.server.tokens.verify(jwt)).caller,
         isOperator: () => false,
         principals: {} as never,
+        admission: new Admission({ usual: 64, urgent: 64 }),
+        quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
         requireFresh: async () => undefined,
         isStoreFailure: () => false,
         clock: systemClock,
