@@ -197,6 +197,7 @@ export const REASONS = {
   'scope.missing':              'No scope of the token permits the operation.',
   'overload.usual':             'As many requests are under way as may be, or this caller holds its share of them.',
   'overload.urgent':            'The same for requests that end access or ask how the server is, which have places of their own.',
+  'overload.bodies':            'As many bytes of bodies are in memory as may be, or this caller holds its share of them.',
   'quota.exceeded':             'The resource has asked more often than the quota of the original lets it.',
   'lease.expired':              'The last confirmed heartbeat with the store is older than the lease.',
   'store.failed':               'The store did not confirm the change.',

@@ -89,6 +89,7 @@ const DEV_TRUST = 'dev';
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const BODY_BYTES_MOST = 1024 * 1024;
+const BODY_BYTES_TOGETHER = 64 * 1024 * 1024;
 
 /**
  * Builds every part once and opens the door last: what can be reached is ready.
@@ -185,9 +186,13 @@ export async function startServer(
     undo.push(certificates.dispose);
     const operatorSecret = await operator;
     const isOperator = (secret: string): boolean => operatorSecret.matches(secret);
-    const admission = new Admission({ usual: settings.requestsMost, urgent: settings.urgentRequestsMost });
+    const admission = new Admission({
+      places: { usual: settings.requestsMost, urgent: settings.urgentRequestsMost },
+      bodyBytes: BODY_BYTES_TOGETHER,
+    });
     let clockOffset: number | undefined;
     metrics.watch({
+      bodyBytes: () => admission.bodyBytes,
       requestsUnderWay: () => ({ ...admission.underWay }),
       signaturesUnderWay: () => tokens.signing,
       storeJobsWaiting: () => db.writer.waiting,

@@ -6,17 +6,30 @@ export type Lane = 'usual' | 'urgent';
 
 const OVERLOAD = { usual: 'overload.usual', urgent: 'overload.urgent' } as const;
 
+interface Bounds {
+  /** How many requests may be under way in each lane. */
+  readonly places: Readonly<Record<Lane, number>>;
+  /** Bytes of bodies in memory, of all requests together. */
+  readonly bodyBytes: number;
+}
+
 /**
- * Bounds what is under way, and with it every queue behind: a request holds one place from the proof of its caller to its
- * answer, and waits for at most one signature or one write at a time. What finds no place is refused at once, before its
- * body is read (security-and-reliability, L1, L4 and R10).
+ * Bounds what is under way, and with it every queue behind: a request holds one place from the end of its body to its
+ * answer, and waits for at most one signature or one write at a time. What would find no place is refused before its body
+ * is read; a body that comes slowly holds no more than the bytes that have come (security-and-reliability, L1–L4, R10).
  */
 export class Admission {
-  readonly #lanes: Readonly<Record<Lane, Places>>;
+  readonly #lanes: Readonly<Record<Lane, Shares>>;
+  readonly #bodyBytes: Shares;
 
-  /** @param places how many requests may be under way in each lane */
-  constructor(places: Readonly<Record<Lane, number>>) {
-    this.#lanes = { usual: new Places(places.usual), urgent: new Places(places.urgent) };
+  constructor({ places, bodyBytes }: Bounds) {
+    this.#lanes = { usual: new Shares(places.usual), urgent: new Shares(places.urgent) };
+    this.#bodyBytes = new Shares(bodyBytes);
+  }
+
+  /** Looks whether there is a place, without taking it. @throws ServiceError `Overloaded` */
+  requirePlace(lane: Lane, holder: string): void {
+    if (!this.#lanes[lane].has(holder, 1)) throw new ServiceError('Overloaded', { reason: OVERLOAD[lane] });
   }
 
   /**
@@ -26,23 +39,50 @@ export class Admission {
    * @throws ServiceError `Overloaded`
    */
   enter(lane: Lane, holder: string): () => void {
+    this.requirePlace(lane, holder);
     const places = this.#lanes[lane];
-    if (!places.take(holder)) throw new ServiceError('Overloaded', { reason: OVERLOAD[lane] });
-    return () => places.giveBack(holder);
+    places.take(holder, 1);
+    return () => places.giveBack(holder, 1);
   }
 
-  /** Requests under way. */
+  /** An account for the bytes of a body, as they come. */
+  openBody(holder: string): BodyAccount {
+    const shares = this.#bodyBytes;
+    let bytes = 0;
+    return {
+      add(more) {
+        if (!shares.has(holder, more)) throw new ServiceError('Overloaded', { reason: 'overload.bodies' });
+        shares.take(holder, more);
+        bytes += more;
+      },
+      close: () => shares.giveBack(holder, bytes),
+    };
+  }
+
+  /** Requests that hold a place. */
   get underWay(): Readonly<Record<Lane, number>> {
     return { usual: this.#lanes.usual.taken, urgent: this.#lanes.urgent.taken };
   }
+
+  /** Bytes of bodies in memory. */
+  get bodyBytes(): number {
+    return this.#bodyBytes.taken;
+  }
+}
+
+export interface BodyAccount {
+  /** @throws ServiceError `Overloaded` */
+  add(bytes: number): void;
+  /** The bytes are no longer needed; to be called once. */
+  close(): void;
 }
 
 /**
- * Places that several share without a list of who they are: everybody may hold as many as are still free (Choudhury and
- * Hahne, "Dynamic Queue Length Thresholds", 1998). One alone gets half of them, each of n an equal (n + 1)th, and whoever
+ * An amount that several share without a list of who they are: everybody may hold as much as is still free (Choudhury and
+ * Hahne, "Dynamic Queue Length Thresholds", 1998). One alone gets half of it, each of n an equal (n + 1)th, and whoever
  * comes next finds as much free.
  */
-class Places {
+class Shares {
   readonly #all: number;
   readonly #held = new Map<string, number>();
   #taken = 0;
@@ -55,22 +95,23 @@ class Places {
     return this.#taken;
   }
 
-  take(holder: string): boolean {
-    const held = this.#held.get(holder) ?? 0;
-    if (held >= this.#all - this.#taken) return false;
-    this.#held.set(holder, held + 1);
-    this.#taken += 1;
-    return true;
+  has(holder: string, amount: number): boolean {
+    return (this.#held.get(holder) ?? 0) + amount <= this.#all - this.#taken;
   }
 
-  giveBack(holder: string): void {
-    const held = this.#held.get(holder) ?? 0;
-    if (held > 1) this.#held.set(holder, held - 1);
+  take(holder: string, amount: number): void {
+    this.#held.set(holder, (this.#held.get(holder) ?? 0) + amount);
+    this.#taken += amount;
+  }
+
+  giveBack(holder: string, amount: number): void {
+    const held = (this.#held.get(holder) ?? 0) - amount;
+    if (held > 0) this.#held.set(holder, held);
     else this.#held.delete(holder);
-    this.#taken -= 1;
+    this.#taken -= amount;
   }
 }
 
-/** Who shares places: a resource's service, its users, the operator; those who proved nothing by their address. */
+/** Who has one share: a resource's service, its users, the operator; those who proved nothing by their address. */
 export const holderOf = (caller: Caller, peer: string): string =>
   `${caller.kind} ${'resourceId' in caller ? caller.resourceId : caller.kind === 'nobody' ? peer : ''}`;

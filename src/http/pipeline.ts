@@ -13,7 +13,7 @@ import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
-import { type Admission, holderOf } from './admission.ts';
+import { type Admission, type BodyAccount, holderOf } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
@@ -71,9 +71,9 @@ interface Trace {
 const NOBODY = { kind: 'nobody' } as const;
 
 /**
- * The one road that every request takes: host → route → caller → capability → place → body → version → operation → reply.
- * A body is read only for callers who proved who they are and found a place, and nothing happens before all of it has
- * arrived.
+ * The one road that every request takes: host → route → caller → capability → body → place → version → operation → reply.
+ * A body is read only for callers who proved who they are and for whom there is a place, and nothing happens before all
+ * of it has arrived.
  */
 export class Pipeline implements Road {
   readonly #uses: Uses;
@@ -147,22 +147,21 @@ export class Pipeline implements Road {
       trace.identityId = path.id.slice(0, 256) as IdentityId;
     }
 
-    const leave = this.#uses.admission.enter(route.urgent ? 'urgent' : 'usual', holderOf(caller, request.peer));
+    const { admission } = this.#uses;
+    const [lane, holder] = [route.urgent ? 'urgent' : 'usual', holderOf(caller, request.peer)] as const;
+    admission.requirePlace(lane, holder);
+    const account = admission.openBody(holder);
     try {
-      return await this.#serve(request, match, bodyHash, trace);
+      const bytes = await this.#bodyOf(request, bodyHash, account);
+      const leave = admission.enter(lane, holder);
+      return await this.#serve(request, match, bytes, trace).finally(leave);
     } finally {
-      leave();
+      account.close();
     }
   }
 
-  async #serve(
-    request: WireRequest,
-    { route, path }: Match,
-    bodyHash: Buffer | undefined,
-    trace: Trace,
-  ): Promise<Reply> {
+  async #serve(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace): Promise<Reply> {
     const { caller } = trace;
-    const bytes = await this.#bodyOf(request, bodyHash);
     const query = new URLSearchParams(request.target.slice(pathOf(request.target).length));
     const version = this.#settleVersion(request, route, query, trace);
     const body = this.#readers.get(route)?.(request, bytes);
@@ -220,9 +219,11 @@ export class Pipeline implements Road {
     return principals.serviceOf(token, host, readsOnly(route));
   }
 
-  async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined): Promise<Buffer> {
+  async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined, account: BodyAccount): Promise<Buffer> {
     if (request.hasBody) requireNoEncoding(request);
-    const bytes = request.hasBody ? await request.readBody(this.#options.bodyBytesMost) : Buffer.alloc(0);
+    const bytes = request.hasBody
+      ? await request.readBody(this.#options.bodyBytesMost, (bytes) => account.add(bytes))
+      : Buffer.alloc(0);
     if (bodyHash && !timingSafeEqual(hash('sha256', bytes, 'buffer'), bodyHash)) {
       throw new ServiceError('BodyHashDiffers', { reason: 'contentHash.differs' });
     }
@@ -306,13 +307,16 @@ export class Pipeline implements Road {
       identityId,
       reason: error?.reason,
       detail: error?.detail,
-      cause: error && (error.shape.status >= 500 ? (error.cause ?? error) : undefined),
+      cause: error && unexpected(error),
     });
     return { status: reply.status, headers: all, body: text, chunked: error !== undefined };
   }
 }
 
 const isBearer = (request: WireRequest): boolean => /^Bearer(?: |$)/i.test(request.header('authorization')[0] ?? '');
+
+/** What the log tells of an error in more than a word: of a refusal that says what it is, only what caused it. */
+const unexpected = (error: ServiceError): unknown => error.cause ?? (error.shape.status === 500 ? error : undefined);
 
 /** Whether a route changes nothing. */
 const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);

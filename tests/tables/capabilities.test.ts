@@ -104,7 +104,7 @@ describe('on the road, with real tokens,', () => {
         userOf: async (jwt) => (await server.server.tokens.verify(jwt)).caller,
         isOperator: () => false,
         principals: {} as never,
-        admission: new Admission({ usual: 64, urgent: 64 }),
+        admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 2 ** 20 }),
         quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
         requireFresh: async () => undefined,
         isStoreFailure: () => false,

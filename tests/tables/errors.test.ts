@@ -28,7 +28,7 @@ const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
       userOf: () => Promise.reject(new Error('nobody')),
       isOperator: () => false,
       principals: {} as never,
-      admission: new Admission({ usual: 1, urgent: 1 }),
+      admission: new Admission({ places: { usual: 1, urgent: 1 }, bodyBytes: 2 ** 20 }),
       quotas: new Quotas(systemClock, { preset: 'off', mode }),
       requireFresh: async () => undefined,
       isStoreFailure: (cause) => cause === 'the store failed',
