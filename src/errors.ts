@@ -50,7 +50,7 @@ export const ERRORS = {
   BodyNotJson:           { status: 415, code: 'UnsupportedMediaType', message: 'The request body must be sent as application/json without a content encoding.', raisedBy: 'door' },
   BodyNotForm:           { status: 415, code: 'UnsupportedMediaType', message: 'The request body must be sent as application/x-www-form-urlencoded without a content encoding.', raisedBy: 'door' },
   BodyUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not valid JSON.', raisedBy: 'reading' },
-  FormUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not a form that has each field once.', raisedBy: 'reading' },
+  FormUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not a form of few fields that has each of them once.', raisedBy: 'reading' },
   FieldMissing:          { status: 400, code: 'ValidationError', message: '{field}: The {field} field is required.', raisedBy: 'reading' },
   FieldMalformed:        { status: 400, code: 'ValidationError', message: '{field}: The value is not valid for this field.', raisedBy: 'reading' },
 

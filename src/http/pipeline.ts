@@ -68,9 +68,6 @@ interface Trace {
   headers: Record<string, string>;
 }
 
-/** Forms hold a few tokens, and some are read for strangers: half a million fields would take a second. */
-const FORM_BYTES_MOST = 64 * 1024;
-
 const NOBODY = { kind: 'nobody' } as const;
 
 /**
@@ -155,7 +152,7 @@ export class Pipeline implements Road {
     admission.requirePlace(lane, holder);
     const account = admission.openBody(holder);
     try {
-      const bytes = await this.#bodyOf(request, route, bodyHash, account);
+      const bytes = await this.#bodyOf(request, bodyHash, account);
       const leave = admission.enter(lane, holder);
       return await this.#serve(request, match, bytes, trace).finally(leave);
     } finally {
@@ -222,16 +219,11 @@ export class Pipeline implements Road {
     return principals.serviceOf(token, host, readsOnly(route));
   }
 
-  async #bodyOf(
-    request: WireRequest,
-    { body }: Route,
-    bodyHash: Buffer | undefined,
-    account: BodyAccount,
-  ): Promise<Buffer> {
-    const { bodyBytesMost } = this.#options;
-    const limit = body?.kind === 'form' ? Math.min(bodyBytesMost, FORM_BYTES_MOST) : bodyBytesMost;
+  async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined, account: BodyAccount): Promise<Buffer> {
     if (request.hasBody) requireNoEncoding(request);
-    const bytes = request.hasBody ? await request.readBody(limit, (bytes) => account.add(bytes)) : Buffer.alloc(0);
+    const bytes = request.hasBody
+      ? await request.readBody(this.#options.bodyBytesMost, (bytes) => account.add(bytes))
+      : Buffer.alloc(0);
     if (bodyHash && !timingSafeEqual(hash('sha256', bytes, 'buffer'), bodyHash)) {
       throw new ServiceError('BodyHashDiffers', { reason: 'contentHash.differs' });
     }
