@@ -24,6 +24,7 @@ import type { IssuerParts } from './issuer/issuer-routes.ts';
 import { issuerKey, issuerSecret } from './issuer/issuer-secrets.ts';
 import { TokenEndpoint } from './issuer/token-endpoint.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
+import { SteadyTime } from './lib/steady-time.ts';
 import { FIRST_SUBSCRIPTION } from './management/communication-service.ts';
 import { CommunicationServices } from './management/communication-services.ts';
 import { ManagementStore } from './management/management-store.ts';
@@ -103,6 +104,7 @@ export async function startServer(
   const { mode } = settings;
   const kek = keyEncryptionKey(settings);
   const folder = dataFolder(settings);
+  const time = new SteadyTime(clock);
   const metrics = new ServerMetrics(VERSION);
   const events = new Monitor(log, metrics);
   const undo: (() => Promise<void> | void)[] = [() => log.drain()];
@@ -151,7 +153,7 @@ export async function startServer(
 
     const identities = new Identities({ db, store: new IdentityStore(), revocations, clock, events });
     const tokens = new AccessTokens(
-      { db, store: new TokenStore(), identities, resources, keys, revocations, clock, events },
+      { db, store: new TokenStore(), identities, resources, keys, revocations, clock, time, events },
       { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
     );
     const trusts = new Trusts(
@@ -271,6 +273,7 @@ export async function startServer(
       settings,
       db,
       clock,
+      time,
       events,
       keys,
       identities,
@@ -409,6 +412,7 @@ interface ChoreParts {
   settings: Settings;
   db: Database;
   clock: Clock;
+  time: SteadyTime;
   events: Monitor;
   keys: SigningKeys;
   identities: Identities;
@@ -420,11 +424,28 @@ interface ChoreParts {
 
 /** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
 function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
-  const { settings, db, clock, events, keys, identities, assignments, resources, measureClock, renewCertificates } =
-    parts;
+  const {
+    settings,
+    db,
+    clock,
+    time,
+    events,
+    keys,
+    identities,
+    assignments,
+    resources,
+    measureClock,
+    renewCertificates,
+  } = parts;
   const stopping = new AbortController();
   const chores: [string, () => Promise<void>][] = [
-    ['rotating signing keys', () => keys.rotate()],
+    [
+      'rotating signing keys',
+      // Keys that a wrong clock throws away are gone for good; after a jump there is no hurry.
+      async () => {
+        if (time.isSettled()) await keys.rotate();
+      },
+    ],
     [
       'removing identities of deleted resources',
       async () => {
