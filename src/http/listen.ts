@@ -61,7 +61,7 @@ export interface Listener {
  * @throws the system's error, with its `code` such as EADDRINUSE and a message that names the address
  */
 export async function listen({ hosts, port, tls, road, limits, onProblem }: ListenOptions): Promise<Listener> {
-  const hall: Hall = { road, limits: { ...WIRE_LIMITS, ...limits }, onProblem, stopping: false };
+  const hall: Hall = { road, limits: { ...WIRE_LIMITS, ...limits }, onProblem, stopping: false, closing: false };
   const door = new Door(hall, tls);
   const servers = await bindAll(hosts, port, () => door.server(), onProblem);
   const addresses = servers.map((server) => server.address() as net.AddressInfo);
@@ -117,6 +117,7 @@ class Door {
   async close(servers: readonly net.Server[], graceMs: number, drainMs: number): Promise<void> {
     this.#hall.stopping = true;
     if (drainMs > 0) await sleep(drainMs);
+    this.#hall.closing = true;
     const drained = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
     for (const socket of this.#young.keys()) socket.destroy();
     for (const connection of this.#connections.values()) connection.stop();

@@ -21,8 +21,9 @@ export class Wire {
     this.#port = port;
   }
 
-  get busy(): boolean {
-    return this.#waiting !== undefined;
+  /** Whether a next request needs no new connection. */
+  get isOpen(): boolean {
+    return this.#socket?.writable === true;
   }
 
   /** @throws Error when the connection was cut before an answer */
