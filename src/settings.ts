@@ -224,7 +224,7 @@ export const SETTINGS = {
   }),
   requestsMost: setting({
     variable: 'LINARITE_REQUESTS_MOST',
-    standard: '128',
+    standard: '256',
     prose:
       'Requests under way at a time; what is above is refused with 503 and `Retry-After`. One resource alone holds at most half of them, so that others find a place.',
     read: whole(4, 100_000),

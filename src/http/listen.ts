@@ -240,6 +240,11 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
 }
 
 const TRIES = 10;
+/**
+ * Connections that the system keeps until they are accepted. With the usual 511 a burst makes it drop the rest, and a client
+ * tries again after 1, 3, 7 and 15 seconds. Systems have a limit of their own, on Linux net.core.somaxconn.
+ */
+const BACKLOG = 4096;
 
 /** Listens on every address, on one port. */
 async function bindAll(
@@ -280,7 +285,7 @@ async function bind(
   const ipv6Only = hosts.some((other) => net.isIPv4(other));
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   try {
-    server.once('error', reject).listen({ host, port, ipv6Only }, resolve);
+    server.once('error', reject).listen({ host, port, ipv6Only, backlog: BACKLOG }, resolve);
     await promise;
     server.off('error', reject);
     server.on('error', (problem) => onProblem('error', `accepting on ${host} failed`, { cause: problem }));

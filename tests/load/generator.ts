@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { get } from '../../bench/load.ts';
 import { Tally } from './tally.ts';
 import { type LoadAnswer, Wire } from './wire.ts';
 
@@ -29,42 +30,47 @@ export async function closedLoop(
 }
 
 /**
- * Requests that come at a rate, whether earlier ones were answered or not, on as many connections as that takes. What
- * waits in this process counts as waiting: the time runs from when a request was due.
+ * Connections that the server has accepted, as the pools of clients hold them. A busy Node.js server accepts one for each
+ * turn of its loop (libuv since 1.45), so hundreds that arrive together wait for seconds whatever the server does.
+ */
+export async function openWires(port: number, count: number): Promise<Wire[]> {
+  const wires = Array.from({ length: count }, () => new Wire(port));
+  for (let at = 0; at < count; at += 50)
+    await Promise.all(wires.slice(at, at + 50).map((wire) => wire.ask(get(port, '/-/health/live'))));
+  return wires;
+}
+
+/**
+ * Requests that come at a rate, whether earlier ones were answered or not, on these connections. What waits in this
+ * process counts as waiting: the time runs from when a request was due.
  */
 export async function openLoop(
-  port: number,
-  { perSecond, seconds, connections }: { perSecond: number; seconds: number; connections: number },
+  wires: readonly Wire[],
+  { perSecond, seconds }: { perSecond: number; seconds: number },
   next: () => Load,
 ): Promise<Tally> {
   const tally = new Tally();
-  const idle: Wire[] = [];
-  const all: Wire[] = [];
+  const idle = [...wires];
   const started = performance.now();
   let due = 0;
   for (;;) {
     const elapsed = performance.now() - started;
     const until = Math.min(elapsed / 1000, seconds) * perSecond;
     for (; due < until; due += 1) {
-      let wire = idle.pop();
-      if (wire === undefined && all.length < connections) {
-        wire = new Wire(port);
-        all.push(wire);
-      }
+      const wire = idle.shift();
       if (wire === undefined) {
         tally.unsent += 1;
         continue;
       }
-      const used = wire;
-      void askOn(wire, next(), tally, started + (due / perSecond) * 1000).then(() => idle.push(used));
+      void askOn(wire, next(), tally, started + (due / perSecond) * 1000).then(() => idle.push(wire));
     }
     if (elapsed >= seconds * 1000) break;
     await sleep(TICK_MS);
   }
   const end = performance.now() + 30_000;
-  while (idle.length < all.length && performance.now() < end) await sleep(TICK_MS);
-  for (const wire of all) wire.close();
-  tally.cut += all.length - idle.length; // no answer within half a minute is none
+  while (idle.length < wires.length && performance.now() < end) await sleep(TICK_MS);
+  for (const wire of wires) wire.close();
+  tally.cut += wires.length - idle.length; // no answer within half a minute is none
   return tally;
 }
 

@@ -11,7 +11,7 @@ import { type OverloadSize, overload, type Report } from './overload.ts';
 const SEED = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
 /** 600 for a release. */
 const SECONDS = Number(process.env.TEST_OVERLOAD_SECONDS ?? 2);
-const PLACES = Number(process.env.TEST_OVERLOAD_PLACES ?? 128);
+const PLACES = Number(process.env.TEST_OVERLOAD_PLACES ?? 256);
 
 const size: OverloadSize = {
   seconds: Math.min(20, Math.max(1, SECONDS / 4)),

@@ -1,7 +1,7 @@
 import { get } from '../../bench/load.ts';
 import type { Child } from '../harness/child.ts';
 import type { Random } from '../revocation/simulation.ts';
-import { closedLoop, type Load, openLoop } from './generator.ts';
+import { closedLoop, type Load, openLoop, openWires } from './generator.ts';
 import { Requests } from './requests.ts';
 import type { Tally } from './tally.ts';
 
@@ -41,8 +41,8 @@ export async function overload(server: Child, size: OverloadSize, random: Random
   const end = performance.now() + size.seconds * 1000;
   const alone = await closedLoop(server.port, 32, issue, () => performance.now() < end);
   const capacity = alone.served.length / size.seconds;
-  const usual = { perSecond: 0.8 * capacity, seconds: size.seconds, connections: CONNECTIONS };
-  const before = await openLoop(server.port, usual, issue);
+  const usual = { perSecond: 0.8 * capacity, seconds: size.seconds };
+  const before = await openLoop(await openWires(server.port, CONNECTIONS), usual, issue);
 
   const promised: Promised = { created: [], revoked: [] };
   const mixed = (): Load =>
@@ -55,20 +55,24 @@ export async function overload(server: Child, size: OverloadSize, random: Random
     Math.ceil(REVOCATIONS_PER_SECOND * size.overloadSeconds * 1.1),
     promised,
   );
+  const [crowd, revokers, probes] = [
+    await openWires(server.port, CONNECTIONS),
+    await openWires(server.port, 50),
+    await openWires(server.port, 10),
+  ];
   const watch = new Watch(server);
+  const seconds = size.overloadSeconds;
   const [during, revocations, health] = await Promise.all([
-    openLoop(server.port, { ...usual, perSecond: TIMES * capacity, seconds: size.overloadSeconds }, mixed),
-    openLoop(
-      server.port,
-      { perSecond: REVOCATIONS_PER_SECOND, seconds: size.overloadSeconds, connections: 200 },
-      () => ({ request: requests.revoke(victims.pop() ?? '') }),
-    ),
-    openLoop(server.port, { perSecond: 10, seconds: size.overloadSeconds, connections: 20 }, () => ({
+    openLoop(crowd, { perSecond: TIMES * capacity, seconds }, mixed),
+    openLoop(revokers, { perSecond: REVOCATIONS_PER_SECOND, seconds }, () => ({
+      request: requests.revoke(victims.pop() ?? ''),
+    })),
+    openLoop(probes, { perSecond: 10, seconds }, () => ({
       request: get(server.port, '/-/health/ready'),
     })),
   ]);
   await watch.stop();
-  const after = await openLoop(server.port, usual, issue);
+  const after = await openLoop(await openWires(server.port, CONNECTIONS), usual, issue);
   const lost = await lostOf(server, requests, promised, new Set(victims));
 
   const refused = during.count(503);

@@ -7,7 +7,7 @@ import { get } from '../../bench/load.ts';
 import { startChild } from '../harness/child.ts';
 import { writeResult } from '../harness/results.ts';
 import { Random } from '../revocation/simulation.ts';
-import { closedLoop, type Load, openLoop } from './generator.ts';
+import { closedLoop, type Load, openLoop, openWires } from './generator.ts';
 import { createMany } from './overload.ts';
 import { Requests } from './requests.ts';
 import { slopePerHour } from './slope.ts';
@@ -58,11 +58,8 @@ const points: { hours: number; mebibytes: number }[] = [];
 const descriptors: number[] = [];
 const counts = { asked: 0, unexpected: 0, refused: 0, cut: 0 };
 while (performance.now() - started < MINUTES * 60_000) {
-  const tally = await openLoop(
-    server.port,
-    { perSecond: 0.6 * capacity, seconds: SLICE_SECONDS, connections: 300 },
-    next,
-  );
+  const wires = await openWires(server.port, 100);
+  const tally = await openLoop(wires, { perSecond: 0.6 * capacity, seconds: SLICE_SECONDS }, next);
   counts.asked += tally.answered + tally.cut;
   counts.unexpected += tally.unexpected - tally.count(401);
   counts.refused += tally.count(503) + tally.count(429);
