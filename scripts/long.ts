@@ -39,6 +39,14 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   },
   signatures: { words: ['http/signature'], size: { TEST_SIGNATURE_MUTATIONS: '20000', TEST_TIMING: '1' } },
   backup: { words: ['tests/backup/'], size: { TEST_BACKUPS: '25' } },
+  overload: { words: ['load/overload'], size: { TEST_OVERLOAD_SECONDS: '600' } },
+  slow: { words: ['load/slow'], size: { TEST_SLOW_CONNECTIONS: '5000' } },
+  bodies: { words: ['load/bodies'], size: { TEST_BODIES_EACH: '250' } },
+  fairness: { words: ['load/fairness'], size: { TEST_FAIRNESS_SECONDS: '60' } },
+  patterns: { words: ['load/patterns'], size: { TEST_PATTERNS: 'thorough' } },
+  revocations: { words: ['load/revocations'], size: { TEST_REVOCATIONS: '10000000' } },
+  clock: { words: ['load/clock'], size: { TEST_CLOCK_ROUNDS: '50' } },
+  stops: { words: ['load/stopping'], size: { TEST_STOPS: '50' } },
 };
 
 const HOURS_MS = 6 * 3_600_000;

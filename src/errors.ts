@@ -50,7 +50,7 @@ export const ERRORS = {
   BodyNotJson:           { status: 415, code: 'UnsupportedMediaType', message: 'The request body must be sent as application/json without a content encoding.', raisedBy: 'door' },
   BodyNotForm:           { status: 415, code: 'UnsupportedMediaType', message: 'The request body must be sent as application/x-www-form-urlencoded without a content encoding.', raisedBy: 'door' },
   BodyUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not valid JSON.', raisedBy: 'reading' },
-  FormUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not a form that has each field once.', raisedBy: 'reading' },
+  FormUnreadable:        { status: 400, code: 'ValidationError', message: 'The request body is not a form of few fields that has each of them once.', raisedBy: 'reading' },
   FieldMissing:          { status: 400, code: 'ValidationError', message: '{field}: The {field} field is required.', raisedBy: 'reading' },
   FieldMalformed:        { status: 400, code: 'ValidationError', message: '{field}: The value is not valid for this field.', raisedBy: 'reading' },
 
@@ -122,10 +122,11 @@ export const ERRORS = {
   KekUnusable:           { status: 409, code: 'KeyEncryptionKeyUnusable', message: 'The data keys stay under the key-encryption key they are under: {why}.', raisedBy: 'action' },
 
   // Ours.
+  Overloaded:            { status: 503, code: 'ServiceUnavailable', message: 'The server has as much to do as it can. Try again.', raisedBy: 'door', retryAfter: 1 },
   TooManyRequests:       { status: 429, code: 'TooManyRequests', message: 'Too many requests. Try again later.', raisedBy: 'door', retryAfter: 1 },
   NotFresh:              { status: 503, code: 'ServiceUnavailable', message: 'This node cannot prove that its revocation state is current. Try again.', raisedBy: 'door', retryAfter: 1 },
   StoreUnavailable:      { status: 503, code: 'ServiceUnavailable', message: 'The change was not confirmed by the store. Try again.', raisedBy: 'door', retryAfter: 1 },
-  Stopping:              { status: 503, code: 'ServiceUnavailable', message: 'The server is stopping. Try again.', raisedBy: 'door', retryAfter: 1 },
+  Stopping:              { status: 503, code: 'ServiceUnavailable', message: 'The server stopped before this was done. Try again.', raisedBy: 'door', retryAfter: 1 },
   NotReady:              { status: 503, code: 'NotReady', message: 'The server is not ready: {why}', raisedBy: 'door', retryAfter: 1 },
   Internal:              { status: 500, code: 'InternalError', message: 'The server met an unexpected condition.', raisedBy: 'door' },
 } as const satisfies Record<string, ErrorShape>;
@@ -196,6 +197,10 @@ export const REASONS = {
   'revoked.all':                'Every token issued up to then was revoked.',
   'revoked.validFrom':          'The token was issued before the instant from which tokens of the identity are valid.',
   'scope.missing':              'No scope of the token permits the operation.',
+  'overload.usual':             'As many requests are under way as may be, or this caller holds its share of them.',
+  'overload.urgent':            'The same for requests that end access or ask how the server is, which have places of their own.',
+  'overload.bodies':            'As many bytes of bodies are in memory as may be, or this caller holds its share of them.',
+  'quota.exceeded':             'The resource has asked more often than the quota of the original lets it.',
   'lease.expired':              'The last confirmed heartbeat with the store is older than the lease.',
   'store.failed':               'The store did not confirm the change.',
 } as const;
@@ -211,6 +216,8 @@ interface Facts {
   reason?: Reason;
   /** A few words more on the reason: which header, which event and when. */
   detail?: string;
+  /** Seconds for `Retry-After`, where they vary. */
+  retryAfter?: number;
   cause?: unknown;
 }
 
@@ -221,8 +228,9 @@ export class ServiceError extends Error {
   readonly target: string | undefined;
   readonly reason: Reason | ErrorName;
   readonly detail: string | undefined;
+  readonly retryAfter: number | undefined;
 
-  constructor(error: ErrorName, { target, values = {}, reason = undefined, detail, cause }: Facts = {}) {
+  constructor(error: ErrorName, { target, values = {}, reason, detail, retryAfter, cause }: Facts = {}) {
     const shape: ErrorShape = ERRORS[error];
     super(
       shape.message.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? '')),
@@ -232,6 +240,7 @@ export class ServiceError extends Error {
     this.target = target ?? shape.target;
     this.reason = reason ?? error;
     this.detail = detail;
+    this.retryAfter = retryAfter ?? shape.retryAfter;
   }
 
   get shape(): ErrorShape {

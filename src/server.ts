@@ -8,10 +8,12 @@ import { dataFolder, openDatabase } from './data-folder.ts';
 import { AssignmentStore } from './exchanges/assignment-store.ts';
 import { Assignments } from './exchanges/assignments.ts';
 import { Exchanges } from './exchanges/exchanges.ts';
+import { Admission } from './http/admission.ts';
 import { Doorkeeper } from './http/doorkeeper.ts';
 import { SignatureVerifier } from './http/hmac.ts';
 import { listen, type TlsIdentity } from './http/listen.ts';
 import { Pipeline } from './http/pipeline.ts';
+import { Quotas } from './http/quotas.ts';
 import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
@@ -22,6 +24,7 @@ import type { IssuerParts } from './issuer/issuer-routes.ts';
 import { issuerKey, issuerSecret } from './issuer/issuer-secrets.ts';
 import { TokenEndpoint } from './issuer/token-endpoint.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
+import { SteadyTime } from './lib/steady-time.ts';
 import { FIRST_SUBSCRIPTION } from './management/communication-service.ts';
 import { CommunicationServices } from './management/communication-services.ts';
 import { ManagementStore } from './management/management-store.ts';
@@ -50,6 +53,7 @@ import {
   noteClock,
 } from './start-checks.ts';
 import { Health } from './status/health.ts';
+import { clockOffsetSeconds } from './storage/clock-offset.ts';
 import type { Database } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
@@ -97,6 +101,7 @@ const DEV_TRUST = 'dev';
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const BODY_BYTES_MOST = 1024 * 1024;
+const BODY_BYTES_TOGETHER = 64 * 1024 * 1024;
 
 /**
  * Builds every part once and opens the door last: what can be reached is ready.
@@ -111,6 +116,7 @@ export async function startServer(
   const readKeks = kekReader(settings);
   await readKeks(); // says what is wrong before anything is made
   const folder = dataFolder(settings);
+  const time = new SteadyTime(clock);
   const metrics = new ServerMetrics(VERSION);
   const events = new Monitor(log, metrics);
   const undo: (() => Promise<void> | void)[] = [() => log.drain()];
@@ -168,7 +174,7 @@ export async function startServer(
 
     const identities = new Identities({ db, store: new IdentityStore(), revocations, clock, events });
     const tokens = new AccessTokens(
-      { db, store: new TokenStore(), identities, resources, keys, revocations, clock, events },
+      { db, store: new TokenStore(), identities, resources, keys, revocations, clock, time, events },
       { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
     );
     const trusts = new Trusts(
@@ -211,7 +217,17 @@ export async function startServer(
     undo.push(certificates.dispose);
     const operatorSecret = await operator;
     const isOperator = (secret: string): boolean => operatorSecret.matches(secret);
+    const admission = new Admission({
+      places: { usual: settings.requestsMost, urgent: settings.urgentRequestsMost },
+      bodyBytes: BODY_BYTES_TOGETHER,
+    });
+    let clockOffset: number | undefined;
     metrics.watch({
+      bodyBytes: () => admission.bodyBytes,
+      requestsUnderWay: () => ({ ...admission.underWay }),
+      signaturesUnderWay: () => tokens.signing,
+      storeJobsWaiting: () => db.writer.waiting,
+      clockOffset: () => clockOffset,
       logPosition: () => revocations.position,
       leaseAge: () => revocations.leaseAgeMs / 1000,
       signingKeys: () => keys.countByState(),
@@ -260,6 +276,8 @@ export async function startServer(
         userOf: async (jwt) => (await tokens.verify(jwt)).caller,
         isOperator,
         principals,
+        admission,
+        quotas: new Quotas(clock, { preset: settings.quotas, mode }),
         requireFresh: () => revocations.requireFresh(),
         isStoreFailure: (cause) => db.isStoreFailure(cause),
         clock,
@@ -275,18 +293,26 @@ export async function startServer(
       onProblem: (level, message, facts) => level !== 'debug' && events.notice(level, message, facts),
     });
     address.issuer ||= `https://localhost:${door.port}`;
-    undo.push(() => door.close(settings.stopSeconds * 1000));
+    undo.push(() => door.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
+    metrics.watch({
+      connections: () => door.connections.open,
+      connectionsRefused: () => door.connections.refused,
+    });
 
     const chores = startChores({
       settings,
       db,
       clock,
+      time,
       events,
       keys,
       identities,
       assignments,
       resources,
       keyRotation,
+      measureClock: async () => {
+        clockOffset = await clockOffsetSeconds(db, clock);
+      },
       renewCertificates: async () => {
         if (folder === undefined || clock.now() < certificates.renewAtMs) return;
         certificates = await tlsIdentity(settings, folder, clock);
@@ -417,22 +443,42 @@ interface ChoreParts {
   settings: Settings;
   db: Database;
   clock: Clock;
+  time: SteadyTime;
   events: Monitor;
   keys: SigningKeys;
   identities: Identities;
   assignments: Assignments;
   resources: Resources;
   keyRotation: KeyRotation;
+  measureClock: () => Promise<void>;
   renewCertificates: () => Promise<void>;
 }
 
 /** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
 function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
-  const { settings, db, clock, events, keys, identities, assignments, resources, keyRotation, renewCertificates } =
-    parts;
+  const {
+    settings,
+    db,
+    clock,
+    time,
+    events,
+    keys,
+    identities,
+    assignments,
+    resources,
+    keyRotation,
+    measureClock,
+    renewCertificates,
+  } = parts;
   const stopping = new AbortController();
   const chores: [string, () => Promise<void>][] = [
-    ['rotating signing keys', () => keys.rotate()],
+    [
+      'rotating signing keys',
+      // Keys that a wrong clock throws away are gone for good; after a jump there is no hurry.
+      async () => {
+        if (time.isSettled()) await keys.rotate();
+      },
+    ],
     ['looking after data keys', () => keyRotation.tend()],
     [
       'removing identities of deleted resources',
@@ -444,6 +490,7 @@ function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
       },
     ],
     ['renewing the certificate', renewCertificates],
+    ['comparing the clock with that of the store', measureClock],
   ];
   if (settings.mode === 'production') chores.push(['noting the time', () => noteClock(db, clock)]);
   if (settings.wellKnownKey === 'everywhere') {

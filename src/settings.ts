@@ -231,6 +231,34 @@ export const SETTINGS = {
       'Longest age of the last confirmed heartbeat with which a node still accepts tokens, in milliseconds. A revocation waits this long for a node that does not answer.',
     read: whole(500, 60000),
   }),
+  requestsMost: setting({
+    variable: 'LINARITE_REQUESTS_MOST',
+    standard: '256',
+    prose:
+      'Requests under way at a time; what is above is refused with 503 and `Retry-After`. One resource alone holds at most half of them, so that others find a place.',
+    read: whole(4, 100_000),
+  }),
+  urgentRequestsMost: setting({
+    variable: 'LINARITE_URGENT_REQUESTS_MOST',
+    standard: '1024',
+    prose:
+      'The same for requests that end access (revoke, delete, regenerate a key) or ask for health and metrics. They come on top, and nothing else takes their places.',
+    read: whole(4, 100_000),
+  }),
+  quotas: setting({
+    variable: 'LINARITE_QUOTAS',
+    standard: 'off',
+    prose:
+      '`acs`: each resource is held to the request quotas of the original, for this node alone, with 429 and `Retry-After`; in production mode never for deleting and revoking. `off`: none.',
+    read: oneOf('off', 'acs'),
+  }),
+  drainSeconds: setting({
+    variable: 'LINARITE_DRAIN_SECONDS',
+    standard: '0',
+    prose:
+      'After a stop signal the server is not ready at once, and for so many seconds still takes new connections: as long as a balancer needs to notice.',
+    read: whole(0, 600),
+  }),
   stopSeconds: setting({
     variable: 'LINARITE_STOP_SECONDS',
     standard: '30',

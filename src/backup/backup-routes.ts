@@ -24,6 +24,7 @@ export const backupRoutes = (backups: Backups, recovery: Recovery): Route[] => [
       'Accepts that the store has lost committed state: ends every token issued so far and replaces the signing keys.',
     at: 'POST /-/recover',
     access: { caller: 'operator' },
+    urgent: true,
     body: { schema: object({ acceptRollback: truth() }), kind: 'json' },
     answers: { 200: object({ signingKey: text() }) },
     async handle({ body }) {

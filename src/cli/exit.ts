@@ -29,6 +29,8 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 /** Text that ends no line and moves no cursor. */
 export const onOneLine = (text: string): string =>
   text
-    .replace(/\s*\n\s*/g, ' ')
-    .replace(UNPRINTABLE, '?')
-    .trim();
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean)
+    .join(' ')
+    .replace(UNPRINTABLE, '?');

@@ -75,6 +75,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     versions: VERSIONS,
     versionMayBeMissing: true,
     access: { caller: 'service' },
+    urgent: true,
     answers: { 204: 'nothing' },
     async handle({ caller, path }) {
       await assignments.delete(caller, teamsId(path));
@@ -140,6 +141,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     at: `DELETE ${ENTRA}/{objectId}`,
     versions: VERSIONS,
     access: { caller: 'service' },
+    urgent: true,
     answers: { 204: 'nothing' },
     async handle({ caller, path }) {
       await assignments.delete(caller, entraId(path.objectId));

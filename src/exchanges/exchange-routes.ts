@@ -28,6 +28,7 @@ export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
     at: 'POST /teamsUser/:exchangeAccessToken',
     versions: versions('2021-03-31-preview1'),
     access: { caller: 'service' },
+    quota: 'exchangeToken',
     body: { schema: TeamsUserBody, kind: 'json' },
     answers: { 200: object(TOKEN) },
     async handle({ caller, body, version }) {
@@ -44,6 +45,7 @@ export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
     versions: versions('2025-03-02-preview'),
     versionMayBeMissing: true,
     access: { caller: 'entraUser', purpose: 'teamsExtension' },
+    quota: 'exchangeToken',
     body: { schema: OwnTokenBody, kind: 'json' },
     answers: { 200: ExchangedShape },
     handle: async ({ caller }) => exchanged(await exchanges.ownToken(caller, 'teamsExtension')),
@@ -54,6 +56,7 @@ export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
     at: 'POST /access/entra/:exchangeAccessToken',
     versions: versions('2025-03-02-preview'),
     access: { caller: 'entraUser', purpose: 'entraUser' },
+    quota: 'exchangeToken',
     body: { schema: OwnTokenBody, kind: 'json' },
     answers: { 200: ExchangedShape },
     handle: async ({ caller }) => exchanged(await exchanges.ownToken(caller, 'entraUser')),

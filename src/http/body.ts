@@ -21,6 +21,9 @@ export function bodyReader({ schema, kind }: { schema: Schema; kind: BodyKind })
   };
 }
 
+/** Forms are read for strangers too, and half a million fields would take a second. */
+const FIELDS_MOST = 100;
+
 const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown> = {
   json(request, bytes) {
     requireType(request, /^(?:application\/(?:[\w.-]+\+)?json|text\/json)$/, 'BodyNotJson');
@@ -35,7 +38,9 @@ const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown
   },
   form(request, bytes) {
     requireType(request, /^application\/x-www-form-urlencoded$/, 'BodyNotForm');
-    const fields = [...new URLSearchParams(bytes.toString('latin1'))];
+    const form = bytes.toString('latin1');
+    if (form.split('&', FIELDS_MOST + 1).length > FIELDS_MOST) throw new ServiceError('FormUnreadable');
+    const fields = [...new URLSearchParams(form)];
     const object = Object.fromEntries(fields);
     // RFC 6749, section 3.2: parameters must not be included more than once.
     if (Object.keys(object).length !== fields.length) throw new ServiceError('FormUnreadable');

@@ -42,8 +42,10 @@ export interface Hall {
   readonly road: Road;
   readonly limits: WireLimits;
   readonly onProblem: OnProblem;
-  /** True from the moment the listener was asked to stop. */
+  /** True from the moment the listener was asked to stop: every answer is the last of its connection. */
   stopping: boolean;
+  /** True once it waits for no further request. */
+  closing: boolean;
 }
 
 /**
@@ -116,6 +118,14 @@ export class Connection {
     if (idle && !this.#over) this.#socket.destroySoon();
   }
 
+  /** The listener waits no longer for the answer to the request under way. */
+  abandon(error: ServiceError): void {
+    const exchange = this.#current;
+    if (exchange === undefined || exchange.answered) return;
+    this.#refuse(error, exchange);
+    exchange.fail(error);
+  }
+
   #start(exchange: Exchange): void {
     this.#current = exchange;
     if (exchange.fault === undefined) void this.#answer(exchange);
@@ -159,7 +169,8 @@ export class Connection {
     const next = this.#waiting.shift();
     if (next !== undefined) this.#start(next);
     else if (this.#refusal !== undefined) this.#refuse(this.#refusal);
-    else if (this.#hall.stopping) this.#hangUp();
+    // Until then a client that was told nothing may have its next request on the way.
+    else if (this.#hall.closing) this.#hangUp();
   }
 
   #refuse(error: unknown, exchange?: Exchange): void {

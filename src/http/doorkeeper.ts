@@ -1,5 +1,6 @@
 import { ServiceError } from '../errors.ts';
 import { isLoopback } from '../lib/loopback.ts';
+import { hostName } from './hmac.ts';
 import type { Access, Reply, Route } from './route.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -46,8 +47,8 @@ export class Doorkeeper {
   requireHost(request: WireRequest): void {
     const { mode, allowedHosts } = this.#options;
     if (mode === 'production' && allowedHosts.length === 0) return;
-    // Only the name counts, and early JavaScript clients send the port twice; the signature covers the value as it came.
-    const name = (request.header('host')[0] ?? '').replace(/(?::\d+)+$/, '').toLowerCase();
+    // Only the name counts; the signature covers the value as it came.
+    const name = hostName(request.header('host')[0] ?? '').toLowerCase();
     const loopback = mode === 'dev' && LOOPBACK_NAME.test(name);
     if (!loopback && !this.#hosts.has(name))
       throw new ServiceError('HostNotAllowed', { detail: 'see LINARITE_ALLOWED_HOSTS' });

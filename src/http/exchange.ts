@@ -100,7 +100,7 @@ export class Exchange implements WireRequest {
     return found ?? NONE;
   }
 
-  async readBody(limitBytes: number): Promise<Buffer> {
+  async readBody(limitBytes: number, onBytes?: (bytes: number) => void): Promise<Buffer> {
     if (this.#bodyAsked) throw new Error('the body of a request can be read only once');
     if (this.#failure !== undefined) throw this.#failure;
     if (!this.hasBody) return EMPTY;
@@ -110,7 +110,7 @@ export class Exchange implements WireRequest {
 
     this.#bodyAsked = true;
     if (this.#expectation === 'continue') this.response.writeContinue();
-    return this.#collect(limitBytes);
+    return this.#collect(limitBytes, onBytes);
   }
 
   /** The bytes of this request cannot be read to their end: whoever reads, or will read, the body learns it. */
@@ -127,16 +127,21 @@ export class Exchange implements WireRequest {
     return met ? undefined : new ServiceError('ExpectationFailed');
   }
 
-  #collect(limitBytes: number): Promise<Buffer> {
+  #collect(limitBytes: number, onBytes: (bytes: number) => void = () => undefined): Promise<Buffer> {
     const request = this.#request;
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
     const chunks: Buffer[] = [];
     let size = 0;
 
     const take = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size > limitBytes) abandon(tooLarge(limitBytes));
+      try {
+        size += chunk.length;
+        if (size > limitBytes) throw tooLarge(limitBytes);
+        onBytes(chunk.length);
+        chunks.push(chunk);
+      } catch (cause) {
+        abandon(cause);
+      }
     };
     const finish = (): void => {
       release();

@@ -147,7 +147,8 @@ function readAuthorization(header: string): { names: readonly string[]; signatur
   return { names, signature };
 }
 
-export const hostName = (host: string): string => host.replace(/(:\d+)+$/, '');
+/** A host without its port, which the first JavaScript clients send twice. */
+export const hostName = (host: string): string => host.replace(/(?::\d{1,5}){1,2}$/, '');
 
 /**
  * The closed list of what released SDKs sign: the request as it is (which covers the JavaScript clients that send and sign
@@ -235,7 +236,7 @@ function suspects(parts: Signed, request: WireRequest): [Reason, Signed[]][] {
     path,
     decoded(parts.target),
     parts.target.replace(/^\/+/, '/'),
-    parts.target.replace(/\/+(\?|$)/, '$1'),
+    parts.target.replace(/(?<!\/)\/+(?=\?|$)/, ''),
   ];
   const name = hostName(parts.host);
   const hosts = [

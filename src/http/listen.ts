@@ -1,6 +1,8 @@
 import http from 'node:http';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
+import { ServiceError } from '../errors.ts';
 import { Connection, type Hall, type OnProblem, parserFault, type WireLimits } from './connection.ts';
 import { type Expectation, malformed } from './exchange.ts';
 import type { Road } from './wire.ts';
@@ -44,11 +46,14 @@ export interface Listener {
   readonly addresses: readonly string[];
   /** Replaces the certificate for connections opened from now on. Throws, and changes nothing, if it is unusable. */
   setTls(identity: TlsIdentity): void;
+  /** Open connections now, and how many were refused so far because there were too many. */
+  readonly connections: { readonly open: number; readonly refused: number };
   /**
-   * Stops accepting, closes idle connections, lets requests under way finish for at most that long and then destroys
-   * what is left. Resolves when no socket remains.
+   * Stops in steps. For `drainMs` it goes on as before, but every answer is the last of its connection. Then it stops
+   * accepting, closes idle connections and lets requests under way finish for at most `graceMs`; what is left is told
+   * so and cut off. Resolves when no socket remains.
    */
-  close(graceMs: number): Promise<void>;
+  close(graceMs: number, drainMs?: number): Promise<void>;
 }
 
 /**
@@ -56,7 +61,7 @@ export interface Listener {
  * @throws the system's error, with its `code` such as EADDRINUSE and a message that names the address
  */
 export async function listen({ hosts, port, tls, road, limits, onProblem }: ListenOptions): Promise<Listener> {
-  const hall: Hall = { road, limits: { ...WIRE_LIMITS, ...limits }, onProblem, stopping: false };
+  const hall: Hall = { road, limits: { ...WIRE_LIMITS, ...limits }, onProblem, stopping: false, closing: false };
   const door = new Door(hall, tls);
   const servers = await bindAll(hosts, port, () => door.server(), onProblem);
   const addresses = servers.map((server) => server.address() as net.AddressInfo);
@@ -66,8 +71,11 @@ export async function listen({ hosts, port, tls, road, limits, onProblem }: List
     port: addresses[0]?.port ?? 0,
     addresses: addresses.map(({ address }) => address),
     setTls: (identity) => door.setTls(identity),
-    close: (graceMs) => {
-      closed ??= door.close(servers, graceMs);
+    get connections() {
+      return door.connections;
+    },
+    close: (graceMs, drainMs = 0) => {
+      closed ??= door.close(servers, graceMs, drainMs);
       return closed;
     },
   };
@@ -83,6 +91,7 @@ class Door {
   /** Sockets that do, plain or decrypted. */
   readonly #connections = new Map<object, Connection>();
   #secureContext: tls.SecureContext | undefined;
+  #refused = 0;
   #fullSaidAt = Number.NEGATIVE_INFINITY;
 
   constructor(hall: Hall, identity: TlsIdentity | undefined) {
@@ -101,15 +110,25 @@ class Door {
     return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
   }
 
-  async close(servers: readonly net.Server[], graceMs: number): Promise<void> {
+  get connections(): Listener['connections'] {
+    return { open: this.#sockets.size, refused: this.#refused };
+  }
+
+  async close(servers: readonly net.Server[], graceMs: number, drainMs: number): Promise<void> {
     this.#hall.stopping = true;
+    if (drainMs > 0) await sleep(drainMs);
+    this.#hall.closing = true;
     const drained = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
     for (const socket of this.#young.keys()) socket.destroy();
     for (const connection of this.#connections.values()) connection.stop();
+    const abandon = setTimeout(() => {
+      for (const connection of this.#connections.values()) connection.abandon(new ServiceError('Stopping'));
+    }, graceMs);
     const end = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
-    }, graceMs);
+    }, graceMs + this.#hall.limits.lingerMs);
     await drained;
+    clearTimeout(abandon);
     clearTimeout(end);
     this.#http.close(); // it never listened, but it has the interval that looks for timeouts
   }
@@ -118,6 +137,7 @@ class Door {
     const { limits } = this.#hall;
     if (this.#sockets.size >= limits.maxConnections) {
       socket.destroy();
+      this.#refused += 1;
       this.#sayFull();
       return;
     }
@@ -220,6 +240,11 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
 }
 
 const TRIES = 10;
+/**
+ * Connections that the system keeps until they are accepted. With the usual 511 a burst makes it drop the rest, and a client
+ * tries again after 1, 3, 7 and 15 seconds. Systems have a limit of their own, on Linux net.core.somaxconn.
+ */
+const BACKLOG = 4096;
 
 /** Listens on every address, on one port. */
 async function bindAll(
@@ -260,7 +285,7 @@ async function bind(
   const ipv6Only = hosts.some((other) => net.isIPv4(other));
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   try {
-    server.once('error', reject).listen({ host, port, ipv6Only }, resolve);
+    server.once('error', reject).listen({ host, port, ipv6Only, backlog: BACKLOG }, resolve);
     await promise;
     server.off('error', reject);
     server.on('error', (problem) => onProblem('error', `accepting on ${host} failed`, { cause: problem }));

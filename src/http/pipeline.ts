@@ -13,12 +13,14 @@ import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
+import { type Admission, type BodyAccount, holderOf } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
 import { isLocal } from './peer.ts';
+import type { Quotas } from './quotas.ts';
 import type { Access, Reply, Route } from './route.ts';
-import { pathOf, type RouteTable } from './routes.ts';
+import { type Match, pathOf, type RouteTable } from './routes.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
 import type { Road, WireReply, WireRequest } from './wire.ts';
 
@@ -30,6 +32,8 @@ interface Uses {
   userOf: (jwt: string) => Promise<UserCaller>;
   isOperator: (secret: string) => boolean;
   principals: Principals;
+  admission: Admission;
+  quotas: Quotas;
   /** Insists that what this node knows of keys is current. @throws ServiceError `NotFresh` */
   requireFresh: () => Promise<void>;
   /** Tells a failing store from a mistake of ours. */
@@ -67,8 +71,9 @@ interface Trace {
 const NOBODY = { kind: 'nobody' } as const;
 
 /**
- * The one road that every request takes: host → route → caller → capability → version → body → operation → reply.
- * A body is read only for callers who proved who they are, and nothing happens before all of it has arrived.
+ * The one road that every request takes: host → route → caller → capability → body → place → version → operation → reply.
+ * A body is read only for callers who proved who they are and for whom there is a place, and nothing happens before all
+ * of it has arrived.
  */
 export class Pipeline implements Road {
   readonly #uses: Uses;
@@ -116,7 +121,7 @@ export class Pipeline implements Road {
   }
 
   async #walk(request: WireRequest, trace: Trace): Promise<Reply> {
-    const { routes, doorkeeper, clock } = this.#uses;
+    const { routes, doorkeeper } = this.#uses;
     doorkeeper.requireTransport(request);
     doorkeeper.requireHost(request);
     if (request.method === 'OPTIONS' && request.header('access-control-request-method').length > 0)
@@ -142,15 +147,30 @@ export class Pipeline implements Road {
       trace.identityId = path.id.slice(0, 256) as IdentityId;
     }
 
-    const bytes = await this.#bodyOf(request, bodyHash);
+    const { admission } = this.#uses;
+    const [lane, holder] = [route.urgent ? 'urgent' : 'usual', holderOf(caller, request.peer)] as const;
+    admission.requirePlace(lane, holder);
+    const account = admission.openBody(holder);
+    try {
+      const bytes = await this.#bodyOf(request, bodyHash, account);
+      const leave = admission.enter(lane, holder);
+      return await this.#serve(request, match, bytes, trace).finally(leave);
+    } finally {
+      account.close();
+    }
+  }
+
+  async #serve(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace): Promise<Reply> {
+    const { caller } = trace;
     const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
     const version = this.#settleVersion(request, route, search, trace);
     const query = Object.fromEntries(
       Object.keys(route.query ?? {}).map((name) => [name, parameter(search, name, route)]),
     );
     const body = this.#readers.get(route)?.(request, bytes);
+    this.#countAgainstQuota(route, caller, body);
     const reply = await route.handle({ caller, path, query, header: (name) => only(request, name), body, version });
-    if (caller.kind === 'user' && caller.expiresOnMs <= clock.now()) {
+    if (caller.kind === 'user' && caller.expiresOnMs <= this.#uses.clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',
         detail: 'expired while the request was served',
@@ -202,13 +222,20 @@ export class Pipeline implements Road {
     return principals.serviceOf(token, host, readsOnly(route));
   }
 
-  async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined): Promise<Buffer> {
+  async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined, account: BodyAccount): Promise<Buffer> {
     if (request.hasBody) requireNoEncoding(request);
-    const bytes = request.hasBody ? await request.readBody(this.#options.bodyBytesMost) : Buffer.alloc(0);
+    const bytes = request.hasBody
+      ? await request.readBody(this.#options.bodyBytesMost, (bytes) => account.add(bytes))
+      : Buffer.alloc(0);
     if (bodyHash && !timingSafeEqual(hash('sha256', bytes, 'buffer'), bodyHash)) {
       throw new ServiceError('BodyHashDiffers', { reason: 'contentHash.differs' });
     }
     return bytes;
+  }
+
+  #countAgainstQuota({ quota }: Route, caller: Caller, body: unknown): void {
+    if (quota === undefined || !('resourceId' in caller)) return;
+    this.#uses.quotas.count(typeof quota === 'function' ? quota(body) : quota, caller.resourceId);
   }
 
   #settleVersion(request: WireRequest, route: Route, search: URLSearchParams, trace: Trace): ApiVersion | undefined {
@@ -266,7 +293,7 @@ export class Pipeline implements Road {
     if (!dev && request?.secure) all['Strict-Transport-Security'] = 'max-age=31536000';
     if (error?.error === 'MethodNotAllowed' && request)
       all.Allow = this.#uses.routes.methodsAt(request.target).join(', ');
-    if (error?.shape.retryAfter !== undefined) all['Retry-After'] = String(error.shape.retryAfter);
+    if (error?.retryAfter !== undefined) all['Retry-After'] = String(error.retryAfter);
     if (dev && error) all['x-linarite-reason'] = reasonHeader(error);
     Object.assign(all, reply.headers);
 
@@ -283,13 +310,16 @@ export class Pipeline implements Road {
       identityId,
       reason: error?.reason,
       detail: error?.detail,
-      cause: error && (error.shape.status >= 500 ? (error.cause ?? error) : undefined),
+      cause: error && unexpected(error),
     });
     return { status: reply.status, headers: all, body: text, chunked: error !== undefined };
   }
 }
 
 const isBearer = (request: WireRequest): boolean => /^Bearer(?: |$)/i.test(request.header('authorization')[0] ?? '');
+
+/** What the log tells of an error in more than a word: of a refusal that says what it is, only what caused it. */
+const unexpected = (error: ServiceError): unknown => error.cause ?? (error.shape.status === 500 ? error : undefined);
 
 /** Whether a route changes nothing. */
 const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);

@@ -1,5 +1,6 @@
 import type { Caller, EntraUserCaller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '../callers.ts';
 import type { Capability } from '../capabilities/tables.ts';
+import type { QuotaName } from './quotas.ts';
 import type { Schema, Shape } from './schema.ts';
 import type { ApiVersion } from './versions.ts';
 
@@ -77,6 +78,10 @@ export interface Route {
   readonly access: Access;
   /** Changes nothing, although its method says otherwise: for those who may only read. */
   readonly reads?: true;
+  /** Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. */
+  readonly urgent?: true;
+  /** Which quota of the original counts it; may depend on the body. */
+  readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly query?: QueryParameters;
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
   /** How its refusals are written: in the service's envelope, unless OAuth's shape is named (RFC 6749, section 5.2). */
@@ -102,11 +107,12 @@ export function route<
   Q extends QueryParameters = Record<never, never>,
   V extends readonly ApiVersion[] | undefined = undefined,
 >(
-  entry: Omit<Route, 'at' | 'access' | 'query' | 'body' | 'versions' | 'handle'> & {
+  entry: Omit<Route, 'at' | 'access' | 'query' | 'quota' | 'body' | 'versions' | 'handle'> & {
     versions?: V;
     at: At;
     access: A;
     query?: Q;
+    quota?: QuotaName | ((body: Shape<S>) => QuotaName);
     body?: { schema: S; kind: BodyKind };
     handle(input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },

@@ -1,7 +1,8 @@
 import FindMyWay from 'find-my-way';
 import type { Route } from './route.ts';
 
-interface Match {
+/** A route, and what its path captured. */
+export interface Match {
   readonly route: Route;
   readonly path: Readonly<Record<string, string>>;
 }

@@ -13,9 +13,10 @@ export interface WireRequest {
   readonly hasBody: boolean;
   /**
    * Reads the body, once, as it was sent. Nothing is buffered before this is called.
+   * @param onBytes told of the bytes as they come; may throw, and then the reading ends with what it threw
    * @throws ServiceError `BodyTooLarge` (at once when announced, else at the limit), `RequestMalformed`
    */
-  readBody(limitBytes: number): Promise<Buffer>;
+  readBody(limitBytes: number, onBytes?: (bytes: number) => void): Promise<Buffer>;
 }
 
 /** What goes back over the wire: every header, the body as text. */

@@ -50,6 +50,8 @@ export const identityRoutes = (identities: Identities, tokens: AccessTokens, lif
     at: 'POST /identities',
     versions: ALL,
     access: { caller: 'service' },
+    quota: ({ createTokenWithScopes }) =>
+      createTokenWithScopes?.length ? 'createIdentityWithToken' : 'createIdentity',
     body: { schema: CreateBody, kind: 'json' },
     answers: { 201: CreatedShape, 200: object({ id: text() }) },
     async handle({ caller, body, version }) {
@@ -85,6 +87,8 @@ export const identityRoutes = (identities: Identities, tokens: AccessTokens, lif
     at: 'DELETE /identities/{id}',
     versions: ALL,
     access: { caller: 'service' },
+    urgent: true,
+    quota: 'deleteIdentity',
     answers: { 204: 'nothing' },
     async handle({ caller, path }) {
       await identities.delete(caller, identityId(path.id, caller.resourceId));
@@ -97,6 +101,8 @@ export const identityRoutes = (identities: Identities, tokens: AccessTokens, lif
     at: 'POST /identities/{id}/:revokeAccessTokens',
     versions: SINCE_SECOND,
     access: { caller: 'service' },
+    urgent: true,
+    quota: 'revokeTokens',
     answers: { 204: 'nothing' },
     async handle({ caller, path }) {
       await identities.revokeTokens(caller, identityId(path.id, caller.resourceId));
@@ -109,6 +115,8 @@ export const identityRoutes = (identities: Identities, tokens: AccessTokens, lif
     at: 'PATCH /identities/{id}',
     versions: FIRST,
     access: { caller: 'service' },
+    urgent: true,
+    quota: 'revokeTokens',
     body: { schema: ValidFromBody, kind: 'json' },
     answers: { 204: 'nothing' },
     async handle({ caller, path, body }) {

@@ -259,6 +259,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `DELETE ${SERVICES}/{name}`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
+      urgent: true,
       answers: { 200: 'nothing', 204: 'nothing' },
       handle: async ({ caller, path }): Promise<Reply> =>
         (await services.delete(caller, ...at(path))) ? { status: 200 } : noContent(),
@@ -281,6 +282,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `POST ${SERVICES}/{name}/regenerateKey`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
+      urgent: true,
       body: { schema: object({ keyType: text() }), kind: 'json' },
       answers: { 200: KeysShape },
       async handle({ caller, path, body }) {

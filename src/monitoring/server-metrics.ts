@@ -7,16 +7,22 @@ import { Counter, Histogram, Info, type Metric, type MetricRow, openMetrics, typ
 export const METRICS = {
   requests:            { name: 'linarite_requests_total', kind: 'counter', labels: ['operation', 'status', 'caller'], help: 'Answered requests.', alarm: 'status 500: any; status 503: more than 1 % of requests for 5 minutes' },
   durations:           { name: 'linarite_request_duration_seconds', kind: 'histogram', labels: ['operation'], help: 'Time from the head of a request to its answer.', alarm: '99th percentile of issueAccessToken above 0.5 s for 10 minutes' },
-  refusals:            { name: 'linarite_refusals_total', kind: 'counter', labels: ['reason'], help: 'Requests refused, by reason; see the error reference.', alarm: 'lease.expired (failing shut because revocations may have been missed), store.failed and token.ahead: any; TooManyRequests (shed load): sustained' },
+  refusals:            { name: 'linarite_refusals_total', kind: 'counter', labels: ['reason'], help: 'Requests refused, by reason; see the error reference.', alarm: 'lease.expired (failing shut because revocations may have been missed), store.failed and token.ahead: any; overload.usual (shed load): above 1 % of requests for 5 minutes; overload.urgent and overload.bodies: any' },
   identities:          { name: 'linarite_identities_created_total', kind: 'counter', help: 'Identities created.' },
   tokens:              { name: 'linarite_tokens_issued_total', kind: 'counter', labels: ['scope'], help: 'Access tokens issued, once for each scope they carry.' },
   revocations:         { name: 'linarite_revocation_events_total', kind: 'counter', labels: ['kind'], help: 'Events that end tokens, committed by this node.' },
   unknownKeys:         { name: 'linarite_unknown_signing_keys_total', kind: 'counter', help: 'Tokens that name a signing key this node does not know.', alarm: 'sustained growth: a node missed a rotation, or somebody tries keys' },
   newerVersions:       { name: 'linarite_newer_api_versions_total', kind: 'counter', help: 'Requests with an api-version newer than all known ones, served as the newest known.', alarm: 'any: an update of the server is due' },
+  requestsUnderWay:    { name: 'linarite_requests_under_way', kind: 'gauge', labels: ['lane'], help: 'Requests that hold a place: urgent ones end access or ask how the server is.', alarm: 'usual above half of LINARITE_REQUESTS_MOST for 5 minutes: a resource is at its share' },
+  bodyBytes:           { name: 'linarite_request_body_bytes', kind: 'gauge', help: 'Bytes of request bodies in memory, of 64 MiB at most.' },
+  signaturesUnderWay:  { name: 'linarite_signatures_under_way', kind: 'gauge', help: 'Signatures that are being made or wait for a thread.' },
+  storeJobsWaiting:    { name: 'linarite_store_jobs_waiting', kind: 'gauge', help: 'Writes that wait for their transaction to begin.', alarm: 'above 256, the most that share a transaction, for 5 minutes' },
+  connections:         { name: 'linarite_connections', kind: 'gauge', help: 'Open connections.', alarm: 'above 8000: from 10000 on new ones are refused' },
+  connectionsRefused:  { name: 'linarite_connections_refused_total', kind: 'counter', help: 'Connections refused because there were too many.', alarm: 'any' },
   logPosition:         { name: 'linarite_revocation_log_position', kind: 'gauge', help: 'Newest position of the revocation log that this node has applied.', alarm: 'nodes differ for longer than the lease' },
   leaseAge:            { name: 'linarite_revocation_lease_age_seconds', kind: 'gauge', help: 'Age of the last confirmed heartbeat with the store.', alarm: 'above half the lease (1 s by default) for a minute' },
   signingKeys:         { name: 'linarite_signing_keys', kind: 'gauge', labels: ['state'], help: 'Signing keys by state.', alarm: 'not exactly one active' },
-  clockOffset:         { name: 'linarite_clock_offset_seconds', kind: 'gauge', help: 'Clock of this node minus that of the store.', alarm: 'further than 30 s from 0' },
+  clockOffset:         { name: 'linarite_clock_offset_seconds', kind: 'gauge', help: 'Clock of this node minus that of the store, measured once a minute.', alarm: 'further than 30 s from 0' },
   storeTransactions:   { name: 'linarite_store_transactions_total', kind: 'counter', help: 'Write transactions committed.' },
   storeJobs:           { name: 'linarite_store_jobs_total', kind: 'counter', help: 'Writes committed; divided by transactions, the size of a group commit.' },
   logLinesDropped:     { name: 'linarite_log_lines_dropped_total', kind: 'counter', help: 'Log lines lost because standard error was not read or was closed.', alarm: 'any' },
@@ -32,6 +38,12 @@ const DURATION_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 /** Figures that other parts keep; a family without its reading is not shown. */
 export type Watched =
+  | 'requestsUnderWay'
+  | 'bodyBytes'
+  | 'signaturesUnderWay'
+  | 'storeJobsWaiting'
+  | 'connections'
+  | 'connectionsRefused'
   | 'logPosition'
   | 'leaseAge'
   | 'signingKeys'

@@ -24,6 +24,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
     summary: 'Whether the process answers at all.',
     at: 'GET /-/health/live',
     access: { caller: 'nobody' },
+    urgent: true,
     answers: { 200: State },
     handle: () => ok({ status: 'live' }),
   }),
@@ -32,6 +33,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
     summary: 'Whether the server can do its work: 503 says why not.',
     at: 'GET /-/health/ready',
     access: { caller: 'nobody' },
+    urgent: true,
     answers: { 200: State },
     async handle() {
       await health.requireReady();
@@ -43,6 +45,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
     summary: 'Counters and gauges as OpenMetrics text.',
     at: 'GET /-/metrics',
     access: { caller: mode === 'dev' ? 'nobody' : 'operator' },
+    urgent: true,
     answers: { 200: 'text' },
     handle() {
       const { text, contentType } = metrics();

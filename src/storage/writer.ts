@@ -55,6 +55,11 @@ export class GroupWriter {
     });
   }
 
+  /** Writes that wait for their transaction to begin. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Resolves when every write asked for so far has settled. */
   settled(): Promise<void> {
     if (this.#running === 0 && this.#waiting.length === 0) return Promise.resolve();

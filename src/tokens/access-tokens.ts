@@ -6,6 +6,7 @@ import type { Identities } from '../identities/identities.ts';
 import { type Identity, namesNoResource } from '../identities/identity.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
+import type { SteadyTime } from '../lib/steady-time.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
 import { fingerprint, type RevocableToken } from '../revocation/event.ts';
@@ -26,6 +27,8 @@ interface Uses {
   keys: SigningKeys;
   revocations: Revocations;
   clock: Clock;
+  /** For whether a token has expired: a clock that was set back brings none back. */
+  time: SteadyTime;
   events: Events;
 }
 
@@ -66,10 +69,16 @@ export class AccessTokens {
   readonly #options: Options;
   /** By SHA-256 of the token, oldest first. Saves the RSA operation and nothing else: every use is judged anew. */
   readonly #known = new Map<string, Known>();
+  #signing = 0;
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
+  }
+
+  /** Signatures that are being made, or wait for a thread. */
+  get signing(): number {
+    return this.#signing;
   }
 
   /**
@@ -156,7 +165,7 @@ export class AccessTokens {
    * @throws ServiceError `TokenRefused` with the reason; `NotFresh` when this node cannot tell
    */
   async verify(jwt: string): Promise<VerifiedToken> {
-    const { keys, clock, revocations, resources } = this.#uses;
+    const { keys, time, revocations, resources } = this.#uses;
     const digest = hash('sha256', jwt, 'base64');
     let known = this.#known.get(digest);
     if (!known || keys.find(known.key.kid) !== known.key) {
@@ -164,7 +173,7 @@ export class AccessTokens {
       if (this.#known.size >= MOST_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
       this.#known.set(digest, known);
     }
-    requireUnexpired(known.claims.expSeconds, clock.now());
+    requireUnexpired(known.claims.expSeconds, time.latest());
     await revocations.check(known.revocable);
     if (!resources.has(known.claims.resourceId)) throw new ServiceError('TokenRefused', { reason: 'token.resource' });
     return known;
@@ -229,7 +238,10 @@ export class AccessTokens {
       issuer: this.#options.issuer(),
       tokenId: randomId('base64url'),
     });
-    const jwt = await signJws(this.#uses.keys.active, claims);
+    this.#signing += 1;
+    const jwt = await signJws(this.#uses.keys.active, claims).finally(() => {
+      this.#signing -= 1;
+    });
     this.#uses.events.tokenIssued(resourceId, identityId, scopes);
     return { jwt, expiresOnMs: issuedAtMs + lifetimeSeconds * 1000 };
   }

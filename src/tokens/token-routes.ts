@@ -53,6 +53,7 @@ export const tokenRoutes = (
     at: 'POST /identities/{id}/:issueAccessToken',
     versions: versions('2021-02-22-preview1'),
     access: { caller: 'service' },
+    quota: 'issueToken',
     body: { schema: IssueBody, kind: 'json' },
     answers: { 200: TokenShape },
     async handle({ caller, path, body, version }) {
@@ -68,6 +69,7 @@ export const tokenRoutes = (
     at: 'POST /identities/{id}/token',
     versions: versions('2020-07-20-preview1', '2020-07-20-preview2'),
     access: { caller: 'service' },
+    quota: 'issueToken',
     body: { schema: FirstIssueBody, kind: 'json' },
     answers: { 200: object({ id: text(), ...TOKEN }) },
     async handle({ caller, path, body }) {

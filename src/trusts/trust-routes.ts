@@ -100,6 +100,7 @@ export const trustRoutes = (trusts: Trusts): Route[] => [
     summary: 'Lets nobody in through a trust any more, and ends the tokens issued through it.',
     at: 'POST /-/trusts/{name}/:disable',
     access: { caller: 'operator' },
+    urgent: true,
     answers: { 200: TrustShape },
     handle: async ({ path }) => ok(shown(await trusts.setEnabled(path.name, false))),
   }),
@@ -116,6 +117,7 @@ export const trustRoutes = (trusts: Trusts): Route[] => [
     summary: 'Forgets a trust with its grants, and ends the tokens issued through it.',
     at: 'DELETE /-/trusts/{name}',
     access: { caller: 'operator' },
+    urgent: true,
     answers: { 204: 'nothing' },
     async handle({ path }) {
       await trusts.delete(path.name);
@@ -139,6 +141,7 @@ export const trustRoutes = (trusts: Trusts): Route[] => [
     summary: 'Takes a grant back. Tokens issued at the principal’s request live on; disabling the trust ends them.',
     at: 'DELETE /-/trusts/{name}/grants/{grant}',
     access: { caller: 'operator' },
+    urgent: true,
     answers: { 204: 'nothing' },
     async handle({ path }) {
       await trusts.deleteGrant(path.name, path.grant);

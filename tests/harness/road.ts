@@ -1,8 +1,10 @@
 import { ServiceError } from '../../src/errors.ts';
+import { Admission } from '../../src/http/admission.ts';
 import { Doorkeeper } from '../../src/http/doorkeeper.ts';
 import { type Signatory, SignatureVerifier } from '../../src/http/hmac.ts';
 import { listen } from '../../src/http/listen.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
+import { Quotas } from '../../src/http/quotas.ts';
 import type { Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -40,6 +42,8 @@ export function roadOf(
         return (await tokens.verify(jwt)).caller;
       },
       isOperator: (secret) => secret === operatorKey,
+      admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 2 ** 20 }),
+      quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
       principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
       requireFresh: async () => undefined,
       isStoreFailure: () => false,

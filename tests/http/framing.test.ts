@@ -1057,7 +1057,11 @@ test('a stop closes what is idle at once, waits for what is not, and then waits 
   stuck.socket.write(get('/gate'));
   await until(() => other.road.calls.length > 0, 'the road to be called');
   await other.listener.close(100);
-  await stuck.untilGone();
-  assert.equal(stuck.received.length, 0);
+  const [refused] = await stuck.untilClosed();
+  assert.deepEqual(
+    [refused?.status, refused?.headers.get('connection')],
+    [503, 'close'],
+    'nobody is left without an answer',
+  );
   other.road.openGates();
 });

@@ -337,3 +337,25 @@ describe('the list of routes', () => {
     assert.throws(() => new RouteTable([one, two]));
   });
 });
+
+test('what ends access, or tells how the server is, has places of its own', () => {
+  const urgent = [...routesOf('dev'), ...routesOf('production')]
+    .filter((route) => route.urgent)
+    .map(({ operation }) => operation);
+  assert.deepEqual([...new Set(urgent)].sort(), [
+    'deleteCommunicationService',
+    'deleteEntraAssignment',
+    'deleteGrant',
+    'deleteIdentity',
+    'deleteTeamsExtensionAssignment',
+    'deleteTrust',
+    'disableTrust',
+    'getMetrics',
+    'isLive',
+    'isReady',
+    'recover',
+    'regenerateKey',
+    'revokeAccessTokens',
+    'updateIdentity',
+  ]);
+});

@@ -229,3 +229,12 @@ describe('a backend with a standard library', () => {
     assert.equal((await own.asUser(token)).status, 200);
   });
 });
+
+test('a form of very many fields is refused before it is taken apart', async (t) => {
+  const server = await startTestServer(t);
+  const answer = await server.asService('POST /-/introspect', `token=x${'&a'.repeat(100)}`, { headers: FORM });
+  assert.equal(answer.status, 400);
+  assert.equal(answer.headers['x-linarite-reason'], 'FormUnreadable');
+  const few = await server.asService('POST /-/introspect', `token=x${'&a'.repeat(1)}`, { headers: FORM });
+  assert.equal(few.status, 200);
+});

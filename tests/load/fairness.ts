@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto';
+import type { TestContext } from 'node:test';
+import { type Child, startChild } from '../harness/child.ts';
+import { send } from '../harness/http.ts';
+import { closedLoop } from './generator.ts';
+import type { Report } from './overload.ts';
+import { createMany } from './overload.ts';
+import { Requests } from './requests.ts';
+
+/** Connections of the one that asks too much: many times what it has places for. */
+const GREEDY = 200;
+const MODEST = 2;
+const SERVICE = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/load';
+
+/** A server with few places and two resources, the second of which has this key. */
+export async function twoResources(t: TestContext, faults: readonly string[]): Promise<{ server: Child; key: string }> {
+  const operator = randomBytes(24).toString('base64url');
+  const server = await startChild(t, {
+    env: { LINARITE_REQUESTS_MOST: '16', LINARITE_OPERATOR_KEY: operator },
+    faults,
+  });
+  const asOperator = async (method: string, path: string, body?: object) => {
+    const answer = await send(server.port, {
+      method,
+      target: `${path}?api-version=2023-04-01`,
+      headers: { Authorization: `Bearer ${operator}`, 'Content-Type': 'application/json' },
+      body: JSON.stringify(body ?? {}),
+    });
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
+    return answer.body;
+  };
+  await asOperator('PUT', SERVICE, { location: 'westeurope' });
+  const place = `${SERVICE}/providers/Microsoft.Communication/communicationServices/second`;
+  await asOperator('PUT', place, { location: 'global', properties: { dataLocation: 'Europe' } });
+  return { server, key: (await asOperator('POST', `${place}/listKeys`)).primaryKey };
+}
+
+/** One resource asks without end, another one modestly; first the modest one alone (L4). */
+export async function fairness({ server, key }: { server: Child; key: string }, seconds: number): Promise<Report> {
+  const { port } = server;
+  const greedy = new Requests(port, server.key);
+  const modest = new Requests(port, key);
+  const [greedyId = ''] = await createMany(port, greedy, 1);
+  const [modestId = ''] = await createMany(port, modest, 1);
+  const until = (end: number) => () => performance.now() < end;
+  const issue = () => ({ request: modest.issue(modestId) });
+
+  await closedLoop(port, MODEST, issue, until(performance.now() + seconds * 500));
+  const alone = await closedLoop(port, MODEST, issue, until(performance.now() + seconds * 1000));
+  const end = performance.now() + seconds * 1000;
+  const [loud, beside] = await Promise.all([
+    closedLoop(port, GREEDY, () => ({ request: greedy.issue(greedyId) }), until(end)),
+    closedLoop(port, MODEST, issue, until(end)),
+  ]);
+  const figures = {
+    greedyAsked: loud.answered,
+    greedyRefused: loud.count(503),
+    modestAsked: beside.answered,
+    modestRefused: beside.count(503),
+    modestP99MsAlone: alone.quantile(0.99),
+    modestP99Ms: beside.quantile(0.99),
+  };
+  const rules: [boolean, string][] = [
+    [figures.greedyRefused > 0, 'the one that asks too much is never refused'],
+    [figures.modestAsked > 0, 'the modest one got no answer'],
+    [figures.modestRefused === 0, `the modest one was refused ${figures.modestRefused} times`],
+    [loud.unexpected + beside.unexpected + loud.cut + beside.cut === 0, 'an answer was neither success nor refusal'],
+  ];
+  return { figures, broken: rules.filter(([kept]) => !kept).map(([, words]) => words) };
+}

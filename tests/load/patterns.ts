@@ -1,0 +1,142 @@
+/** A regular expression as it stands in a source file. */
+export interface Pattern {
+  readonly path: string;
+  readonly line: number;
+  readonly source: string;
+  readonly flags: string;
+}
+
+const TOKEN =
+  /\/\/[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|\/(?![*/])(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*|[\w$]+|=>|[\s\S]/y;
+/** The rest of a template: up to its end, or to an expression inside. */
+const TEMPLATE = /(?:[^`\\$]|\\[\s\S]|\$(?!\{))*(`|\$\{)/y;
+/** A slash behind one of these begins a pattern, behind anything else it divides. */
+const BEFORE_PATTERN = /^(?:[(,=:[!&|?{};+\-*%<>~^]|return|typeof|case|of|in|=>)?$/;
+
+/** Every regular expression literal in a source. */
+export function patternsIn(path: string, text: string): Pattern[] {
+  const found: Pattern[] = [];
+  /** Braces open in each template expression that is open, and in the source itself. */
+  const depths = [0];
+  let before = '';
+  let at = 0;
+  const take = (token: RegExp): RegExpExecArray => {
+    token.lastIndex = at;
+    const match = token.exec(text);
+    if (!match) throw new Error(`${path} cannot be read at ${at}`);
+    at += match[0].length;
+    return match;
+  };
+  const template = (): void => {
+    const isExpression = take(TEMPLATE)[1] !== '`';
+    if (isExpression) depths.push(0);
+    before = isExpression ? '{' : '`';
+  };
+  while (at < text.length) {
+    const start = at;
+    const [token] = take(TOKEN);
+    const depth = depths.length - 1;
+    if (/^(?:\s|\/\/|\/\*)/.test(token)) continue;
+    if (token === '`') template();
+    else if (token === '}' && depth > 0 && depths[depth] === 0) {
+      depths.pop();
+      template();
+    } else if (token.length > 1 && token.startsWith('/') && !BEFORE_PATTERN.test(before)) {
+      at = start + 1;
+      before = '/';
+    } else {
+      if (token === '{') depths[depth] = (depths[depth] ?? 0) + 1;
+      if (token === '}') depths[depth] = (depths[depth] ?? 0) - 1;
+      if (token.length > 1 && token.startsWith('/')) {
+        const end = token.lastIndexOf('/');
+        const line = text.slice(0, start).split('\n').length;
+        found.push({ path, line, source: token.slice(1, end), flags: token.slice(end + 1) });
+      }
+      before = token;
+    }
+  }
+  return found;
+}
+
+/** Only what repeats without end can take long: everything else is over after a number of steps that the pattern names. */
+export const isEndless = ({ source }: Pick<Pattern, 'source'>): boolean => /[*+]|\{\d+,\}/.test(source);
+
+/** Something that eats a text. */
+export type Eater = (text: string) => unknown;
+
+/** Matching, searching and replacing all start anew at every position, so one of them shows what all would cost. */
+export const eaterOf = ({ source, flags }: Pick<Pattern, 'source' | 'flags'>): Eater => {
+  const pattern = new RegExp(source, [...new Set(`${flags}g`)].join('').replace('y', ''));
+  return (text) => text.replace(pattern, '');
+};
+
+export interface Attack {
+  readonly before: string;
+  readonly piece: string;
+  readonly behind: string;
+}
+
+/**
+ * What to repeat, and what to put before and behind it, so that something nearly fits for a long way and then does not:
+ * the characters and the fixed pieces of the pattern itself, alone and in pairs.
+ * @param thorough with more pairs and ends
+ */
+export function attacksOn(source: string, thorough = false): Attack[] {
+  const plain = source.replace(/\\[dDwWsSbB]|\\p\{\w+\}|\(\?<?[:=!]|[()[\]{}|*+?^$]/g, '\n').replace(/\\(.)/g, '$1');
+  const pieces = plain.split('\n').filter(Boolean);
+  const letters = [...new Set([...pieces.join(''), ...'a0 :/'])];
+  const pairs = letters.slice(0, thorough ? 12 : 4).flatMap((one) => ['a', '0', ' '].map((other) => one + other));
+  const starts = [...new Set(['', pieces[0] ?? ''])];
+  const ends = thorough ? ['', '!', '\n', '\u0000'] : ['!'];
+  return [...new Set([...letters.slice(0, thorough ? 100 : 12), ...pieces, ...pairs])].flatMap((piece) =>
+    starts.flatMap((before) => ends.map((behind) => ({ before, piece, behind }))),
+  );
+}
+
+export const LONGEST = 64 * 1024;
+/** The same amount of text, in so many pieces. */
+const PIECES = 16;
+/** Below this nothing is worth a second look. */
+const WORTH_A_LOOK_MS = 5;
+/** A long text against as many short ones: 1 for what is linear, 16 for what is quadratic. */
+const GROWTH_MOST = 8;
+
+/**
+ * Whether what an eater costs grows faster than its text, judged by how one text of 64 KiB compares with sixteen of 4 KiB.
+ * @returns the attack that shows it, or undefined
+ */
+export function superLinear(eat: Eater, attacks: readonly Attack[], longest = LONGEST): string | undefined {
+  for (const attack of attacks) {
+    const { before, piece, behind } = attack;
+    const text = (size: number): string => before + piece.repeat(Math.ceil(size / piece.length)) + behind;
+    // Small ones first: what is exponential would not come back from a large one.
+    for (const size of [16, 20, 24, 28, 32]) if (fastest(eat, text(size), 3) > 200) return JSON.stringify(attack);
+    const long = text(longest);
+    if (fastest(eat, long, 1) < WORTH_A_LOOK_MS) continue;
+    const short = text(longest / PIECES);
+    const eatShort = (): void => {
+      for (let left = PIECES; left > 0; left -= 1) attempt(eat, short);
+    };
+    const ratio = fastest(eat, long, 5) / fastest(eatShort, '', 5);
+    if (fastest(eat, long, 1) > WORTH_A_LOOK_MS && ratio > GROWTH_MOST) return JSON.stringify(attack);
+  }
+  return undefined;
+}
+
+/** The least of several tries: what the machine did beside makes a try longer, never shorter. */
+export function fastest(eat: Eater, text: string, tries: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let left = tries; left > 0 && !(least > 300 && left < tries - 1); left -= 1) {
+    const started = performance.now();
+    attempt(eat, text);
+    least = Math.min(least, performance.now() - started);
+  }
+  return least;
+}
+
+/** A refusal is an answer. */
+function attempt(eat: Eater, text: string): void {
+  try {
+    eat(text);
+  } catch {}
+}
