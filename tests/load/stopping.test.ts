@@ -14,7 +14,7 @@ after(() => writeResult(report));
 
 async function run(t: TestContext, ...faults: string[]): Promise<Report> {
   const server = await startChild(t, {
-    env: { LINARITE_DRAIN_SECONDS: '1', LINARITE_STOP_SECONDS: '1' },
+    env: { LINARITE_DRAIN_SECONDS: '3', LINARITE_STOP_SECONDS: '1' },
     faults: beside(join(import.meta.dirname, 'faults'), ...faults),
   });
   const found = await stopUnderLoad(server);
