@@ -20,7 +20,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/secrets/kek.ts':                  ['secrets/kek', 'secrets/kek-time-limit'],
   'src/tokens/jws.ts':                   ['tokens/wycheproof', 'tokens/jws', 'tokens/forgery'],
   'src/tokens/claims.ts':                ['tokens/claims', 'tokens/forgery'],
-  'src/tokens/token.ts':                 ['tokens/issue'],
+  'src/tokens/token.ts':                 ['tokens/token', 'tokens/issue'],
   'src/tokens/access-tokens.ts':         ['tokens/whoami', 'tokens/introspection', 'tokens/issue', 'tokens/claims'],
   'src/http/hmac.ts':                    ['http/signatures', 'http/signature-mutations'],
   'src/http/pipeline.ts':                ['tables/capabilities', 'tables/errors', 'http/signatures', 'tables/routes', 'http/bodies', 'http/routing', 'http/versions'],
