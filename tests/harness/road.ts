@@ -42,7 +42,7 @@ export function roadOf(
         return (await tokens.verify(jwt)).caller;
       },
       isOperator: (secret) => secret === operatorKey,
-      admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 2 ** 20 }),
+      admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 64 * 2 ** 20 }),
       quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
       principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
       requireFresh: async () => undefined,
