@@ -28,8 +28,16 @@ const newKek = () => randomBytes(32).toString('base64');
 type Loot = ReadonlyMap<string, Buffer>;
 
 function filesUnder(folder: string): Loot {
-  const names = globSync('**', { cwd: folder }).filter((name) => statSync(join(folder, name)).isFile());
-  return new Map(names.map((name) => [name, readFileSync(join(folder, name))]));
+  const loot = new Map<string, Buffer>();
+  for (const name of globSync('**', { cwd: folder })) {
+    try {
+      if (statSync(join(folder, name)).isFile()) loot.set(name, readFileSync(join(folder, name)));
+    } catch (cause) {
+      // A database goes on removing files of its own while it is looked at.
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+    }
+  }
+  return loot;
 }
 
 /** Files of the database, its log included, where this process may read them; and in any case every row. */
