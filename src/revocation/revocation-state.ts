@@ -3,8 +3,8 @@ import type { LoggedEvent, RevocableToken, RevocationKind, Verdict } from './eve
 import { fingerprint } from './event.ts';
 import { PositionTable } from './position-table.ts';
 
-/** A table takes 2.5 times its bytes while it grows and 1.5 times afterwards: the young generation's share, and the old one's. */
-const GROWING_SHARE = 5 / 8;
+/** A table takes 2.25 times its bytes while it grows and 1.25 times afterwards: the young generation's share, and the old one's. */
+const GROWING_SHARE = 9 / 14;
 
 interface Generation {
   readonly table: PositionTable;
@@ -137,6 +137,7 @@ export class RevocationState {
     const outlived = nowMs - this.#young.sinceMs > this.#windowMs;
     const tooLarge = this.#young.table.bytesForOneMore > this.#mostBytes * GROWING_SHARE;
     if (!outlived && !tooLarge) return;
+    this.#old?.table.discard();
     this.#old = this.#young;
     this.#young = { table: new PositionTable(), firstSeq: nextSeq, sinceMs: nowMs };
   }

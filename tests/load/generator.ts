@@ -12,20 +12,24 @@ export interface Load {
 /** How often new requests are sent. */
 const TICK_MS = 5;
 
-/** Clients that each send their next request when the answer to the last one is there. */
+/**
+ * Clients that each send their next request when the answer to the last one is there.
+ * @param connections how many, or those that are open already
+ */
 export async function closedLoop(
   port: number,
-  connections: number,
+  connections: number | readonly Wire[],
   next: () => Load,
   more: () => boolean,
 ): Promise<Tally> {
   const tally = new Tally();
-  const work = async (): Promise<void> => {
-    const wire = new Wire(port);
+  const wires =
+    typeof connections === 'number' ? Array.from({ length: connections }, () => new Wire(port)) : connections;
+  const work = async (wire: Wire): Promise<void> => {
     while (more()) await askOn(wire, next(), tally, performance.now());
     wire.close();
   };
-  await Promise.all(Array.from({ length: connections }, work));
+  await Promise.all(wires.map(work));
   return tally;
 }
 

@@ -62,18 +62,20 @@ export async function overload(server: Child, size: OverloadSize, random: Random
   ];
   const watch = new Watch(server);
   const seconds = size.overloadSeconds;
+  const revoked = new Set<string>();
   const [during, revocations, health] = await Promise.all([
     openLoop(crowd, { perSecond: TIMES * capacity, seconds }, mixed),
-    openLoop(revokers, { perSecond: REVOCATIONS_PER_SECOND, seconds }, () => ({
-      request: requests.revoke(victims.pop() ?? ''),
-    })),
+    openLoop(revokers, { perSecond: REVOCATIONS_PER_SECOND, seconds }, () => {
+      const id = victims.pop() ?? '';
+      return { request: requests.revoke(id), take: ({ status }) => status === 204 && revoked.add(id) };
+    }),
     openLoop(probes, { perSecond: 10, seconds }, () => ({
       request: get(server.port, '/-/health/ready'),
     })),
   ]);
   await watch.stop();
   const after = await openLoop(await openWires(server.port, CONNECTIONS), usual, issue);
-  const lost = await lostOf(server, requests, promised, new Set(victims));
+  const lost = await lostOf(server, requests, promised, revoked);
 
   const refused = during.count(503);
   const figures = {
@@ -90,7 +92,7 @@ export async function overload(server: Child, size: OverloadSize, random: Random
     revocationsDone: revocations.count(204),
     p99MsRevocation: revocations.quantile(0.99),
     healthFailures: health.answered + health.cut - health.count(200),
-    acknowledgedChecked: promised.created.length + promised.revoked.length,
+    acknowledgedChecked: promised.created.length + revoked.size,
     acknowledgedLost: lost,
     requestsUnderWayMost: watch.most.usual,
     storeJobsWaitingMost: watch.most.writes,
@@ -144,12 +146,12 @@ export async function createMany(
   return ids;
 }
 
-/** How many acknowledged operations did not last. @param untouched identities whose tokens nobody revoked */
+/** How many acknowledged operations did not last. @param done identities whose revocation was acknowledged */
 async function lostOf(
   { port }: Child,
   requests: Requests,
   { created, revoked }: Promised,
-  untouched: ReadonlySet<string>,
+  done: ReadonlySet<string>,
 ): Promise<number> {
   let lost = 0;
   const checks: Load[] = [
@@ -158,7 +160,7 @@ async function lostOf(
       take: ({ status }: { status: number }) => (lost += Number(status !== 200)),
     })),
     ...revoked
-      .filter(({ id }) => !untouched.has(id))
+      .filter(({ id }) => done.has(id))
       .map(({ token }) => ({
         request: get(port, '/-/whoami', { Authorization: `Bearer ${token}` }),
         take: ({ status }: { status: number }) => (lost += Number(status !== 401)),
