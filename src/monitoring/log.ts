@@ -35,7 +35,7 @@ export function openLog({ logLevel, mode }: Pick<Settings, 'logLevel' | 'mode'>,
       if (!keeps(level)) return;
       const time = new Date().toISOString();
       const line = JSON.stringify({ level, time, ...base, ...safeFacts(facts), msg: safeText(message) });
-      lines.write(escapeUnprintable(`${line}\n`));
+      lines.write(`${escapeUnprintable(line)}\n`);
     },
     keeps,
     flushSync: () => lines.flushSync(),
