@@ -6,6 +6,7 @@ import type { Identities } from '../identities/identities.ts';
 import { type Identity, namesNoResource } from '../identities/identity.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
+import { RecentMap } from '../lib/recent-map.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
 import { fingerprint, type RevocableToken } from '../revocation/event.ts';
@@ -58,14 +59,15 @@ export interface ExchangeWish {
   readonly isTeamsUser: boolean;
 }
 
-const MOST_KNOWN = 20_000;
+/** Verified tokens that are remembered for certain; there may be twice as many. */
+const LEAST_KNOWN = 10_000;
 
 /** Issues access tokens and verifies them. */
 export class AccessTokens {
   readonly #uses: Uses;
   readonly #options: Options;
-  /** By SHA-256 of the token, oldest first. Saves the RSA operation and nothing else: every use is judged anew. */
-  readonly #known = new Map<string, Known>();
+  /** By SHA-256 of the token. Saves the RSA operation and nothing else: every use is judged anew. */
+  readonly #known = new RecentMap<Known>(LEAST_KNOWN);
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
@@ -161,7 +163,6 @@ export class AccessTokens {
     let known = this.#known.get(digest);
     if (!known || keys.find(known.key.kid) !== known.key) {
       known = await this.#verifyAnew(jwt);
-      if (this.#known.size >= MOST_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
       this.#known.set(digest, known);
     }
     requireUnexpired(known.claims.expSeconds, clock.now());
