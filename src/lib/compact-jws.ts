@@ -35,6 +35,9 @@ const FORBIDDEN_HEADERS = ['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64', 'zip'] as 
 export const own = (object: JsonObject, name: string): unknown =>
   Object.hasOwn(object, name) ? object[name] : undefined;
 
+/** The last header, whose text the tokens of a key have in common. Nothing about it was judged. */
+let last: { readonly text: string; readonly header: JsonObject } | undefined;
+
 /**
  * Takes a compact JWS apart (RFC 7515, section 7.1), in canonical base64url only: otherwise one signature would be
  * good for many texts, and every list of tokens could be walked around by spelling. Header members that are not
@@ -53,7 +56,10 @@ export function readCompactJws(token: string, { longest, types, refusal }: Rules
     if (!bytes) throw refusal(`the ${name} is not canonical base64url`);
     return bytes;
   };
-  const header = readHeader(readJsonObject(part(headerText, 'header'), 'header', refusal), types, refusal);
+  if (headerText !== last?.text) {
+    last = { text: headerText, header: readJsonObject(part(headerText, 'header'), 'header', refusal) };
+  }
+  const header = readHeader(last.header, types, refusal);
   const payload = part(payloadText, 'payload');
   const signature = part(signatureText, 'signature');
   return { header, payload, signingInput: Buffer.from(`${headerText}.${payloadText}`, 'latin1'), signature };
