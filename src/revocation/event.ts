@@ -87,6 +87,7 @@ export function subjectOf(event: RevocationEvent): string | undefined {
 
 /** 128 bits that stand for an identity of a resource in memory: a Teams user has the same id in all of them. */
 export function fingerprint(resourceId: ResourceId, id: IdentityId): Uint32Array {
-  const bytes = hash('sha256', `${resourceId} ${id}`, 'buffer');
-  return new Uint32Array([bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readUInt32LE(8), bytes.readUInt32LE(12)]);
+  // By way of a string, since `hash` makes a buffer of its own, with its own memory, for each that it returns.
+  const bytes = Buffer.from(hash('sha256', `${resourceId} ${id}`, 'latin1'), 'latin1');
+  return Uint32Array.of(bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readUInt32LE(8), bytes.readUInt32LE(12));
 }

@@ -2,7 +2,7 @@ import { type Database, StoreError } from '../storage/database.ts';
 import { sql, statement } from '../storage/sql.ts';
 import { RevocationStore } from './revocation-store.ts';
 
-const PAGE = 10_000;
+const PAGE = 1000;
 
 /**
  * Reads what {@link Revocations.start} leaves out of the revocation log of an embedded store, and insists that every entry

@@ -39,7 +39,7 @@ interface Options {
 }
 
 const HEARTBEAT_MS = 250;
-const PAGE = 10_000;
+const PAGE = 1000;
 /** How much faster one node's clock may run than another's: rates, not settings. */
 const DRIFT = 1.01;
 const FORGET_AFTER_MS = 60_000;
