@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, RequestOptions } from 'node:http';
+import { http } from '../lib/node-http.ts';
 import type { Connection } from './connection-string.ts';
 import { CommandError } from './exit.ts';
 
@@ -86,7 +87,7 @@ interface Answer {
 
 async function send({ endpoint, ca }: Line, options: RequestOptions, body: Buffer): Promise<Answer> {
   const secure = endpoint.protocol === 'https:';
-  const { request } = secure ? await import('node:https') : await import('node:http');
+  const { request } = secure ? await import('node:https') : http;
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const { hostname, port } = endpoint;
   const sent = request(

@@ -1,12 +1,7 @@
-import {
-  type IncomingMessage,
-  type ServerResponse,
-  STATUS_CODES,
-  validateHeaderName,
-  validateHeaderValue,
-} from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { ServiceError } from '../errors.ts';
+import { http } from '../lib/node-http.ts';
 import { Exchange, type Expectation, malformed } from './exchange.ts';
 import type { Road, WireReply } from './wire.ts';
 
@@ -252,10 +247,10 @@ function headerFields(reply: WireReply): Record<string, string | number> {
 
 function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
   const fields = { ...headerFields(reply), Date: new Date().toUTCString(), Connection: 'close' };
-  let head = `HTTP/1.1 ${reply.status} ${STATUS_CODES[reply.status] ?? 'unknown'}\r\n`;
+  let head = `HTTP/1.1 ${reply.status} ${http.STATUS_CODES[reply.status] ?? 'unknown'}\r\n`;
   for (const [name, value] of Object.entries(fields)) {
-    validateHeaderName(name);
-    validateHeaderValue(name, String(value));
+    http.validateHeaderName(name);
+    http.validateHeaderValue(name, String(value));
     head += `${name}: ${value}\r\n`;
   }
   const body = withBody && reply.status !== 204 ? (reply.body ?? '') : '';

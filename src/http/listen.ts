@@ -1,8 +1,9 @@
-import http from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { ServiceError } from '../errors.ts';
+import { http } from '../lib/node-http.ts';
 import { Connection, type Hall, type OnProblem, parserFault, type WireLimits } from './connection.ts';
 import { type Expectation, malformed } from './exchange.ts';
 import type { Road } from './wire.ts';
@@ -84,7 +85,7 @@ export async function listen({ hosts, port, tls, road, limits, onProblem }: List
 /** Where sockets arrive and are told apart, up to the point where they speak HTTP. */
 class Door {
   readonly #hall: Hall;
-  readonly #http: http.Server;
+  readonly #http: Server;
   readonly #sockets = new Set<net.Socket>();
   /** Sockets that do not speak HTTP yet, and when they must. */
   readonly #young = new Map<net.Socket, NodeJS.Timeout>();
@@ -206,7 +207,7 @@ class Door {
 const ignore = (): void => {};
 
 /** The parser and keeper of keep-alive connections. It gets its sockets from the door and listens nowhere itself. */
-function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connection>): http.Server {
+function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connection>): Server {
   const server = http.createServer({
     insecureHTTPParser: false, // said aloud, so that no command-line flag can switch it on
     requireHostHeader: false, // we look ourselves: this one would answer without our envelope
@@ -221,7 +222,7 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
   // Not in the documentation: without it Node closes as soon as the client has ended its half, answered or not.
   Object.assign(server, { httpAllowHalfOpen: true });
 
-  const take = (expectation: Expectation) => (request: http.IncomingMessage, response: http.ServerResponse) =>
+  const take = (expectation: Expectation) => (request: IncomingMessage, response: ServerResponse) =>
     connections.get(request.socket)?.take(request, response, expectation);
   server.on('request', take('nothing'));
   server.on('checkContinue', take('continue'));

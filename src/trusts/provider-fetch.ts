@@ -1,8 +1,9 @@
 import { lookup } from 'node:dns';
-import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
+import type { IncomingMessage, RequestOptions } from 'node:http';
+import https from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { type JsonObject, readJsonObject } from '../lib/compact-jws.ts';
+import { http } from '../lib/node-http.ts';
 import { VERSION } from '../version.ts';
 
 /** What an identity provider may be reached by. */
@@ -87,7 +88,7 @@ async function get(options: RequestOptions, tls: TlsOptions | undefined, timeout
 
 function begin(options: RequestOptions, tls: TlsOptions | undefined, answer: (response: IncomingMessage) => void) {
   try {
-    return tls ? requestHttps({ ...options, ...tls }, answer) : requestHttp(options, answer);
+    return tls ? https.request({ ...options, ...tls }, answer) : http.request(options, answer);
   } catch (cause) {
     throw failure(cause); // a certificate authority that cannot be read
   }
