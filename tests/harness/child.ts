@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { residentMebibytesOf } from '../../bench/measure.ts';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
 import { send } from './http.ts';
@@ -68,10 +67,13 @@ export async function startChild(t: TestContext, { env = {}, faults = [] }: Opti
       const port = /^Endpoint: https:\/\/[^:]+:(\d+)\/$/.exec(line)?.[1];
       if (port !== undefined) resolve(Number(port));
     });
-  const patience = sleep(PATIENCE_MS, undefined, { ref: false });
-  for (const failed of [exited, patience])
-    failed.then(() => reject(new Error(`no server: ${readFileSync(join(folder, 'log'), 'utf8').slice(-2000)}`)));
-  const port = await promise;
+  const fail = (): void => reject(new Error(`no server: ${readFileSync(join(folder, 'log'), 'utf8').slice(-2000)}`));
+  const patience = setTimeout(fail, PATIENCE_MS);
+  child.once('exit', fail);
+  const port = await promise.finally(() => {
+    clearTimeout(patience);
+    child.off('exit', fail);
+  });
   const pid = child.pid ?? 0;
 
   return {

@@ -66,14 +66,18 @@ export async function slowClients(server: Child, { connections, withinMs, dripMs
     issue,
     () => performance.now() - started < withinMs && all.some(({ gone }) => !gone),
   );
-  const most = Math.max(...all.map(({ lastedMs }) => lastedMs));
   const left = ways.map(({ name, clients }) => [name, clients.filter(({ gone }) => !gone).length] as const);
   for (const client of all) client.leave();
   await untilEqual(() => server.descriptors() <= descriptorsBefore);
   const figures = {
     slowConnections: all.length,
     leftAfterDeadline: all.length - all.filter(({ gone }) => gone).length,
-    longestSlowMs: Math.round(most),
+    ...Object.fromEntries(
+      ways.map(({ name, clients }) => [
+        `${name}MsMost`,
+        Math.round(Math.max(...clients.map(({ lastedMs }) => lastedMs))),
+      ]),
+    ),
     goodAnswered: good.served.length,
     goodP99MsAlone: alone.quantile(0.99),
     goodP99Ms: good.quantile(0.99),
