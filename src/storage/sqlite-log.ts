@@ -9,7 +9,7 @@ type Checksum = readonly [number, number];
 /**
  * Tells a log that was damaged from one whose last transaction did not reach the disk. SQLite takes either for the end of
  * the log, and goes on without what comes after. Every transaction is synced before the next one begins, so after a power
- * cut nothing that is whole follows what is not, beyond the end of that very transaction.
+ * cut no other transaction ends behind what is not whole.
  */
 export function isLogDamaged(bytes: Buffer): boolean {
   if (bytes.length < HEADER || bytes.subarray(0, HEADER).every((byte) => byte === 0)) return false; // never synced
@@ -22,23 +22,20 @@ export function isLogDamaged(bytes: Buffer): boolean {
   if (!isHeaderWhole) return true; // within one sector, and synced before anything follows it
 
   let before = sumAt(24);
-  let endsBroken = false;
   let isBroken = false;
-  let wholeCommits = 0;
+  let commits = 0;
   for (let at = HEADER; at + FRAME_HEADER + pageSize <= bytes.length; at += FRAME_HEADER + pageSize) {
     const isOfThisLog = word(at + 8) === word(16) && word(at + 12) === word(20);
-    const page = at + FRAME_HEADER;
-    const sum = isOfThisLog ? add(add(before, at, at + 8), page, page + pageSize) : before;
-    const isWhole = isOfThisLog && equal(sum, sumAt(at + 16));
-    const commits = word(at + 4) !== 0;
-    if (!isWhole && !isBroken) {
-      isBroken = true;
-      endsBroken = isOfThisLog && commits;
-    } else if (isBroken && isWhole && commits) wholeCommits += 1;
-    before = sumAt(at + 16);
+    if (!isBroken) {
+      const page = at + FRAME_HEADER;
+      const sum = add(add(before, at, at + 8), page, page + pageSize);
+      before = sumAt(at + 16);
+      isBroken = !isOfThisLog || !equal(sum, before);
+    }
+    // The last frame of a transaction says how large the database is then.
+    if (isBroken && isOfThisLog && word(at + 4) !== 0) commits += 1;
   }
-  // One commit may be that of the broken transaction itself, unless it is the frame that is broken.
-  return wholeCommits > (endsBroken ? 0 : 1);
+  return commits > 1; // one is that of the transaction that did not reach the disk
 }
 
 function checksum(bytes: Buffer, bigEndian: boolean, [one, two]: Checksum, from: number, to: number): Checksum {

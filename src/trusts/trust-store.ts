@@ -1,7 +1,7 @@
 import type { ResourceId, TrustId } from '../callers.ts';
-import type { TrustGrantRow, TrustRow } from '../storage/database.ts';
+import { StoreError, type TrustGrantRow, type TrustRow } from '../storage/database.ts';
 import { type Rows, sql } from '../storage/sql.ts';
-import type { Grant, PrincipalKind, Right, Trust } from './trust.ts';
+import type { Grant, PrincipalKind, Right, Trust, TrustDefinition } from './trust.ts';
 
 export class TrustStore {
   /** Every trust with its grants, by name. */
@@ -15,7 +15,7 @@ export class TrustStore {
       name: row.name,
       enabled: row.enabled === 1,
       version: row.version,
-      definition: JSON.parse(row.definition),
+      definition: definitionOf(row),
       grants: grants.filter((grant) => grant.trust_id === row.id).map(toGrant),
       createdAtMs: row.created_at,
       changedAtMs: row.changed_at,
@@ -59,6 +59,15 @@ export class TrustStore {
 
   async deleteGrant(tx: Rows, id: TrustId, name: string): Promise<void> {
     await tx.run(sql`delete from trust_grants where trust_id = ${id} and name = ${name}`);
+  }
+}
+
+/** @throws StoreError when the row is not what was written */
+function definitionOf({ name, definition }: TrustRow): TrustDefinition {
+  try {
+    return JSON.parse(definition);
+  } catch (cause) {
+    throw new StoreError(`the store is damaged: the trust ${JSON.stringify(name)} cannot be read`, { cause });
   }
 }
 
