@@ -1,7 +1,7 @@
 import { write, writeSync } from 'node:fs';
 
-/** Characters worth a system call and a place in the thread pool: about forty request lines. */
-const WORTH_WRITING = 16 * 1024;
+/** Bytes worth a system call: about ten request lines. */
+const WORTH_WRITING = 4096;
 const LONGEST_WAIT_MS = 50;
 /** What may wait for a reader that has stopped reading. Beyond it lines are dropped and counted: requests come first. */
 const MOST_WAITING = 8 * 1024 * 1024;
