@@ -1,10 +1,10 @@
 import { type Command, Option } from 'commander';
 import { ServiceError } from '../errors.ts';
+import { isGuid } from '../lib/guid.ts';
 import {
   ALGORITHMS,
   type ClaimNames,
   ENTRA_CLAIMS,
-  isGuid,
   PURPOSES,
   type TrustDefinition,
   type TrustWish,

@@ -1,6 +1,7 @@
 import type { AssignmentId, PresentedUser, ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { echo } from '../lib/echo.ts';
+import { isGuid } from '../lib/guid.ts';
 
 /** Which exchange an assignment opens: that of Entra users, or that of Teams users for a Teams-extension endpoint. */
 export type Plane = 'entra' | 'teamsExtension';
@@ -32,7 +33,6 @@ export interface AssignmentWish {
   clientIds?: readonly string[] | null | undefined;
 }
 
-const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MOST_CLIENTS = 100;
 const MOST_AT_ONCE = 500;
 
@@ -43,7 +43,7 @@ const pascal = (name: string): string => name.charAt(0).toUpperCase() + name.sli
 
 /** Reads a GUID in either case. @throws ServiceError `AssignmentInvalid` naming the field */
 export function guid(text: string, field: string): string {
-  if (!GUID.test(text)) throw invalid(field, `'${echo(text)}' is not a GUID`);
+  if (!isGuid(text)) throw invalid(field, `'${echo(text)}' is not a GUID`);
   return text.toLowerCase();
 }
 
@@ -88,9 +88,7 @@ export function requireFew(count: number): void {
 /** The assignments that could let a user in, most particular first. */
 export const candidatesFor = (plane: Plane, { tenantId, objectId, groups }: PresentedUser): AssignmentId[] =>
   plane === 'entra'
-    ? [objectId, ...groups.filter((group) => GUID.test(group)), tenantId].map((id) =>
-        entraAssignmentId(id.toLowerCase()),
-      )
+    ? [objectId, ...groups.filter((group) => isGuid(group)), tenantId].map((id) => entraAssignmentId(id.toLowerCase()))
     : [teamsAssignmentId(tenantId, objectId)];
 
 /** Whether an assignment found among {@link candidatesFor} lets the user in. */

@@ -1,6 +1,7 @@
 import type { IdentityId, PresentedUser, ResourceId } from '../callers.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import { ServiceError } from '../errors.ts';
+import { isGuid } from '../lib/guid.ts';
 
 /**
  * The scopes that a user's permissions come to, in the order in which tokens name them (identity-protocol, sections 2.4–2.6
@@ -49,8 +50,6 @@ export interface Expected {
   userId: string | null | undefined;
 }
 
-const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
 /**
  * Compares what a service says with the token, in the order in which the original complains: all fields are there, all are
  * GUIDs, both fit.
@@ -67,7 +66,7 @@ export function requireExpected({ appId, userId }: Expected, user: PresentedUser
       throw new ServiceError('ExchangeFieldMissing', { target: field, values: { field } });
   }
   for (const [target, field, value] of fields) {
-    if (value && !GUID.test(value)) throw new ServiceError('ExchangeFieldMalformed', { target, values: { field } });
+    if (value && !isGuid(value)) throw new ServiceError('ExchangeFieldMalformed', { target, values: { field } });
   }
   if (appId && appId.toLowerCase() !== user.applicationId.toLowerCase())
     throw new ServiceError('UnexpectedApplication');

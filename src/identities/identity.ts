@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IdentityId, ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
+import { GUID } from '../lib/guid.ts';
 
 /** A user of a resource: an id, and nothing personal. */
 export interface Identity {
@@ -12,7 +13,6 @@ export interface Identity {
   readonly lastTokenIssuedAtMs: number | undefined;
 }
 
-const GUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 /** Ids of resources: `8:acs:<resourceId>_<suffix>`; users of Teams and Entra have two or three segments more. */
 const OF_RESOURCE = new RegExp(`^8:(?:acs|gcch-acs|dod-acs):(${GUID})(?:_[0-9A-Za-z-]{1,64}){1,3}$`);
 /** Ids that name no resource: Teams users, and users from before resources had GUIDs. */

@@ -1,5 +1,6 @@
-import { createHash, createPublicKey, timingSafeEqual } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
+import { digestOf, sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import { own } from '../lib/compact-jws.ts';
 import { randomId } from '../lib/random.ts';
@@ -62,7 +63,7 @@ export class DevIssuer {
 
   /** Whether a text is the secret; takes as long whatever differs. */
   matches(text: string): boolean {
-    return timingSafeEqual(digest(text), digest(this.secret));
+    return sameBytes(digestOf(text), digestOf(this.secret));
   }
 
   applicationToken({ clientId, objectId }: Application, { aud }: Pick<Grant, 'aud'>): Promise<DevToken> {
@@ -138,6 +139,3 @@ const personal = ({ objectId, userName, name }: User) => ({
 });
 
 const refusedRefresh = (): ServiceError => new ServiceError('GrantRefused', { values: { grant: 'refresh token' } });
-
-/** Both sides are hashed first, so that lengths do not show. */
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();

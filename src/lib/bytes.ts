@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 
 /**
  * Decodes standard base64 (RFC 4648 section 4) and nothing else: `Buffer.from` also takes the other alphabet,
@@ -20,3 +20,6 @@ export function fromBase64url(text: string): Buffer | undefined {
 export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && timingSafeEqual(one, other);
 }
+
+/** What secret texts are compared by: both sides are hashed first, so that their lengths do not show. */
+export const digestOf = (text: string): Buffer => hash('sha256', text, 'buffer');

@@ -1,6 +1,7 @@
 import type { ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { echo } from '../lib/echo.ts';
+import { isGuid } from '../lib/guid.ts';
 
 /** Where a resource stands: names as they were sent, compared without regard to case. */
 export interface Place {
@@ -42,11 +43,9 @@ export interface ResourceGroup {
 /** The subscription that dev mode puts its resource into. */
 export const FIRST_SUBSCRIPTION = '5e1f0057-0000-4000-8000-000000000001';
 
-const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
 /** @throws ServiceError `SubscriptionIdInvalid` */
 export function subscriptionId(text: string): string {
-  if (!GUID.test(text)) throw new ServiceError('SubscriptionIdInvalid', { values: { id: echo(text) } });
+  if (!isGuid(text)) throw new ServiceError('SubscriptionIdInvalid', { values: { id: echo(text) } });
   return text.toLowerCase();
 }
 

@@ -1,7 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { sameBytes } from '../lib/bytes.ts';
+import { digestOf, sameBytes } from '../lib/bytes.ts';
 import { writeWhole } from '../lib/whole-file.ts';
 import { readPrivateFile } from '../secrets/kek.ts';
 import type { Settings } from '../settings.ts';
@@ -13,11 +13,11 @@ export class OperatorKey {
   readonly #digest: Buffer;
 
   constructor(key: string) {
-    this.#digest = digest(key);
+    this.#digest = digestOf(key);
   }
 
   matches(text: string): boolean {
-    return sameBytes(digest(text), this.#digest);
+    return sameBytes(digestOf(text), this.#digest);
   }
 }
 
@@ -35,6 +35,3 @@ export async function operatorKey(settings: Settings, folder: string | undefined
   await writeWhole(folder, [{ name: 'operator.key', text: `${fresh}\n`, mode: 0o600 }]);
   return new OperatorKey(fresh);
 }
-
-/** Both sides are hashed first, so that lengths do not show. */
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();

@@ -11,6 +11,7 @@ import { isScope } from '../capabilities/capabilities.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import { type Reason, ServiceError } from '../errors.ts';
 import { type JsonObject, own } from '../lib/compact-jws.ts';
+import { GUID } from '../lib/guid.ts';
 
 /**
  * What a user's token says, in the order in which it is written: the original's claims in the original's order
@@ -109,7 +110,6 @@ const CLOCK_LEEWAY_SECONDS = 5;
 
 const LONGEST_TOKEN_ID = 64;
 
-const GUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 const RESOURCE_ID = new RegExp(`^${GUID}$`);
 /** Communication users of all clouds, also those that came through Entra (`…_wf_<tenant>_<object>`). */
 const ACS_ID = new RegExp(`^8:(?:acs|dod-acs|gcch-acs):(${GUID})_[\\w-]{1,128}$`);

@@ -1,6 +1,7 @@
 import type { Reason, ServiceError } from '../errors.ts';
 import { type JsonObject, own } from '../lib/compact-jws.ts';
-import { isGuid, type Purpose, type Trust } from './trust.ts';
+import { isGuid } from '../lib/guid.ts';
+import type { Purpose, Trust } from './trust.ts';
 
 /** What a token of somebody else's proves, by a trust. Ids that are GUIDs are in lower case, others as they are. */
 export interface ForeignToken {

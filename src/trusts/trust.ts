@@ -1,6 +1,7 @@
 import type { ResourceId, TrustId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { echo } from '../lib/echo.ts';
+import { isGuid } from '../lib/guid.ts';
 
 /**
  * What a token of somebody else's may be presented for, and the audiences it must then be made for unless the trust names
@@ -129,15 +130,11 @@ export interface TrustWish {
   certificateAuthority?: string | null | undefined;
 }
 
-const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MOST_ENTRIES = 200;
 const LONGEST = 1024;
 
 const invalid = (target: string, why: string): ServiceError =>
   new ServiceError('TrustInvalid', { target, values: { why: `${target}: ${why}` } });
-
-/** Whether a text is a GUID, in either case. */
-export const isGuid = (text: string): boolean => GUID.test(text);
 
 /** Checks the name of a trust or of a grant. @throws ServiceError `TrustInvalid` */
 export function trustName(text: string, target = 'name'): string {
