@@ -55,6 +55,7 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['H2', 'A captured request can at most be repeated unchanged', 'Equal requests in one second, and changed copies.', 'npm run test:signatures'],
     ['H3', 'Method, path, query, date, host and body are all covered', 'Every class of bytes of a valid request is mutated.', 'npm run test:signatures'],
     ['H4', 'Comparing signatures takes as long whatever differs', 'Welch’s t-test between a difference in the first byte and in the last; below 4.5 nothing is seen.', 'npm run test:signatures'],
+    ['H5', 'Official SDKs work unchanged', 'The JavaScript SDK in its oldest and newest releases, through a proxy, and over IPv6 with a port. Python and Java, operation by operation: the conformance table.', 'npm test -- sdk/javascript'],
   ],
   'Whatever is sent gets a clear answer': [
     ['A1', 'No malformed request gets a 5xx, a hang, or an answer without the envelope', 'A generator driven by the server’s own OpenAPI document: every operation, parameter, content type, credential.', 'npm run test:fuzz'],

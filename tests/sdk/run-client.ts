@@ -15,9 +15,14 @@ export interface Ended {
   code: number | null;
 }
 
-/** Runs a program of this folder in a process that knows of the server by its task and the certificate authority alone. */
-export async function runClient(file: string, task: object, caPath: string): Promise<Ended> {
-  const client = spawn(process.execPath, [join(import.meta.dirname, file), JSON.stringify(task)], {
+/**
+ * Runs a program of this folder in a process that knows of the server by its task and the certificate authority alone.
+ * @param machine modules of this folder that make the machine another one, loaded before the program
+ */
+export async function runClient(file: string, task: object, caPath: string, ...machine: string[]): Promise<Ended> {
+  const here = (name: string): string => join(import.meta.dirname, name);
+  const loaded = machine.flatMap((name) => ['--import', here(name)]);
+  const client = spawn(process.execPath, [...loaded, here(file), JSON.stringify(task)], {
     env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: caPath },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 60_000,
