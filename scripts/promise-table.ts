@@ -37,6 +37,7 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
   ],
   'Revocation works when the call returns': [
     ['R1', 'The very next request with a revoked token is refused, and a token issued afterwards is not', 'Loops of issue, use, revoke, use, issue again, use, by several clients, on kept and on new connections.', 'npm run test:revocation'],
+    ['R2', 'Once the call has returned, nobody who begins afterwards gets in, and nobody who was done before it was asked for was refused', 'A hundred readers use tokens without a pause while others revoke them and have new ones issued; every use is judged by its interval. On one node.', 'npm run test:revocation'],
     ['R6', 'Every event that ends tokens has the same force, in any order', 'All pairs of the nine kinds of events and random sequences, over HTTP, against a model: identity, deletion, instant, access key, resource, trust, assignment, signing key, everything.', 'npm run test:revocation'],
     ['R-model', 'No fault of network, database or clock makes a node accept a revoked token', 'A randomised model of three nodes with partitions, pauses, slow and lost messages, clock jumps, restarts and a fenced primary drives the real modules. Each rule taken away is reported.', 'npm run test:revocation'],
     ['R5', 'A restart keeps every revocation, and nothing is served before the log is loaded', 'Restarts and kills after revocations, also when nothing of them is left in memory.', 'npm test -- revocation/exactness'],
@@ -83,6 +84,7 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['O3', 'Changes of the schema can be interrupted and resumed', 'Each migration is cut at its statements, and stores of every age are gone on with.', 'npm test -- migrations'],
     ['O5', 'Expired tokens never come back to life', 'The clock of a running server jumps.', 'npm run test:clock'],
     ['O6', 'Health tells the truth', 'Each fault is switched on.', 'npm test -- status/health'],
+    ['O7', 'A server that fails shut is seen to', 'Every counter of a refusal for safety is on the page of metrics before anything has gone wrong, and has an alarm suggested.', 'npm test -- failing-shut'],
   ],
   'Supply chain': [
     ['U1-U2', 'Few dependencies, exact versions, no install scripts', 'The lock file is held to rules.', 'npm test -- supply-chain'],

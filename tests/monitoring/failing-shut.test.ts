@@ -5,7 +5,7 @@ import { METRICS } from '../../src/monitoring/server-metrics.ts';
 import { writeResult } from '../harness/results.ts';
 import { startTestServer } from '../harness/server.ts';
 
-// O7: whoever fails shut must be seen to. Every figure is there before anything has gone wrong.
+// O7: a server that fails shut must be seen to. Every figure is there before anything has gone wrong.
 
 const report = { id: 'O7', seed: 0, figures: {}, passed: false, planted: false };
 after(() => writeResult(report));
