@@ -10,7 +10,10 @@ test('the slope of memory is found through the noise of a collector, and flat is
       hours: index / 120,
       mebibytes: 150 + (index / 120) * rise + random.between(-3, 3),
     }));
-  assert.ok(Math.abs(slopePerHour(points(0))) < 0.5);
-  assert.ok(Math.abs(slopePerHour(points(5)) - 5) < 0.5);
-  assert.equal(slopePerHour([]), 0);
+  for (const rise of [0, 5]) {
+    const found = slopePerHour(points(rise));
+    assert.ok(Math.abs(found.rise - rise) < 3 * found.error, `${found.rise} ± ${found.error}`);
+    assert.ok(found.error > 0.02 && found.error < 0.1, String(found.error));
+  }
+  assert.deepEqual(slopePerHour([]), { rise: 0, error: Number.POSITIVE_INFINITY });
 });
