@@ -62,7 +62,6 @@ export class Exchange implements WireRequest {
     return this.bodyBytes > 0;
   }
 
-  /** Whether the last byte of the request has arrived, read or not. */
   get complete(): boolean {
     return this.#request.complete;
   }

@@ -129,11 +129,31 @@ export class Pipeline implements Road {
 
     const match = routes.match(request.method, request.target);
     if (!match) throw this.#noRoute(request);
-    const { route, path } = match;
+    const { route } = match;
     trace.route = route;
     doorkeeper.requirePage(request, route);
     Object.assign(trace.headers, doorkeeper.originHeaders(request, route));
 
+    const bodyHash = await this.#admit(request, match, trace);
+
+    const { admission } = this.#uses;
+    const [lane, holder] = [route.urgent ? 'urgent' : 'usual', holderOf(trace.caller, request.peer)] as const;
+    admission.requirePlace(lane, holder);
+    const account = admission.openBody(holder);
+    try {
+      const waits = !request.complete;
+      const bytes = await this.#bodyOf(request, bodyHash, account);
+      // Its sender decides how long a body takes, and what was proven before it may have been ended meanwhile.
+      if (waits) await this.#admit(request, match, trace);
+      const leave = admission.enter(lane, holder);
+      return await this.#serve(request, match, bytes, trace).finally(leave);
+    } finally {
+      account.close();
+    }
+  }
+
+  /** Finds out who is asking, and whether they may. @returns the hash that the body must have, when the caller signed one */
+  async #admit(request: WireRequest, { route, path }: Match, trace: Trace): Promise<Buffer | undefined> {
     const bodyHash = await this.#identify(request, route, trace);
     const { caller } = trace;
     if (route.access.caller === 'operator' && caller.kind === 'operator') {
@@ -146,18 +166,7 @@ export class Pipeline implements Road {
     } else if (path.id !== undefined) {
       trace.identityId = path.id.slice(0, 256) as IdentityId;
     }
-
-    const { admission } = this.#uses;
-    const [lane, holder] = [route.urgent ? 'urgent' : 'usual', holderOf(caller, request.peer)] as const;
-    admission.requirePlace(lane, holder);
-    const account = admission.openBody(holder);
-    try {
-      const bytes = await this.#bodyOf(request, bodyHash, account);
-      const leave = admission.enter(lane, holder);
-      return await this.#serve(request, match, bytes, trace).finally(leave);
-    } finally {
-      account.close();
-    }
+    return bodyHash;
   }
 
   async #serve(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace): Promise<Reply> {
@@ -179,7 +188,7 @@ export class Pipeline implements Road {
     return reply;
   }
 
-  /** Finds out who is asking. @returns the hash that the body must have, when the caller signed one */
+  /** @returns as {@link #admit} */
   async #identify(request: WireRequest, route: Route, trace: Trace): Promise<Buffer | undefined> {
     const { signatures, userOf, requireFresh } = this.#uses;
     const { access } = route;
@@ -193,8 +202,8 @@ export class Pipeline implements Road {
       return undefined;
     }
     if (access.caller !== 'operator' && access.caller !== 'entraUser' && !isBearer(request)) {
+      await requireFresh(); // a node that was cut off may still know keys that were replaced, and not know the new ones
       const { caller, bodyHash, exposed } = signatures.verify(request);
-      await requireFresh();
       trace.caller = caller;
       if (exposed) trace.headers['x-linarite-warning'] = 'the published development key is accepted from everywhere';
       return bodyHash;

@@ -11,6 +11,8 @@ export interface WireRequest {
   readonly peer: string;
   /** True when a body was announced: a transfer coding, or a length above 0. */
   readonly hasBody: boolean;
+  /** Whether the last byte has arrived, read or not. */
+  readonly complete: boolean;
   /**
    * Reads the body, once, as it was sent. Nothing is buffered before this is called.
    * @param onBytes told of the bytes as they come; may throw, and then the reading ends with what it threw

@@ -85,7 +85,7 @@ export class ForeignTokens {
     purpose: Purpose,
     refuse: Refuse,
   ): Promise<ForeignToken> {
-    const { keySets, clock, endpoint } = this.#uses;
+    const { trusts, keySets, clock, endpoint } = this.#uses;
     const algorithm = trust.definition.algorithms.find((name) => name === header.alg);
     if (!algorithm) throw refuse('foreign.algorithm', 'the trust does not allow the algorithm');
     const key = await keySets.find(trust, issuerTenant ?? claimedTenant(trust, claims, refuse), header.kid);
@@ -109,6 +109,9 @@ export class ForeignTokens {
     });
     const token = readForeignToken(payload, { trust, issuerTenant, nowMs }, refuse);
     requirePurpose(token, purpose, refuse);
+    // Its issuer may have taken seconds to give the key.
+    const isSame = trusts().some(({ id, version }) => id === trust.id && version === trust.version);
+    if (!isSame) throw refuse('trust.changed', 'while the keys of the issuer were read');
     return token;
   }
 }

@@ -17,6 +17,8 @@ interface Acquaintance {
   tokens?: TestServer['server']['tokens'];
   signatories?: readonly Signatory[];
   operatorKey?: string;
+  /** Makes sure that what is known is current. */
+  requireFresh?: () => Promise<void>;
 }
 
 /** No issuer is trusted here. */
@@ -27,7 +29,7 @@ const unknown = async (): Promise<never> => {
 /** The road over routes of a test's own. */
 export function roadOf(
   routes: readonly Route[],
-  { tokens, signatories = [], operatorKey }: Acquaintance = {},
+  { tokens, signatories = [], operatorKey, requireFresh = async () => undefined }: Acquaintance = {},
 ): Pipeline {
   return new Pipeline(
     {
@@ -45,7 +47,7 @@ export function roadOf(
       admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 64 * 2 ** 20 }),
       quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
       principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
-      requireFresh: async () => undefined,
+      requireFresh,
       isStoreFailure: () => false,
       clock: systemClock,
       events: new Monitor(new TestLog(), new ServerMetrics('test')),

@@ -223,6 +223,7 @@ async function givenServer(t: TestContext): Promise<Victim> {
         secure: request.secure,
         peer: request.peer,
         hasBody: request.hasBody,
+        complete: request.complete,
         header: (name) => request.header(name),
         async readBody(limit) {
           const bytes = await request.readBody(limit);

@@ -58,6 +58,7 @@ function wrongAt(byte: number, key: Buffer): WireRequest {
     secure: true,
     peer: '127.0.0.1',
     hasBody: false,
+    complete: true,
     header: (name) => all[name] ?? [],
     readBody: () => Promise.reject(new Error('there is none')),
   };

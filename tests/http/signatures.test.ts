@@ -693,6 +693,31 @@ describe('the published development key', () => {
   });
 });
 
+test('a node that was cut off learns of regenerated keys before it judges a signature', async (t) => {
+  const whoever = route({
+    operation: 'createForWhoever',
+    summary: 'Takes what is signed.',
+    at: 'POST /identities',
+    access: { caller: 'service' },
+    answers: { 201: 'nothing' },
+    handle: () => ({ status: 201 }),
+  });
+  const [former, current] = ['Zm9ybWVy', 'Y3VycmVudA=='];
+  const signatories = [signatoryOf(Buffer.from(former, 'base64'))];
+  const requireFresh = async (): Promise<void> => {
+    signatories[0] = signatoryOf(Buffer.from(current, 'base64'));
+  };
+  for (const [key, status] of [
+    [former, 401],
+    [current, 201],
+  ] as const) {
+    signatories[0] = signatoryOf(Buffer.from(former, 'base64'));
+    const port = await givenRoad(t, [whoever], { signatories, requireFresh });
+    const victim = { host: `localhost:${port}`, key, send: (sent: Sent) => send(port, sent) };
+    assert.equal((await create(victim)).status, status, key);
+  }
+});
+
 // The three vectors of identity-protocol, section 3.1, which the official Python and .NET suites assert.
 const VECTORS = {
   '/': '88MDmJhUR3m5QhFxb8ztShsSwlGrg7g/6XPnWf7QEO4=',
@@ -702,12 +727,14 @@ const VECTORS = {
 const VECTOR_DATE = 'Wed, 13 Apr 2022 18:09:12 GMT';
 const VECTOR_HOST = 'contoso.communicationservices.azure.com';
 
+const signatoryOf = (key: Buffer) => ({
+  resource: { id: 'contoso' as never },
+  keys: [{ slot: 'primary' as const, version: 1, secret: createSecretKey(key), wellKnown: true }],
+});
+
 function verifierOf(key: Buffer, wellKnownKey: 'loopback' | 'everywhere' = 'loopback'): SignatureVerifier {
-  const secret = createSecretKey(key);
-  const resource = { id: 'contoso' as never };
-  const signatory = { resource, keys: [{ slot: 'primary' as const, version: 1, secret, wellKnown: true }] };
   return new SignatureVerifier(
-    { candidatesFor: () => [signatory], clock: new TestClock(Date.parse(VECTOR_DATE)) },
+    { candidatesFor: () => [signatoryOf(key)], clock: new TestClock(Date.parse(VECTOR_DATE)) },
     { windowMinutes: 5, wellKnownKey },
   );
 }
@@ -725,6 +752,7 @@ function vectorRequest(target: keyof typeof VECTORS, peer = '127.0.0.1') {
     peer,
     secure: true,
     hasBody: false,
+    complete: true,
     header: (name: string) => (headers[name] === undefined ? [] : [headers[name]]),
     readBody: () => Promise.reject(new Error('there is none')),
   };

@@ -44,6 +44,7 @@ const request = (headers: Record<string, string>, target = '/'): WireRequest => 
   secure: false,
   peer: '127.0.0.1',
   hasBody: false,
+  complete: true,
   readBody: async () => Buffer.alloc(0),
 });
 const doorkeeper = new Doorkeeper({ mode: 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] });

@@ -52,7 +52,7 @@ function given(trusts: readonly Trust[] = [trustIn(provider.wish())]) {
     change(made);
     return signed(made);
   };
-  return { tokens, clock, surroundings, verifier, draft };
+  return { tokens, keySets, clock, surroundings, verifier, draft };
 }
 
 /** What a verifier made of the wrong tokens otherwise than the table says. */
@@ -231,6 +231,23 @@ describe('trusts', () => {
       made.claims.realm_access = { roles: 'user' };
     });
     await assert.rejects(tokens.verify(wrong, 'teamsUser', 'Denied'), { reason: 'foreign.claims' });
+  });
+
+  test('are refused when the trust is disabled or narrowed while its issuer takes its time over the keys', async () => {
+    const trust = trustIn(provider.wish());
+    for (const meanwhile of [[], [{ ...trust, version: 2 }], [{ ...trust, id: 'another' as TrustId }]]) {
+      const { clock, keySets, draft } = given();
+      let trusts: readonly Trust[] = [trust];
+      const find: KeySets['find'] = async (...values) => {
+        const key = await keySets.find(...values);
+        trusts = meanwhile;
+        return key;
+      };
+      const endpoint = () => ENDPOINT;
+      const tokens = new ForeignTokens({ trusts: () => trusts, keySets: { find }, clock, endpoint });
+      const refused = { error: 'Denied', reason: 'trust.changed' };
+      await assert.rejects(tokens.verify(draft('service'), 'service', 'Denied'), refused);
+    }
   });
 
   test('of an issuer inside this server take its keys without a fetch', async () => {
