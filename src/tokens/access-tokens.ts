@@ -130,9 +130,11 @@ export class AccessTokens {
   ): Promise<IssuedToken> {
     const { db, identities, clock, events } = this.#uses;
     const { snapshot, fresh, assignmentId } = await db.writer.write(async (tx) => {
+      // First, since PostgreSQL shows each statement what was committed before it: an event that takes back what the others
+      // go by has a higher position than the token then.
+      const snapshot = await this.#snapshotFor(tx, resourceId, user.credential, identityId);
       const assignmentId = await admit(tx);
       const fresh = await identities.ensureIn(tx, resourceId, identityId);
-      const snapshot = await this.#snapshotFor(tx, resourceId, user.credential, identityId);
       if (!holds(snapshot, user.credential)) throw new ServiceError('InvalidAccessToken', { reason: 'trust.changed' });
       return { snapshot, fresh, assignmentId };
     });
