@@ -143,9 +143,12 @@ export class Connection {
       this.#sendLast(reply, exchange.method);
       return;
     }
-    exchange.response.writeHead(reply.status, headerFields(reply));
+    const { response } = exchange;
+    response.writeHead(reply.status, headerFields(reply));
+    // Head and body leave in one piece: of a chunk, Node makes five.
+    if (reply.chunked) response.chunkedEncoding = false;
     exchange.answered = true;
-    exchange.response.end(reply.body, () => this.#next());
+    response.end(reply.chunked ? inOneChunk(reply.body ?? '') : reply.body, () => this.#next());
     if (this.#socket.writableLength > 0) this.#destroyAfter(this.#hall.limits.requestTimeoutMs);
   }
 
@@ -253,13 +256,11 @@ function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
     http.validateHeaderValue(name, String(value));
     head += `${name}: ${value}\r\n`;
   }
-  const body = withBody && reply.status !== 204 ? (reply.body ?? '') : '';
-  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), framed(body, withBody && reply.chunked)]);
+  const { status, body = '', chunked } = reply;
+  const bytes = withBody && status !== 204 ? (chunked ? inOneChunk(body) : body) : '';
+  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), Buffer.from(bytes)]);
 }
 
-function framed(body: string, chunked: boolean): Buffer {
-  const bytes = Buffer.from(body);
-  if (!chunked) return bytes;
-  const size = bytes.length === 0 ? '' : `${bytes.length.toString(16)}\r\n`;
-  return Buffer.concat([Buffer.from(size), bytes, Buffer.from(`${size && '\r\n'}0\r\n\r\n`)]);
-}
+/** A body as one chunk and the last one (RFC 9112, 7.1). */
+const inOneChunk = (body: string): string =>
+  body === '' ? '0\r\n\r\n' : `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`;
