@@ -124,17 +124,24 @@ export class Signer {
   }
 
   post(target: string, body: string): string {
+    return this.#request('POST', target, body);
+  }
+
+  get(target: string): string {
+    return this.#request('GET', target, '');
+  }
+
+  #request(method: 'GET' | 'POST', target: string, body: string): string {
     const date = this.#dateNow();
     const hash = this.#hashOf(body);
-    const signature = signatureOf(this.#key, `POST\n${target}\n${date};${this.#host};${hash}`);
+    const signature = signatureOf(this.#key, `${method}\n${target}\n${date};${this.#host};${hash}`);
     return [
-      `POST ${target} HTTP/1.1`,
+      `${method} ${target} HTTP/1.1`,
       `Host: ${this.#host}`,
       'Accept: application/json',
       'Accept-Encoding: gzip,deflate',
       'User-Agent: azsdk-js-communication-identity/1.3.1 core-rest-pipeline/1.22.0 Node/26.10.0 OS/(x64-Linux)',
-      'Content-Type: application/json',
-      `Content-Length: ${body.length}`,
+      ...(method === 'POST' ? ['Content-Type: application/json', `Content-Length: ${body.length}`] : []),
       'x-ms-client-request-id: 5a9f2c1e-7b7e-4b1c-9d0e-3f0f6f1d2c3b',
       `x-ms-date: ${date}`,
       `x-ms-content-sha256: ${hash}`,
@@ -194,6 +201,10 @@ export async function read(port: number, target: string): Promise<string> {
 
 /** The request for an identity. */
 export const createRequest = (signer: Signer): string => signer.post(`/identities?${API_VERSION}`, '{}');
+
+/** The request to look an identity up: signed like the others, reads one row and writes none. */
+export const lookUpRequest = (signer: Signer, id: string): string =>
+  signer.get(`/identities/${encodeURIComponent(id)}?${API_VERSION}`);
 
 /** The request for a token with two scopes. */
 export const issueRequest = (signer: Signer, id: string): string =>

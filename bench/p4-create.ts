@@ -1,26 +1,33 @@
 import { BareStore, syncsPerSecond } from './bare-disk.ts';
-import { createRequest, Load, Signer } from './load.ts';
+import { createIdentities } from './issuing.ts';
+import { createRequest, Load, lookUpRequest, Signer } from './load.ts';
 import { cpuSecondsOf, interleaved, mainThreadSecondsOf, ratios, scaled, stat } from './measure.ts';
 import { check, type Outcome, type Scale } from './report.ts';
-import { counterOf, type ServerProcess, settle, startLinarite } from './server-process.ts';
+import { counterOf, cpuWhile, type ServerProcess, settle, startLinarite } from './server-process.ts';
 import { makeFolder } from './workplace.ts';
 
 const CREATORS = 64;
 const SYNCS = 500;
 const WARM_UP = 12_000;
 
-/** Durable identities a second over HTTP, beside what the disk allows to a writer that gathers as many to a sync. */
+/**
+ * Durable identities a second over HTTP, beside the lesser of two bounds that no code between request and row can pass: what
+ * the disk allows to a writer that gathers as many rows to a sync, and what the same clients get of signed requests that
+ * write nothing.
+ */
 export async function measureCreate({ quick, rounds }: Scale): Promise<Outcome> {
   const count = quick ? 8000 : 20_000;
   const folder = makeFolder('create');
   const bare = new BareStore(folder);
   const creating = await Creating.begin(await startLinarite({ folder }));
   await creating.perSecond(WARM_UP);
-  creating.samples.length = 0;
+  await creating.lookUpsPerSecond(WARM_UP);
+  creating.samples.length = creating.lookUpCpu.length = 0;
   bare.rowsPerSecond(count, creating.lastGroup);
-  const { created, allowed, syncs } = await interleaved(rounds, {
+  const { created, allowed, lookedUp, syncs } = await interleaved(rounds, {
     created: () => creating.perSecond(count),
     allowed: () => bare.rowsPerSecond(count, creating.lastGroup),
+    lookedUp: () => creating.lookUpsPerSecond(count),
     syncs: () => syncsPerSecond(folder, SYNCS),
   });
   await creating.end();
@@ -32,17 +39,22 @@ export async function measureCreate({ quick, rounds }: Scale): Promise<Outcome> 
   const inSync = stat(
     created.map((rate, round) => rate / ((groups[round] ?? Number.NaN) * (syncs[round] ?? Number.NaN))),
   );
+  const bound = allowed.map((rows, round) => Math.min(rows, lookedUp[round] ?? Number.NaN));
+  const byDisk = bound.filter((rate, round) => rate === allowed[round]).length;
   return {
-    title: 'durable creates/s over HTTP, 64 at a time ÷ what the disk allows with group commit',
+    title: 'durable creates/s over HTTP, 64 at a time ÷ the lesser of what the disk and what HTTP allow',
     checks: [
-      check('creates/s ÷ rows/s of bare node:sqlite in groups as large', stat(ratios(created, allowed)), {
+      check('creates/s ÷ the lesser of bare rows/s and signed look-ups/s', stat(ratios(created, bound)), {
         least: 0.7,
       }),
     ],
     raw: {
-      'limited by': inSync.median < 0.5 ? 'CPU' : 'disk',
+      'the lesser bound': `${byDisk > rounds / 2 ? 'the disk' : 'HTTP'} in ${Math.max(byDisk, rounds - byDisk)} of ${rounds} rounds`,
       'creates/s over HTTP, by the clock on the wall': stat(created),
       'rows/s of bare node:sqlite, by the clock on the wall': stat(allowed),
+      'signed look-ups/s over HTTP, by the clock on the wall': stat(lookedUp),
+      'creates/s ÷ rows/s of bare node:sqlite': stat(ratios(created, allowed)),
+      'creates/s ÷ signed look-ups/s': stat(ratios(created, lookedUp)),
       'creates in one transaction, mean': stat(groups),
       'fdatasync/s of 4 KiB appends': stat(syncs),
       'share of the time that syncs take, creates/s ÷ (creates in one transaction × fdatasync/s)': inSync,
@@ -53,9 +65,12 @@ export async function measureCreate({ quick, rounds }: Scale): Promise<Outcome> 
           1e6,
         ),
       ),
+      'server CPU per look-up, µs': stat(scaled(creating.lookUpCpu, 1e6)),
     },
     notes: [
-      'what the disk allows: a loop of node:sqlite alone in the same folder, same table and pragmas (WAL, synchronous=FULL), as many rows to a transaction as the server had on average (linarite_store_jobs_total ÷ linarite_store_transactions_total). It does no HTTP, no HMAC, no JSON and no log, so on a disk with fast syncs the processor decides, not the disk.',
+      'what the disk allows: a loop of node:sqlite alone in the same folder, same table and pragmas (WAL, synchronous=FULL), as many rows to a transaction as the server had on average (linarite_store_jobs_total ÷ linarite_store_transactions_total).',
+      'what HTTP allows: GET of an identity by the same 64 connections at the same server. Signed, routed, logged and answered like a create; reads one row, writes nothing and waits for no disk.',
+      'the ratio is taken round by round, so that what else the machine does meets all three.',
     ],
   };
 }
@@ -68,20 +83,27 @@ interface Measured {
 
 class Creating {
   readonly samples: Measured[] = [];
+  /** Processor seconds of the server for one look-up. */
+  readonly lookUpCpu: number[] = [];
   readonly #server: ServerProcess;
   readonly #load: Load;
   readonly #signer: Signer;
+  /** The identity that is looked up. */
+  readonly #id: string;
 
-  constructor(server: ServerProcess, load: Load) {
+  constructor(server: ServerProcess, load: Load, signer: Signer, id: string) {
     this.#server = server;
     this.#load = load;
-    this.#signer = new Signer(server.port, server.found.key ?? '');
+    this.#signer = signer;
+    this.#id = id;
   }
 
   static async begin(server: ServerProcess): Promise<Creating> {
     const load = await Load.open(server.port, CREATORS);
+    const signer = new Signer(server.port, server.found.key ?? '');
+    const [id = ''] = await createIdentities(load, signer, 1);
     await settle();
-    return new Creating(server, load);
+    return new Creating(server, load, signer, id);
   }
 
   get lastGroup(): number {
@@ -102,6 +124,16 @@ class Creating {
     const jobs = (await this.#jobs()) - before[0];
     const group = jobs / ((await this.#transactions()) - before[1]);
     this.samples.push({ group, mainBusy: main / seconds, cpuSeconds: cpu / count });
+    return count / seconds;
+  }
+
+  /** Signed requests that write nothing. */
+  async lookUpsPerSecond(count: number): Promise<number> {
+    let seconds = 0;
+    const cpu = await cpuWhile(this.#server, async () => {
+      seconds = await this.#load.run(count, 200, () => lookUpRequest(this.#signer, this.#id));
+    });
+    this.lookUpCpu.push(cpu / count);
     return count / seconds;
   }
 

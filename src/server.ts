@@ -54,7 +54,6 @@ import {
 } from './start-checks.ts';
 import { Health } from './status/health.ts';
 import { clockOffsetSeconds } from './storage/clock-offset.ts';
-import type { Database } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
@@ -299,27 +298,42 @@ export async function startServer(
       connectionsRefused: () => door.connections.refused,
     });
 
-    const chores = startChores({
-      settings,
-      db,
-      clock,
-      time,
-      events,
-      keys,
-      identities,
-      assignments,
-      resources,
-      keyRotation,
-      measureClock: async () => {
-        clockOffset = await clockOffsetSeconds(db, clock);
-      },
-      renewCertificates: async () => {
-        if (folder === undefined || clock.now() < certificates.renewAtMs) return;
-        certificates = await tlsIdentity(settings, folder, clock);
-        if (certificates.tls) door.setTls(certificates.tls);
-      },
-    });
-    undo.push(chores.stop, () => health.stop());
+    const chores: Chore[] = [
+      // Keys that a wrong clock throws away are gone for good; after a jump there is no hurry.
+      ['rotating signing keys', async () => void (time.isSettled() && (await keys.rotate()))],
+      ['looking after data keys', () => keyRotation.tend()],
+      [
+        'removing identities of deleted resources',
+        async (stopping) => {
+          for (const id of await resources.unfinishedDeletions()) {
+            await assignments.removeAllOf(id);
+            await identities.removeAllOf(id, stopping);
+          }
+        },
+      ],
+      [
+        'renewing the certificate',
+        async () => {
+          if (folder === undefined || clock.now() < certificates.renewAtMs) return;
+          certificates = await tlsIdentity(settings, folder, clock);
+          if (certificates.tls) door.setTls(certificates.tls);
+        },
+      ],
+      [
+        'comparing the clock with that of the store',
+        async () => {
+          clockOffset = await clockOffsetSeconds(db, clock);
+        },
+      ],
+    ];
+    if (mode === 'production') chores.push(['noting the time', () => noteClock(db, clock)]);
+    if (settings.wellKnownKey === 'everywhere') chores.push(['warning', async () => warnOfWellKnownKey(events)]);
+    const { stop } = startChores(chores, events);
+    undo.push(
+      stop,
+      () => keyRotation.stop(),
+      () => health.stop(),
+    );
     events.notice('info', 'started', { version: VERSION, port: door.port, mode, store: db.dialect });
 
     return {
@@ -439,75 +453,22 @@ function connectionString(endpoint: string, resources: Resources): string | unde
   return key && `endpoint=${endpoint};accesskey=${key.secret.export().toString('base64')}`;
 }
 
-interface ChoreParts {
-  settings: Settings;
-  db: Database;
-  clock: Clock;
-  time: SteadyTime;
-  events: Monitor;
-  keys: SigningKeys;
-  identities: Identities;
-  assignments: Assignments;
-  resources: Resources;
-  keyRotation: KeyRotation;
-  measureClock: () => Promise<void>;
-  renewCertificates: () => Promise<void>;
-}
+const warnOfWellKnownKey = (events: Pick<Monitor, 'notice'>): void =>
+  events.notice(
+    'warn',
+    'the published development key is accepted from everywhere: anybody who reaches the port controls everything',
+  );
 
-/** What has to be seen to now and then. Each chore that fails is reported and tried again in a minute. */
-function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
-  const {
-    settings,
-    db,
-    clock,
-    time,
-    events,
-    keys,
-    identities,
-    assignments,
-    resources,
-    keyRotation,
-    measureClock,
-    renewCertificates,
-  } = parts;
+/** What has to be seen to now and then. The signal is given when the server stops. */
+type Chore = readonly [name: string, run: (stopping: AbortSignal) => Promise<void>];
+
+/** Runs chores once a minute. Each that fails is reported and tried again the next time. */
+function startChores(chores: readonly Chore[], events: Pick<Monitor, 'notice'>): { stop: () => Promise<void> } {
   const stopping = new AbortController();
-  const chores: [string, () => Promise<void>][] = [
-    [
-      'rotating signing keys',
-      // Keys that a wrong clock throws away are gone for good; after a jump there is no hurry.
-      async () => {
-        if (time.isSettled()) await keys.rotate();
-      },
-    ],
-    ['looking after data keys', () => keyRotation.tend()],
-    [
-      'removing identities of deleted resources',
-      async () => {
-        for (const id of await resources.unfinishedDeletions()) {
-          await assignments.removeAllOf(id);
-          await identities.removeAllOf(id, stopping.signal);
-        }
-      },
-    ],
-    ['renewing the certificate', renewCertificates],
-    ['comparing the clock with that of the store', measureClock],
-  ];
-  if (settings.mode === 'production') chores.push(['noting the time', () => noteClock(db, clock)]);
-  if (settings.wellKnownKey === 'everywhere') {
-    chores.push([
-      'warning',
-      async () =>
-        events.notice(
-          'warn',
-          'the published development key is accepted from everywhere: anybody who reaches the port controls everything',
-        ),
-    ]);
-  }
-
   let running: Promise<void> = Promise.resolve();
   const runAll = async (): Promise<void> => {
-    for (const [name, chore] of chores) {
-      await chore().catch((cause: unknown) => events.notice('error', `${name} failed`, { cause }));
+    for (const [name, run] of chores) {
+      await run(stopping.signal).catch((cause: unknown) => events.notice('error', `${name} failed`, { cause }));
     }
   };
   const first = setTimeout(() => (running = runAll()), 1000).unref();
@@ -517,7 +478,6 @@ function startChores(parts: ChoreParts): { stop: () => Promise<void> } {
       stopping.abort();
       clearTimeout(first);
       clearInterval(timer);
-      await keyRotation.stop();
       await running;
     },
   };

@@ -37,6 +37,8 @@ interface CreateOptions extends Which, Printing, Yes {
 
 const VERSION: ApiVersion = '2025-03-02-preview';
 const ENTRA = '/access/entra/assignments';
+/** The server's own: the protocol lists Entra assignments alone. */
+const TEAMS_LIST = '/-/access/teamsExtension/assignments';
 
 /** `linarite assignment …`: who of other directories may get access tokens of a resource by themselves. */
 export function addAssignmentCommands(program: Command, around: Surroundings): void {
@@ -78,14 +80,19 @@ export function addAssignmentCommands(program: Command, around: Surroundings): v
     });
 
   withService(
-    addCommand(assignments, 'list', 'list the assignments of a resource', 'linarite assignment list --output table'),
+    addCommand(
+      assignments,
+      'list',
+      'list the assignments of a resource',
+      'linarite assignment list --output table',
+      'linarite assignment list --plane teams-extension',
+    ),
   )
     .addOption(planeOption())
     .addOption(outputOption())
     .action(async (options: ServiceOptions & Printing & Pick<Which, 'plane'>) => {
-      if (options.plane !== 'entra')
-        throw wrongUse('the protocol has no list of teams-extension assignments: `assignment show` looks at one');
-      const found = await list(await service(options));
+      const client = await service(options);
+      const found = options.plane === 'entra' ? await listEntra(client) : await listTeams(client);
       print(found, options.output, found.map(cellsOf));
     });
 
@@ -152,7 +159,7 @@ async function find(client: Client, target: string): Promise<Shown | undefined> 
 }
 
 /** Follows the pages to the end. */
-async function list(client: Client): Promise<Shown[]> {
+async function listEntra(client: Client): Promise<Shown[]> {
   const found: Shown[] = [];
   let target: string | undefined = `${ENTRA}?api-version=${VERSION}`;
   while (target !== undefined) {
@@ -160,6 +167,17 @@ async function list(client: Client): Promise<Shown[]> {
     found.push(...page.value);
     const next = page.nextLink === undefined ? undefined : new URL(page.nextLink);
     target = next && `${next.pathname}${next.search}`;
+  }
+  return found;
+}
+
+async function listTeams(client: Client): Promise<Shown[]> {
+  const found: Shown[] = [];
+  let target: string | undefined = TEAMS_LIST;
+  while (target !== undefined) {
+    const page: { value: Shown[]; continuation?: string } = await client.call('GET', target);
+    found.push(...page.value);
+    target = page.continuation && `${TEAMS_LIST}?continuation=${encodeURIComponent(page.continuation)}`;
   }
   return found;
 }

@@ -3,7 +3,7 @@ import { ServiceError } from '../errors.ts';
 import { created, noContent, ok, type Route, route } from '../http/route.ts';
 import { listOf, maybe, object, optional, recordOf, text } from '../http/schema.ts';
 import { versions } from '../http/versions.ts';
-import { type Assignment, assignment, entraAssignmentId, guid, teamsAssignmentId } from './assignment.ts';
+import { type Assignment, assignment, entraAssignmentId, guid, type Plane, teamsAssignmentId } from './assignment.ts';
 import type { Assignments } from './assignments.ts';
 
 const TEAMS = '/access/teamsExtension/tenants/{tenantId}/assignments/{objectId}';
@@ -35,11 +35,17 @@ const shown = ({ objectId, tenantId, principalType, clientIds }: Assignment) => 
 
 const PAGE = 100;
 
+/** What follows the name of the plane in ids of assignments. */
+const CONTINUATIONS: Record<Plane, RegExp> = {
+  entra: /^[0-9a-f-]{36}$/,
+  teamsExtension: /^[0-9a-f-]{36}\/[0-9a-f-]{36}$/,
+};
+
 /** Where a page begins. @throws ServiceError `ContinuationInvalid` */
-function pageStart(text: string | undefined): AssignmentId | undefined {
+function pageStart(plane: Plane, text: string | undefined): AssignmentId | undefined {
   if (text === undefined) return undefined;
-  if (!/^[0-9a-f-]{36}$/.test(text)) throw new ServiceError('ContinuationInvalid');
-  return entraAssignmentId(text);
+  if (!CONTINUATIONS[plane].test(text)) throw new ServiceError('ContinuationInvalid');
+  return `${plane}/${text}` as AssignmentId;
 }
 
 /** Assignments on the wire: identity-protocol, sections 2.5 and 2.6. */
@@ -83,6 +89,19 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     },
   }),
   route({
+    operation: 'listTeamsExtensionAssignments',
+    summary: 'Lists the assignments of Teams users and resource accounts, page by page; the original has no such list.',
+    at: 'GET /-/access/teamsExtension/assignments',
+    access: { caller: 'service' },
+    query: { continuation: text({ description: 'Where to go on: the `continuation` of the page before.' }) },
+    answers: { 200: object({ value: listOf(AssignmentShape), continuation: maybe(text()) }) },
+    async handle({ caller, query }) {
+      const after = pageStart('teamsExtension', query.continuation);
+      const { page, next } = await assignments.list(caller, 'teamsExtension', { size: PAGE, after });
+      return ok({ value: page.map(shown), ...(next && { continuation: next.slice('teamsExtension/'.length) }) });
+    },
+  }),
+  route({
     operation: 'listEntraAssignments',
     summary: 'Lists the assignments of Entra users, groups and tenants, page by page.',
     at: `GET ${ENTRA}`,
@@ -91,7 +110,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     query: { continuation: text({ description: 'Where the page begins: as in `nextLink` of the page before.' }) },
     answers: { 200: object({ value: listOf(AssignmentShape), nextLink: maybe(text()) }) },
     async handle({ caller, query, version }) {
-      const after = pageStart(query.continuation);
+      const after = pageStart('entra', query.continuation);
       const { page, next } = await assignments.list(caller, 'entra', { size: PAGE, after });
       const last = next?.slice('entra/'.length);
       return ok({

@@ -4,7 +4,12 @@ import { ServiceError } from '../errors.ts';
 /** Which places a request takes. Those that end access, or tell how the server is, have places of their own. */
 export type Lane = 'usual' | 'urgent';
 
-const OVERLOAD = { usual: 'overload.usual', urgent: 'overload.urgent' } as const;
+/** Made once: the many that are refused should not each pay for the trace of an error. */
+const OVERLOADED = {
+  usual: new ServiceError('Overloaded', { reason: 'overload.usual' }),
+  urgent: new ServiceError('Overloaded', { reason: 'overload.urgent' }),
+  bodies: new ServiceError('Overloaded', { reason: 'overload.bodies' }),
+};
 
 interface Bounds {
   /** How many requests may be under way in each lane. */
@@ -29,7 +34,7 @@ export class Admission {
 
   /** Looks whether there is a place, without taking it. @throws ServiceError `Overloaded` */
   requirePlace(lane: Lane, holder: string): void {
-    if (!this.#lanes[lane].has(holder, 1)) throw new ServiceError('Overloaded', { reason: OVERLOAD[lane] });
+    if (!this.#lanes[lane].has(holder, 1)) throw OVERLOADED[lane];
   }
 
   /**
@@ -51,7 +56,7 @@ export class Admission {
     let bytes = 0;
     return {
       add(more) {
-        if (!shares.has(holder, more)) throw new ServiceError('Overloaded', { reason: 'overload.bodies' });
+        if (!shares.has(holder, more)) throw OVERLOADED.bodies;
         shares.take(holder, more);
         bytes += more;
       },

@@ -57,7 +57,7 @@ export class Connection {
   #current: Exchange | undefined;
   #newest: Exchange | undefined;
   /** What was wrong with the bytes after the newest request: the last thing to be answered. */
-  #refusal: ServiceError | undefined;
+  #refusal: { readonly error: ServiceError; readonly method?: string | undefined } | undefined;
   /** The last answer has been written. */
   #over = false;
   /** What still arrives is thrown away. */
@@ -87,13 +87,17 @@ export class Connection {
       this.#newest = exchange;
       this.#waiting.push(exchange);
     } else {
-      this.#refusal = new ServiceError('TooManyRequests', { detail: 'too many pipelined requests' });
+      const error = new ServiceError('TooManyRequests', { detail: 'too many pipelined requests' });
+      this.#refusal = { error, method: exchange.method };
       this.#deafen();
     }
   }
 
-  /** Bytes, or their absence, that cannot be turned into a request or into the rest of one. */
-  spoil(error: ServiceError): void {
+  /**
+   * Bytes, or their absence, that cannot be turned into a request or into the rest of one.
+   * @param method that they begin with, where it can be told
+   */
+  spoil(error: ServiceError, method?: string): void {
     const newest = this.#newest;
     if (this.#over || this.#refusal !== undefined) return;
     this.#deafen(); // the parser would go on to complain about every further byte
@@ -103,8 +107,8 @@ export class Connection {
       else newest.fail(error);
       return;
     }
-    this.#refusal = error;
-    if (this.#current === undefined) this.#refuse(error);
+    this.#refusal = { error, method };
+    if (this.#current === undefined) this.#refuse(error, method);
   }
 
   /** The listener is about to stop: nothing is lost with a connection that is between two requests. */
@@ -117,14 +121,14 @@ export class Connection {
   abandon(error: ServiceError): void {
     const exchange = this.#current;
     if (exchange === undefined || exchange.answered) return;
-    this.#refuse(error, exchange);
+    this.#refuse(error, exchange.method);
     exchange.fail(error);
   }
 
   #start(exchange: Exchange): void {
     this.#current = exchange;
     if (exchange.fault === undefined) void this.#answer(exchange);
-    else this.#refuse(exchange.fault, exchange);
+    else this.#refuse(exchange.fault, exchange.method);
   }
 
   async #answer(exchange: Exchange): Promise<void> {
@@ -133,7 +137,7 @@ export class Connection {
     } catch (cause) {
       // The road promises not to get here; a client must have its answer all the same.
       this.#hall.onProblem('error', 'the road failed to answer', { cause });
-      this.#refuse(cause, exchange);
+      this.#refuse(cause, exchange.method);
     }
   }
 
@@ -143,9 +147,12 @@ export class Connection {
       this.#sendLast(reply, exchange.method);
       return;
     }
-    exchange.response.writeHead(reply.status, headerFields(reply));
+    const { response } = exchange;
+    response.writeHead(reply.status, headerFields(reply));
+    // Head and body leave in one piece: of a chunk, Node makes five.
+    if (reply.chunked) response.chunkedEncoding = false;
     exchange.answered = true;
-    exchange.response.end(reply.body, () => this.#next());
+    response.end(reply.chunked ? inOneChunk(reply.body ?? '') : reply.body, () => this.#next());
     if (this.#socket.writableLength > 0) this.#destroyAfter(this.#hall.limits.requestTimeoutMs);
   }
 
@@ -163,15 +170,15 @@ export class Connection {
     this.#bytesBefore = this.#socket.bytesRead;
     const next = this.#waiting.shift();
     if (next !== undefined) this.#start(next);
-    else if (this.#refusal !== undefined) this.#refuse(this.#refusal);
+    else if (this.#refusal !== undefined) this.#refuse(this.#refusal.error, this.#refusal.method);
     // Until then a client that was told nothing may have its next request on the way.
     else if (this.#hall.closing) this.#hangUp();
   }
 
-  #refuse(error: unknown, exchange?: Exchange): void {
+  #refuse(error: unknown, method: string | undefined): void {
     if (this.#over) return;
     try {
-      this.#sendLast(this.#hall.road.refuse(error), exchange?.method);
+      this.#sendLast(this.#hall.road.refuse(error), method);
     } catch (cause) {
       this.#hall.onProblem('error', 'a refusal could not be written', { cause });
       this.#socket.destroy();
@@ -225,6 +232,12 @@ export class Connection {
   }
 }
 
+/** What Node adds to an error of its parser. */
+export interface ParserError extends NodeJS.ErrnoException {
+  readonly rawPacket?: Buffer;
+  readonly bytesParsed?: number;
+}
+
 /**
  * What a fault of the parser means in the protocol; undefined when it is the connection that failed, and nobody is
  * left to answer.
@@ -234,6 +247,16 @@ export function parserFault(error: NodeJS.ErrnoException): ServiceError | undefi
   if (code === 'HPE_HEADER_OVERFLOW') return new ServiceError('HeadersTooLarge', { cause: error });
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new ServiceError('RequestTimeout', { cause: error });
   return code.startsWith('HPE_') ? malformed(code, error) : undefined;
+}
+
+/**
+ * The method of the request in which a fault of the parser is: what stands after the last empty line before it. Undefined
+ * when the request began in an earlier piece of what was received.
+ */
+export function methodBefore({ rawPacket, bytesParsed = 0 }: ParserError): string | undefined {
+  const before = rawPacket?.toString('latin1', 0, bytesParsed) ?? '';
+  const end = before.lastIndexOf('\r\n\r\n');
+  return /^(?:\r?\n)*([A-Z]+) /.exec(end < 0 ? before : before.slice(end + 4))?.[1];
 }
 
 /** The headers of a reply, with its length unless it goes out in chunks or has no body by its status. */
@@ -253,13 +276,11 @@ function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
     http.validateHeaderValue(name, String(value));
     head += `${name}: ${value}\r\n`;
   }
-  const body = withBody && reply.status !== 204 ? (reply.body ?? '') : '';
-  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), framed(body, withBody && reply.chunked)]);
+  const { status, body = '', chunked } = reply;
+  const bytes = withBody && status !== 204 ? (chunked ? inOneChunk(body) : body) : '';
+  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), Buffer.from(bytes)]);
 }
 
-function framed(body: string, chunked: boolean): Buffer {
-  const bytes = Buffer.from(body);
-  if (!chunked) return bytes;
-  const size = bytes.length === 0 ? '' : `${bytes.length.toString(16)}\r\n`;
-  return Buffer.concat([Buffer.from(size), bytes, Buffer.from(`${size && '\r\n'}0\r\n\r\n`)]);
-}
+/** A body as one chunk and the last one (RFC 9112, 7.1). */
+const inOneChunk = (body: string): string =>
+  body === '' ? '0\r\n\r\n' : `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`;

@@ -4,7 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
-import { Connection, type Hall, type OnProblem, parserFault, type WireLimits } from './connection.ts';
+import {
+  Connection,
+  type Hall,
+  methodBefore,
+  type OnProblem,
+  type ParserError,
+  parserFault,
+  type WireLimits,
+} from './connection.ts';
 import { type Expectation, malformed } from './exchange.ts';
 import type { Road } from './wire.ts';
 
@@ -228,10 +236,10 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
   server.on('checkContinue', take('continue'));
   server.on('checkExpectation', take('something else'));
   server.on('connect', (request) => connections.get(request.socket)?.spoil(malformed('CONNECT is for proxies')));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+  server.on('clientError', (error: ParserError, socket) => {
     const fault = parserFault(error);
     if (fault === undefined) socket.destroy();
-    else connections.get(socket)?.spoil(fault);
+    else connections.get(socket)?.spoil(fault, methodBefore(error));
   });
   // There is no 'upgrade' listener, so upgrades arrive as requests, where the Upgrade header is refused.
 

@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { own } from '../lib/compact-jws.ts';
+import { RecentMap } from '../lib/recent-map.ts';
 import type { Events } from '../monitoring/events.ts';
 import { CachedKeySet, type Finding } from './cached-key-set.ts';
 import { fillIn, issuerIn } from './issuers.ts';
@@ -31,15 +32,15 @@ interface Entry {
 }
 
 const TIMEOUT_MS = 5000;
-/** More than anybody configures; bounds what deleted trusts leave behind. */
-const MOST_ENTRIES = 1000;
+/** More than anybody uses at a time, remembered for certain; bounds what deleted trusts leave behind. */
+const LEAST_REMEMBERED = 500;
 
 /** The keys of outside issuers: read from the configured addresses and nowhere else, and remembered. */
 export class KeySets {
   readonly #uses: Uses;
   readonly #options: Options;
   /** By trust and, where it is part of the address, by tenant. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new RecentMap<Entry>(LEAST_REMEMBERED);
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
@@ -83,7 +84,6 @@ export class KeySets {
       read: () => this.#read(definition, tenantId),
       changed: (failure) => this.#tell(name, failure),
     });
-    if (this.#entries.size >= MOST_ENTRIES) this.#entries.delete(this.#entries.keys().next().value ?? '');
     this.#entries.set(place, { source, keySet: made });
     return made;
   }

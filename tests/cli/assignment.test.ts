@@ -118,6 +118,25 @@ test('list follows the pages to the end, in a resource of its own', async () => 
     /^ObjectId +TenantId +PrincipalType +ClientIds\n-.*\n7a3c\S+0 {2}5e1f\S+ +user +5e1f\S+\n/,
   );
   assert.deepEqual(await assignment('list'), []);
+  assert.deepEqual(await cliJson(server, ['assignment', 'list', '--plane', 'teams-extension'], { env }), []);
+});
+
+test('the list of teams-extension assignments follows the pages, too, and has nothing of the other plane', async () => {
+  const { key } = await givenResource(server, 'teams');
+  const env = { AZURE_COMMUNICATION_CONNECTION_STRING: `endpoint=https://localhost:${server.port}/;accesskey=${key}` };
+  const ids = Array.from({ length: 101 }, (_, at) => `7a3c9d10-0000-4000-8000-${String(at).padStart(12, '0')}`);
+  const tenants = [DIRECTORY_TENANT, OTHER];
+  const made = tenants.flatMap((tenantId) =>
+    ids.map((objectId) => ({ objectId, tenantId, principalType: 'resourceAccount' })),
+  );
+  for (const { tenantId, objectId, principalType } of made) {
+    const path = `/access/teamsExtension/tenants/${tenantId}/assignments/${objectId}?${VERSION}`;
+    assert.equal((await server.asService(`PUT ${path}`, { principalType }, { key })).status, 201);
+  }
+  const list = ['assignment', 'list', '--plane', 'teams-extension'];
+  assert.deepEqual(await cliJson(server, list, { env }), made);
+  assert.deepEqual(await cliJson(server, ['assignment', 'list'], { env }), []);
+  assert.deepEqual(await cliJson(server, list), []);
 });
 
 test("what the server refuses is one line with the server's words", async () => {

@@ -48,7 +48,6 @@ const WRONG: [args: string[], complaint: RegExp][] = [
   [[...GRANT, '--object-id', GUID, '--role', 'z'], /one of --object-id, --application-id and --role is needed/],
   [['assignment', 'create', '--object-id', GUID, '--tenant', GUID], /--client-id is needed/],
   [['assignment', 'show', '--plane', 'teams-extension', '--object-id', GUID], /--tenant is needed/],
-  [['assignment', 'list', '--plane', 'teams-extension'], /no list of teams-extension assignments/],
   [['assignment', 'list', '--plane', 'teams'], /'teams' is invalid\. Allowed choices are entra, teams-extension/],
 ];
 

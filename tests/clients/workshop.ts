@@ -5,8 +5,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
+import { Provider } from '../harness/provider.ts';
 import type { Task } from './operations.ts';
-import { makeBelieved, type Provider, signedIn, startProvider } from './provider.ts';
+import { makeBelieved, signedIn, teamsUserToken } from './teams-users.ts';
 
 export const ROOT = join(import.meta.dirname, '../..');
 /** Installed packages and raw results; ignored by git. */
@@ -32,9 +33,9 @@ export async function startServer(): Promise<RunningServer> {
     env: { ...machineEnvironment(), LINARITE_DATA: folder, LINARITE_PORT: '0', LINARITE_LOG_LEVEL: 'error' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const provider = await startProvider();
+  const provider = await Provider.start();
   const stop = async (): Promise<void> => {
-    provider.stop();
+    await provider.stop();
     if (child.exitCode === null) {
       child.kill();
       await once(child, 'exit');
@@ -108,7 +109,7 @@ async function taskOf(port: number, operatorKey: string, provider: Provider): Pr
     application: { tenant: 'adfs', id: service.clientId, secret: PUBLISHED_SECRET },
     teamsUser: {
       token: await signedIn(port),
-      expiredToken: provider.teamsUserToken(-60),
+      expiredToken: teamsUserToken(provider, -60),
       appId: app.clientId,
       userId: USERS[0]?.objectId ?? '',
     },

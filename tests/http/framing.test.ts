@@ -294,6 +294,11 @@ const CASES: Case[] = [
     head: true,
   }),
   refused('HEAD that is refused before the road', lines('HEAD / HTTP/1.1', HOST, HOST), 400, { head: true }),
+  refused('HEAD that is no HTTP', lines('HEAD / HTTP/1.1', HOST, 'no header'), 400, { head: true }),
+  refused('HEAD of a wrong version', lines('HEAD / HTTP/9.9', HOST), 400, { head: true }),
+  refused('HEAD with too many headers', lines('HEAD / HTTP/1.1', HOST, `A: ${'a'.repeat(20_000)}`), 431, {
+    head: true,
+  }),
 
   // Two opinions on where the body ends.
   refused('length and coding', post([FIVE, 'Transfer-Encoding: chunked'], '0\r\n\r\n')),
