@@ -14,7 +14,7 @@ import type { Grant, Purpose, Right, Trust } from './trust.ts';
 
 interface Uses {
   tokens: Pick<ForeignTokens, 'verify'>;
-  resources: Pick<Resources, 'list' | 'has' | 'namedBy'>;
+  resources: Pick<Resources, 'list' | 'namedBy'>;
 }
 
 interface Options {
@@ -52,8 +52,8 @@ export class Principals {
     const token = await this.#uses.tokens.verify(jwt, 'management', 'Denied');
     const granted = grantsOf(token, reads ? ['management', 'read'] : ['management']).map(({ resource }) => resource);
     if (granted.length === 0) throw notGranted(token);
-    const some = new Set(granted.flatMap((resource) => (resource === '*' ? [] : [resource])));
-    return { kind: 'operator', over: granted.includes('*') ? 'everything' : some };
+    const some = granted.filter((resource): resource is ResourceId => resource !== '*');
+    return { kind: 'operator', over: some.length < granted.length ? 'everything' : new Set(some) };
   }
 
   /** A user who asks a resource for a token. @throws ServiceError `InvalidAccessToken`, `ProviderUnavailable` */
@@ -92,7 +92,8 @@ export class Principals {
     const possible = granted.includes('*') ? all : all.filter((id) => granted.includes(id));
     const [only, ...others] = possible;
     if (only !== undefined && others.length === 0) return only;
-    if (usualResource !== undefined && possible.includes(usualResource)) return usualResource;
+    const usual = possible.find((id) => id === usualResource);
+    if (usual !== undefined) return usual;
     throw new ServiceError('Denied', { reason: 'resource.unnamed' });
   }
 }

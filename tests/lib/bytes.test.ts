@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { fromBase64, fromBase64url, sameBytes } from '../../src/lib/bytes.ts';
+import { digestOf, fromBase64, fromBase64url, sameBytes } from '../../src/lib/bytes.ts';
 
 test('base64 is read in its canonical form', () => {
   for (let length = 0; length < 70; length += 1) {
@@ -45,4 +45,9 @@ test('bytes are the same when length and content are', () => {
   assert.equal(sameBytes(one, Buffer.from('ab')), false);
   assert.equal(sameBytes(Buffer.from('ab'), one), false);
   assert.equal(sameBytes(Buffer.alloc(0), Buffer.alloc(0)), true);
+});
+
+test('texts are compared by their SHA-256', () => {
+  // FIPS 180-4, the example of one block.
+  assert.equal(digestOf('abc').toString('hex'), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
 });

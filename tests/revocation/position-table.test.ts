@@ -4,7 +4,7 @@ import { PositionTable } from '../../src/revocation/position-table.ts';
 import { Random } from './simulation.ts';
 
 const SEED = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
-const ENTRIES = 100_000;
+const ENTRIES = Number(process.env.TEST_POSITIONS ?? 100_000);
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
 const randomKey = (random: Random): Uint32Array =>

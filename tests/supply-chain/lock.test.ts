@@ -22,14 +22,21 @@ interface Chain {
   readonly lock: Lock;
   /** Path in the lock → manifest. */
   readonly manifests: Readonly<Record<string, Manifest>>;
-  /** docs/decisions/dependencies.md */
-  readonly reasons: string;
+  /** docs/decisions/dependencies.md; undefined for what is never published. */
+  readonly reasons: string | undefined;
 }
 
 const CHAIN: Chain = {
   lock: readLock(),
   manifests: { '': JSON.parse(textOf('package.json')), runtime: JSON.parse(textOf('runtime/package.json')) },
   reasons: textOf('docs/decisions/dependencies.md'),
+};
+
+/** What `npm run test:mutation` installs for itself. */
+const MUTATION: Chain = {
+  lock: JSON.parse(textOf('scripts/mutation/package-lock.json')),
+  manifests: { '': JSON.parse(textOf('scripts/mutation/package.json')) },
+  reasons: undefined,
 };
 
 const KINDS = ['dependencies', 'devDependencies', 'optionalDependencies'] as const;
@@ -57,6 +64,7 @@ function complaintsAbout({ lock, manifests, reasons }: Chain): string[] {
   }
   for (const [path, entry] of Object.entries(lock.packages)) found.push(...aboutPackage(path, entry));
 
+  if (reasons === undefined) return found;
   const direct = Object.keys(manifests['']?.dependencies ?? {});
   const reasonOf = explained(reasons);
   if (direct.length > MOST_DIRECT) found.push(`${direct.length} direct dependencies`);
@@ -84,9 +92,19 @@ describe('the supply chain', () => {
     assert.deepEqual(complaintsAbout(CHAIN), []);
   });
 
-  test('keeps addresses out of the lock file by a setting', () => {
-    assert.match(textOf('.npmrc'), /^omit-lockfile-registry-resolved=true$/m);
-    assert.match(textOf('.npmrc'), /^save-exact=true$/m);
+  test('of mutation testing is a chain of its own, held to the same', () => {
+    assert.deepEqual(complaintsAbout(MUTATION), []);
+    assert.ok(!Object.keys(CHAIN.lock.packages).some((path) => path.includes('stryker')));
+    const address = { ...MUTATION.lock.packages['node_modules/semver'], resolved: 'https://example.org/semver.tgz' };
+    const packages = { ...MUTATION.lock.packages, 'node_modules/semver': address };
+    assert.deepEqual(complaintsAbout({ ...MUTATION, lock: { packages } }), ['node_modules/semver has an address']);
+  });
+
+  test('keeps addresses out of the lock files by a setting', () => {
+    for (const folder of ['.', 'scripts/mutation']) {
+      assert.match(textOf(`${folder}/.npmrc`), /^omit-lockfile-registry-resolved=true$/m);
+      assert.match(textOf(`${folder}/.npmrc`), /^save-exact=true$/m);
+    }
   });
 
   const path = 'node_modules/pg';
