@@ -75,6 +75,19 @@ test('recovery is for an operator who means it', async (t) => {
   assert.equal((await server.asUser(token)).status, 200);
 });
 
+test('recovery withdraws every signing key: the loss may have brought back one that was withdrawn', async (t) => {
+  const server = await startTestServer(t, { env: { ...env, LINARITE_SIGNING_ALGORITHM: 'ES256' } });
+  const { keys } = server.server;
+  await keys.rotateNow(); // one signs, one only verifies
+  await keys.rotate(); // and one waits
+  const former = keys.published().map(({ kid }) => kid);
+  assert.equal(former.length, 3);
+  assert.equal((await post(server, '/-/recover', { acceptRollback: true })).status, 200);
+  const left = keys.published().filter(({ kid }) => former.includes(kid));
+  assert.deepEqual(left, []);
+  for (const kid of former) assert.throws(() => keys.find(kid), { reason: 'revoked.signingKey' });
+});
+
 test('one backup at a time; what a killed server left goes; a failure leaves nothing', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'linarite-backups-'));
   t.after(() => rmSync(folder, { recursive: true }));

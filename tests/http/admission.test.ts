@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Admission, holderOf, type Lane } from '../../src/http/admission.ts';
+import { digestOf } from '../../src/lib/bytes.ts';
 import { assertError } from '../harness/envelope.ts';
-import { inPath } from '../harness/resources.ts';
+import { inPath, unusedId } from '../harness/resources.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { Random } from '../revocation/simulation.ts';
 
@@ -125,5 +126,26 @@ describe('a server with four places', () => {
     assert.equal(await metric(server, 'linarite_requests_under_way{lane="usual"}'), 0);
     assert.equal(await metric(server, 'linarite_requests_under_way{lane="urgent"}'), 1, 'the scrape itself');
     assert.equal((await issue()).status, 200);
+  });
+
+  test('has every byte of a body back, however the request ended', async (t) => {
+    const server = await startTestServer(t);
+    const large = Buffer.alloc(1024 * 1024 + 1, 0x20);
+    const inChunks = { 'Transfer-Encoding': 'chunked', 'Content-Length': [] };
+    const refused = await Promise.all([
+      server.asService('POST /identities', '{'),
+      server.asService('POST /identities', '{}', {
+        headers: { 'x-ms-content-sha256': digestOf('{ }').toString('base64') },
+      }),
+      server.asService('POST /identities', large.toString(), { headers: inChunks as never }),
+      server.asService('POST /identities?api-version=1999-01-01', '{}'),
+      server.asService(`POST ${inPath(unusedId())}/:issueAccessToken`, { scopes: ['chat'] }),
+    ]);
+    assert.deepEqual(
+      refused.map(({ status }) => status),
+      [400, 401, 413, 400, 404],
+    );
+    assert.equal(await metric(server, 'linarite_request_body_bytes'), 0);
+    assert.equal(await metric(server, 'linarite_requests_under_way{lane="usual"}'), 0);
   });
 });

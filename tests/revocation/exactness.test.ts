@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
 import type { KeySlot } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
+import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { startChild } from '../durability/child-server.ts';
+import { ALICE, APP, CLIENTS, userToken, withBearer } from '../harness/dev-tokens.ts';
 import { type Answer, send } from '../harness/http.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { accessKeyOf, DEV_ID, givenResource, inPath } from '../harness/resources.ts';
@@ -283,6 +285,31 @@ for (const store of STORES) {
         for (const token of good) assert.equal(await statusOf(next.asUser(token)), 200, age);
         await next.server.close();
       }
+    });
+
+    test('brings no token of a former assignment back when there is one of the same name again', async (t) => {
+      const { folder, env } = await place(t);
+      const first = await startTestServer(t, { folder, env });
+      const [name, version] = [`/access/entra/assignments/${ALICE.objectId}`, 'api-version=2025-03-02-preview'];
+      const assign = { principalType: 'user', tenantId: DIRECTORY_TENANT, clientIds: [APP] };
+      const put = () => first.asService(`PUT ${name}?${version}`, assign);
+      const presented = await userToken(first, ALICE, `${CLIENTS}/Chat`);
+      const exchange = async (): Promise<string> => {
+        const answer = await withBearer(first, presented, `POST /access/entra/:exchangeAccessToken?${version}`, '{}');
+        assert.equal(answer.status, 200, answer.text);
+        return answer.body.accessToken.token;
+      };
+      assert.equal((await put()).status, 201);
+      const ended = await exchange();
+      assert.equal((await first.asService(`DELETE ${name}?${version}`)).status, 204);
+      assert.equal((await put()).status, 201);
+      const good = await exchange();
+      await first.server.close();
+      await makeLogOld(folder, env.LINARITE_DATABASE_URL);
+      const next = await startTestServer(t, { folder, env });
+      assert.equal(await statusOf(next.asUser(ended)), 401);
+      assert.equal(await statusOf(next.asUser(good)), 200);
+      await next.server.close();
     });
 
     test('after kill -9 in the middle of work keeps every revocation that was confirmed', async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, type TestContext, test } from 'node:test';
 import { Health } from '../../src/status/health.ts';
+import type { Rows } from '../../src/storage/sql.ts';
+import { GroupWriter } from '../../src/storage/writer.ts';
 import { assertError } from '../harness/envelope.ts';
 import { writeResult } from '../harness/results.ts';
 import { startTestServer, TestClock } from '../harness/server.ts';
@@ -124,5 +126,19 @@ describe('over HTTP', () => {
     const message = 'The server is not ready: there is no signing key';
     assertError(answer, { status: 503, code: 'NotReady', message });
     assert.equal((await server.send({ target: '/-/health/live' })).status, 200);
+  });
+
+  test('a store that reads, and begins and ends transactions, but takes no writes is not ready', async (t) => {
+    const server = await startTestServer(t);
+    const { write } = GroupWriter.prototype;
+    t.mock.method(GroupWriter.prototype, 'write', function (this: GroupWriter, work: (tx: Rows) => Promise<unknown>) {
+      const full = async (): Promise<never> => {
+        throw Object.assign(new Error('database or disk is full'), { errcode: 13 });
+      };
+      return write.call(this, (tx) => work({ ...tx, run: full }));
+    });
+    const answer = await server.send({ target: '/-/health/ready' });
+    const message = 'The server is not ready: the store takes no writes';
+    assertError(answer, { status: 503, code: 'NotReady', message });
   });
 });

@@ -81,6 +81,29 @@ for (const store of STORES) {
       assert.deepEqual(seen, upTo(20).map(upTo));
     });
 
+    test('runs again what lost a race: two that wait for each other both succeed', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await db.rows.run(sql`create table things (n integer primary key)`);
+      for (const n of [1, 2]) await db.rows.run(sql`insert into things (n) values (${n})`);
+      const [firstHas, secondHas] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const lock = (tx: Rows, n: number) => tx.run(sql`update things set n = n where n = ${n}`);
+      const first = db.writer.write(async (tx) => {
+        await lock(tx, 1);
+        firstHas.resolve();
+        if (store === 'postgres') await secondHas.promise; // SQLite has one writer: the other waits for its turn
+        await lock(tx, 2);
+        return 'first';
+      });
+      await firstHas.promise;
+      const second = db.writer.write(async (tx) => {
+        await lock(tx, 2);
+        secondHas.resolve();
+        await lock(tx, 1);
+        return 'second';
+      });
+      assert.deepEqual(await Promise.all([first, second]), ['first', 'second']);
+    });
+
     test('has settled when everything asked for has', async (t) => {
       const db = await givenEmptyStore(t, store);
       await db.rows.run(sql`create table things (n integer primary key)`);

@@ -4,7 +4,7 @@ import { CAPABILITIES, capabilitiesOf } from '../../src/capabilities/capabilitie
 import { assertError } from '../harness/envelope.ts';
 import { requestText, sendRaw } from '../harness/raw.ts';
 import { DEV_ID, givenResource, inPath } from '../harness/resources.ts';
-import type { TestServer } from '../harness/server.ts';
+import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 
 const REFUSED = { status: 401, code: 'Unauthorized', message: 'The access token is not valid.' };
@@ -130,4 +130,21 @@ describe('whoami', () => {
     }
     assert.equal(texts.size, 1);
   });
+});
+
+test('a token that runs out while its request is served opens nothing', async (t) => {
+  const clock = new TestClock();
+  const server = await startTestServer(t, { clock });
+  const { tokens } = server.server;
+  const token = await server.givenToken(await server.givenIdentity(), ['chat'], { expiresInMinutes: 60 });
+  assert.equal((await server.asUser(token)).status, 200);
+  const verify = tokens.verify.bind(tokens);
+  t.mock.method(tokens, 'verify', async (jwt: string) => {
+    const verified = await verify(jwt);
+    clock.advance(60 * 60_000);
+    return verified;
+  });
+  const answer = await server.asUser(token);
+  assertError(answer, REFUSED);
+  assert.match(String(answer.headers['x-linarite-reason']), /^token\.expired/);
 });

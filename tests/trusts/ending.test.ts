@@ -16,8 +16,9 @@ import {
   withBearer,
 } from '../harness/dev-tokens.ts';
 import { assertError } from '../harness/envelope.ts';
-import { STORES } from '../harness/postgres.ts';
+import { freshDatabase, POSTGRES_URL, STORES } from '../harness/postgres.ts';
 import { API_VERSION, startTestServer, type TestServer } from '../harness/server.ts';
+import { slowStore } from '../harness/slow-store.ts';
 
 const VERSION = '2025-03-02-preview';
 const ELSEWHERE = '5e1f0057-0000-4000-8000-0000000000ff';
@@ -183,3 +184,20 @@ for (const store of STORES) {
     });
   });
 }
+
+describe('with a slow database', { skip: !POSTGRES_URL && 'needs PostgreSQL' }, () => {
+  test('a trust that was disabled lets nobody do anything from the answer on', async (t) => {
+    const url = await slowStore(t, await freshDatabase(t), 10);
+    const env = { LINARITE_OPERATOR_KEY: OPERATOR_KEY, LINARITE_DATABASE_URL: url };
+    const server = await startTestServer(t, { env });
+    const token = await applicationToken(server, SERVICE);
+    const create = () => withBearer(server, token, `POST /identities?api-version=${API_VERSION}`, {});
+    assert.equal((await create()).status, 201);
+    await asOperator(server, 'POST /-/trusts/dev/:disable');
+    assert.equal((await create()).status, 401);
+    await asOperator(server, 'POST /-/trusts/dev/:enable');
+    assert.equal((await create()).status, 201);
+    await asOperator(server, 'DELETE /-/trusts/dev/grants/service-data');
+    assert.equal((await create()).status, 403);
+  });
+});
