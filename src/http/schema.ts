@@ -29,6 +29,10 @@ const leaf = <T>(json: Record<string, unknown>, fits: (value: unknown) => boolea
 export const text = (json: Record<string, unknown> = {}): Schema<string> =>
   leaf({ type: 'string', ...json }, (value) => typeof value === 'string');
 
+/** Text that is kept as it comes: without U+0000, which PostgreSQL has no place for (its manual, section 8.3). */
+export const keptText = (): Schema<string> =>
+  leaf({ type: 'string' }, (value) => typeof value === 'string' && !value.includes('\0'));
+
 /** Text that opens something: it may be in an answer, and nowhere else. */
 export const secret = (): Schema<string> => text({ format: 'password' });
 

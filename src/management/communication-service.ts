@@ -2,6 +2,7 @@ import type { ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { echo } from '../lib/echo.ts';
 import { isGuid } from '../lib/guid.ts';
+import { resourceName } from '../resources/resource.ts';
 
 /** Where a resource stands: names as they were sent, compared without regard to case. */
 export interface Place {
@@ -52,6 +53,12 @@ export function subscriptionId(text: string): string {
 /** @throws ServiceError `ResourceGroupNameInvalid` */
 export function groupName(text: string): string {
   if (!/^[-\w.()]{1,90}$/.test(text) || text.endsWith('.')) throw new ServiceError('ResourceGroupNameInvalid');
+  return text;
+}
+
+/** As {@link resourceName}, with the case in which it was sent. @throws ServiceError `ResourceNameInvalid` */
+export function serviceName(text: string): string {
+  resourceName(text);
   return text;
 }
 

@@ -3,6 +3,7 @@ import { ServiceError } from '../errors.ts';
 import { created, noContent, ok, type Reply, type Route, route } from '../http/route.ts';
 import {
   anything,
+  keptText,
   listOf,
   maybe,
   object,
@@ -21,6 +22,7 @@ import {
   groupName,
   type Place,
   type ResourceGroup,
+  serviceName,
   subscriptionId,
 } from './communication-service.ts';
 import type { CommunicationServices, ServiceWish } from './communication-services.ts';
@@ -40,12 +42,12 @@ const Identity = object({
 });
 
 const ServiceBody = object({
-  location: optional(text()),
+  location: optional(keptText()),
   tags: optional(Tags),
   identity: optional(Identity),
   properties: optional(
     object({
-      dataLocation: optional(text()),
+      dataLocation: optional(keptText()),
       disableLocalAuth: optional(truth()),
       linkedDomains: optional(listOf(text())),
       publicNetworkAccess: optional(text()),
@@ -66,7 +68,7 @@ const KeysShape = object({
   primaryConnectionString: maybe(secret()),
   secondaryConnectionString: maybe(secret()),
 });
-const GroupBody = object({ location: text(), tags: optional(Tags) });
+const GroupBody = object({ location: keptText(), tags: optional(Tags) });
 const GroupShape = object({ id: text(), name: text(), location: text() });
 
 interface Deployment {
@@ -155,7 +157,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       spendingLimit: 'Off',
     },
   });
-  const at = (path: Named) => [placeOf(path), path.name] as const;
+  const at = (path: Named) => [placeOf(path), serviceName(path.name)] as const;
 
   return [
     route({

@@ -56,6 +56,25 @@ for (const store of STORES) {
       assert.deepEqual([foreign.status, foreign.body.error.code], [401, 'IdentityNotOwned']);
     });
 
+    test('refuses a zero character, which not every store can keep, wherever it is', async (t) => {
+      const server = await startTestServer(t, { store });
+      await givenService(server);
+      const properties = { dataLocation: 'Europe' };
+      for (const [at, body, code] of [
+        [`PUT ${GROUP}`, { location: 'a\0' }, 'ValidationError'],
+        [`PUT ${SERVICES}/other`, { location: 'a\0', properties }, 'ValidationError'],
+        [`PUT ${SERVICES}/other`, { location: 'global', properties: { dataLocation: '\0' } }, 'ValidationError'],
+        [`PUT ${SERVICES}/other%00`, { location: 'global', properties }, 'InvalidResourceName'],
+        [`GET ${SERVICES}/contoso%00`, undefined, 'InvalidResourceName'],
+        [`DELETE ${SERVICES}/contoso%00`, undefined, 'InvalidResourceName'],
+      ] as const) {
+        const answer = await asOperator(server, at, body);
+        assert.deepEqual([answer.status, answer.body.error.code], [400, code], at);
+      }
+      const tags = { 'a\0': 'b' };
+      assert.deepEqual((await asOperator(server, `PATCH ${SERVICES}/contoso`, { tags })).body.tags, tags);
+    });
+
     test('regenerating a key ends the tokens of its former value and no others', async (t) => {
       const server = await startTestServer(t, { store });
       const { keys } = await givenService(server);
