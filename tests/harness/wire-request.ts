@@ -30,6 +30,7 @@ export function wireRequest({
     secure,
     peer,
     hasBody: bytes.length > 0,
+    complete: readBody === undefined,
     header: (name) => values.get(name) ?? [],
     readBody:
       readBody ??

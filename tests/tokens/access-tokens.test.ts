@@ -316,8 +316,8 @@ describe('a token for somebody whom a trusted issuer vouches for', () => {
     assert.equal(expiresOnMs, USER.expSeconds * 1000);
     assert.deepEqual(admitted, ['tx']);
     assert.deepEqual(steps, [
-      ['ensureIn', 'tx', RESOURCE, IDENTITY],
       ['snapshot', 'tx', RESOURCE, USER.credential, IDENTITY],
+      ['ensureIn', 'tx', RESOURCE, IDENTITY],
       ['identityCreated', RESOURCE, IDENTITY],
       ['tokenIssued', RESOURCE, IDENTITY, ['voip']],
     ]);
@@ -360,7 +360,7 @@ describe('a token for somebody whom a trusted issuer vouches for', () => {
       throw new ServiceError('Denied', { reason: 'assignment.missing' });
     };
     await refuses(other.tokens.exchange(RESOURCE, EXCHANGE, deny), 'Denied', 'assignment.missing');
-    assert.deepEqual(other.steps, []);
+    assert.ok(!other.steps.some(([what]) => what === 'ensureIn'));
   });
 });
 
