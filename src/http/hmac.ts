@@ -187,7 +187,7 @@ function find(
 }
 
 const fits = (secret: KeyObject, text: string, signature: Buffer): boolean =>
-  sameBytes(createHmac('sha256', secret).update(text, 'utf8').digest(), signature);
+  sameBytes(createHmac('sha256', secret).update(text).digest(), signature);
 
 const MOST_DIAGNOSED = 8;
 
@@ -252,7 +252,7 @@ function suspects(parts: Signed, request: WireRequest): [Reason, Signed[]][] {
   const forwarded = request.header('x-forwarded-host')[0];
   const dates = [...request.header('date'), ...request.header('x-ms-date')];
   return [
-    ['signature.path', targets.filter((target) => target !== parts.target).map((target) => ({ ...parts, target }))],
+    ['signature.path', targets.map((target) => ({ ...parts, target }))],
     ['signature.host', [...hosts, ...(forwarded ? [forwarded] : [])].map((host) => ({ ...parts, host }))],
     ['signature.method', ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].map((method) => ({ ...parts, method }))],
     ['signature.date', dates.slice(0, 4).map((date) => ({ ...parts, date }))],

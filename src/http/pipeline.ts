@@ -325,7 +325,7 @@ export class Pipeline implements Road {
   }
 }
 
-const isBearer = (request: WireRequest): boolean => /^Bearer(?: |$)/i.test(request.header('authorization')[0] ?? '');
+const isBearer = (request: WireRequest): boolean => /^Bearer /i.test(request.header('authorization')[0] ?? '');
 
 /** What the log tells of an error in more than a word: of a refusal that says what it is, only what caused it. */
 const unexpected = (error: ServiceError): unknown => error.cause ?? (error.shape.status === 500 ? error : undefined);
@@ -371,7 +371,7 @@ function errorReply(error: ServiceError): Reply {
   const { status, code } = error.shape;
   return {
     status,
-    body: { error: { code, message: error.message, ...(error.target !== undefined && { target: error.target }) } },
+    body: { error: { code, message: error.message, target: error.target } }, // JSON leaves out what is undefined
   };
 }
 

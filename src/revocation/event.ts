@@ -66,23 +66,11 @@ export const REASON_OF = {
 
 /** What an event is about within its resource, or by itself. */
 export function subjectOf(event: RevocationEvent): string | undefined {
-  switch (event.kind) {
-    case 'identity':
-    case 'identityDeleted':
-    case 'validFrom':
-      return event.identityId;
-    case 'key':
-      return event.slot;
-    case 'trust':
-      return event.trustId;
-    case 'assignment':
-      return event.assignmentId;
-    case 'signingKey':
-      return event.kid;
-    case 'resource':
-    case 'all':
-      return undefined;
-  }
+  if ('identityId' in event) return event.identityId;
+  if ('slot' in event) return event.slot;
+  if ('trustId' in event) return event.trustId;
+  if ('assignmentId' in event) return event.assignmentId;
+  return 'kid' in event ? event.kid : undefined;
 }
 
 /** 128 bits that stand for an identity of a resource in memory: a Teams user has the same id in all of them. */

@@ -122,14 +122,14 @@ export class RevocationState {
       if (last > seq) [kind, seq] = [other, last];
     };
     consider('all', this.#all);
-    if (token.keySlot && this.#keys.size > 0) consider('key', this.#keys.get(`${token.resourceId} ${token.keySlot}`));
-    if (this.#resources.size > 0) consider('resource', this.#resources.get(token.resourceId));
+    if (token.keySlot) consider('key', this.#keys.get(`${token.resourceId} ${token.keySlot}`));
+    consider('resource', this.#resources.get(token.resourceId));
     if (token.trustId) consider('trust', this.#trusts.get(token.trustId));
     if (token.assignmentId) consider('assignment', this.#assignments.get(`${token.resourceId} ${token.assignmentId}`));
-    if (this.#signingKeys.size > 0) consider('signingKey', this.#signingKeys.get(token.kid));
+    consider('signingKey', this.#signingKeys.get(token.kid));
     if (token.position < seq) return { kind, seq };
 
-    const bound = this.#validFrom.size > 0 ? this.#validFrom.get(`${token.resourceId} ${token.identityId}`) : undefined;
+    const bound = this.#validFrom.get(`${token.resourceId} ${token.identityId}`);
     return bound && token.issuedAtSeconds < bound.seconds ? { kind: 'validFrom', seq: bound.seq } : undefined;
   }
 

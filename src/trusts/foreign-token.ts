@@ -123,8 +123,8 @@ export function claimAt(payload: JsonObject, name: string): unknown {
   let value: unknown = payload;
   for (const step of name.slice(1).split('/')) {
     if (typeof value !== 'object' || value === null) return undefined;
-    // Of a list's own properties only the elements are JSON.
-    if (Array.isArray(value) && !/^(?:0|[1-9]\d*)$/.test(step)) return undefined;
+    // The one property of a list that is not an element of it.
+    if (Array.isArray(value) && step === 'length') return undefined;
     value = own(value as JsonObject, step.replaceAll('~1', '/').replaceAll('~0', '~'));
   }
   return value;

@@ -187,8 +187,8 @@ function entries(list: readonly string[], target: string): string[] {
 /** Placeholders are filled in later, with what is an address again. */
 function address(text: string, target: string, plainHttp: boolean): string {
   const url = URL.parse(text.replace('{endpoint}', 'https://localhost').replace('{tenantId}', 'tenant'));
-  const schemes = plainHttp ? /^https?:$/ : /^https:$/;
-  if (!url || !schemes.test(url.protocol) || url.username || url.password || url.hash || text.length > LONGEST)
+  const schemes = plainHttp ? ['https:', 'http:'] : ['https:'];
+  if (!url || !schemes.includes(url.protocol) || url.username || url.password || url.hash || text.length > LONGEST)
     throw invalid(target, `${echo(text)} is no https address`);
   return text;
 }

@@ -39,6 +39,8 @@ const USER: UserCaller = {
 };
 
 interface Given {
+  /** Another route at the same path. */
+  beside?: Route;
   uses?: Partial<Uses>;
   options?: Partial<Options>;
   wellKnown?: boolean;
@@ -49,7 +51,7 @@ interface Given {
 /** The road over one route, and everything that it did in order. */
 function given(
   entry: Partial<Omit<Route, 'handle'>> & { access: Access },
-  { uses, options, wellKnown = false, operation }: Given = {},
+  { beside, uses, options, wellKnown = false, operation }: Given = {},
 ) {
   const steps: string[] = [];
   const facts: RequestFacts[] = [];
@@ -88,7 +90,7 @@ function given(
   } as unknown as Admission;
   const { mode = 'dev' } = options ?? {};
   const all: Uses = {
-    routes: new RouteTable([route]),
+    routes: new RouteTable([route, ...(beside ? [beside] : [])]),
     doorkeeper: new Doorkeeper({ mode, allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
     signatures: new SignatureVerifier(
       {
@@ -334,6 +336,17 @@ describe('the door', () => {
     assert.deepEqual([facts[1]?.reason, facts[1]?.detail], ['MethodNotAllowed', 'allowed: POST']);
     assert.deepEqual([facts[1]?.operation, facts[1]?.method], ['none', 'DELETE']);
     assert.deepEqual(steps, []);
+    const beside: Route = {
+      operation: 'read',
+      summary: '',
+      at: 'GET /things/{id}',
+      ...NOBODY,
+      answers: {},
+      handle: () => ({ status: 200 }),
+    };
+    const two = given(NOBODY, { beside });
+    assert.equal((await two.ask({ method: 'DELETE' })).headers.Allow, 'GET, POST');
+    assert.equal(two.facts[0]?.detail, 'allowed: GET, POST');
   });
 
   test('opens routes that give much to whoever asks from this machine only', async () => {
