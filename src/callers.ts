@@ -87,6 +87,8 @@ export interface EntraUserCaller {
 export interface OperatorCaller {
   readonly kind: 'operator';
   readonly over: 'everything' | ReadonlySet<ResourceId>;
+  /** The trust that let them in; undefined for whoever has the operator key. */
+  readonly credential: TrustCredential | undefined;
 }
 
 /** Who is asking, after proof. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backups } from './backup/backups.ts';
 import { Recovery } from './backup/recovery.ts';
+import type { Caller } from './callers.ts';
 import { certificatesFromFiles } from './certificates/certificate-files.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
 import { dataFolder, openDatabase } from './data-folder.ts';
@@ -276,6 +277,7 @@ export async function startServer(
         userOf: async (jwt) => (await tokens.verify(jwt)).caller,
         isOperator,
         principals,
+        holds: (caller) => holds(caller, resources, trusts),
         admission,
         quotas: new Quotas(clock, { preset: settings.quotas, mode }),
         requireFresh: () => revocations.requireFresh(),
@@ -342,6 +344,15 @@ export async function startServer(
     await unwind(undo).catch(() => undefined);
     throw cause;
   }
+}
+
+/** Whether the key or trust that a caller was proven by is still the same. Tokens of ours are held against the log instead. */
+function holds(caller: Caller, resources: Resources, trusts: Trusts): boolean {
+  if (caller.kind === 'nobody' || caller.kind === 'user') return true;
+  const credential = caller.kind === 'entraUser' ? caller.user.credential : caller.credential;
+  if (credential === undefined) return true;
+  if (credential.kind === 'trust') return trusts.holds(credential);
+  return caller.kind === 'service' && resources.holds(caller.resourceId, credential);
 }
 
 /** Undoes what was done, last things first. */

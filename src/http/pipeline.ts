@@ -32,6 +32,8 @@ interface Uses {
   userOf: (jwt: string) => Promise<UserCaller>;
   isOperator: (secret: string) => boolean;
   principals: Principals;
+  /** Tells whether the key or trust that a caller was proven by is still the same. */
+  holds: (caller: Caller) => boolean;
   admission: Admission;
   quotas: Quotas;
   /** Insists that what this node knows of keys is current. @throws ServiceError `NotFresh` */
@@ -153,6 +155,7 @@ export class Pipeline implements Road {
     const account = admission.openBody(holder);
     try {
       const bytes = await this.#bodyOf(request, bodyHash, account);
+      if (request.hasBody) this.#requireStill(caller);
       const leave = admission.enter(lane, holder);
       return await this.#serve(request, match, bytes, trace).finally(leave);
     } finally {
@@ -212,7 +215,7 @@ export class Pipeline implements Road {
     const { isOperator, principals, requireFresh } = this.#uses;
     const token = bearer(request, access.caller === 'entraUser' ? 'InvalidAccessToken' : 'Denied');
     const forOperators = access.caller === 'operator' || access.caller === 'serviceOrOperator';
-    if (forOperators && isOperator(token)) return { kind: 'operator', over: 'everything' };
+    if (forOperators && isOperator(token)) return { kind: 'operator', over: 'everything', credential: undefined };
     // Every token of an issuer has dots in it. The operator's key is told apart so that a wrong one is called by its name.
     if (forOperators && !token.includes('.')) throw new ServiceError('Denied', { reason: 'operatorKey.wrong' });
     await requireFresh();
@@ -231,6 +234,14 @@ export class Pipeline implements Road {
       throw new ServiceError('BodyHashDiffers', { reason: 'contentHash.differs' });
     }
     return bytes;
+  }
+
+  /** A body may take its time, and what was proven before it came may have been taken back meanwhile. */
+  #requireStill(caller: Caller): void {
+    if (this.#uses.holds(caller)) return;
+    const error = caller.kind === 'entraUser' ? 'InvalidAccessToken' : 'Denied';
+    const byKey = caller.kind === 'service' && caller.credential.kind === 'accessKey';
+    throw new ServiceError(error, { reason: byKey ? 'accessKey.replaced' : 'trust.changed' });
   }
 
   #countAgainstQuota({ quota }: Route, caller: Caller, body: unknown): void {

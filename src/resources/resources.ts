@@ -1,5 +1,5 @@
 import { createSecretKey, randomBytes } from 'node:crypto';
-import { KEY_SLOTS, type KeySlot, type ResourceId } from '../callers.ts';
+import { type AccessKeyCredential, KEY_SLOTS, type KeySlot, type ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -112,6 +112,16 @@ export class Resources {
     const named = this.namedBy(host);
     const all = named ? [named] : [...this.#byId.values()];
     return all.filter(({ resource }) => !resource.keysDisabled);
+  }
+
+  /** Whether an access key still opens the resource. */
+  holds(id: ResourceId, { slot, version }: AccessKeyCredential): boolean {
+    const found = this.#byId.get(id);
+    return (
+      found !== undefined &&
+      !found.resource.keysDisabled &&
+      found.keys.some((key) => key.slot === slot && key.version === version)
+    );
   }
 
   /**

@@ -53,7 +53,11 @@ export class Principals {
     const granted = grantsOf(token, reads ? ['management', 'read'] : ['management']).map(({ resource }) => resource);
     if (granted.length === 0) throw notGranted(token);
     const some = new Set(granted.flatMap((resource) => (resource === '*' ? [] : [resource])));
-    return { kind: 'operator', over: granted.includes('*') ? 'everything' : some };
+    return {
+      kind: 'operator',
+      over: granted.includes('*') ? 'everything' : some,
+      credential: credentialOf(token.trust),
+    };
   }
 
   /** A user who asks a resource for a token. @throws ServiceError `InvalidAccessToken`, `ProviderUnavailable` */

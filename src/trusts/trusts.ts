@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ResourceId, TrustId } from '../callers.ts';
+import type { ResourceId, TrustCredential, TrustId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { echo } from '../lib/echo.ts';
@@ -74,6 +74,11 @@ export class Trusts {
   /** Those through which anybody comes in now. */
   enabled(): readonly Trust[] {
     return this.#enabled;
+  }
+
+  /** Whether a trust still lets in whom it let in. */
+  holds({ trustId, version }: TrustCredential): boolean {
+    return this.#enabled.some((trust) => trust.id === trustId && trust.version === version);
   }
 
   /** @throws ServiceError `TrustNotFound` */

@@ -45,6 +45,7 @@ export function roadOf(
       admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 64 * 2 ** 20 }),
       quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
       principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
+      holds: () => true,
       requireFresh: async () => undefined,
       isStoreFailure: () => false,
       clock: systemClock,

@@ -81,7 +81,7 @@ describe('places', () => {
       holderOf({ kind: 'service', resourceId: 'r' } as never, '10.0.0.1'),
       holderOf({ kind: 'user', resourceId: 'r' } as never, '10.0.0.1'),
     );
-    assert.equal(holderOf({ kind: 'operator', over: 'everything' }, '10.0.0.1'), 'operator ');
+    assert.equal(holderOf({ kind: 'operator', over: 'everything', credential: undefined }, '10.0.0.1'), 'operator ');
   });
 });
 

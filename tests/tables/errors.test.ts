@@ -30,6 +30,7 @@ const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
       principals: {} as never,
       admission: new Admission({ places: { usual: 1, urgent: 1 }, bodyBytes: 2 ** 20 }),
       quotas: new Quotas(systemClock, { preset: 'off', mode }),
+      holds: () => true,
       requireFresh: async () => undefined,
       isStoreFailure: (cause) => cause === 'the store failed',
       clock: systemClock,
