@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { Backups } from '../../src/backup/backups.ts';
@@ -37,6 +37,9 @@ test('a backup made under load is whole and has everything acknowledged before i
 
   assert.equal(made.status, 200, made.text);
   assert.ok(atTheEnd > before, 'writing went on meanwhile');
+  if (process.platform !== 'win32')
+    for (const path of [made.body.path, dirname(made.body.path)])
+      assert.equal(statSync(path).mode & 0o077, 0, `${path} is its owner's`);
   const copy = new DatabaseSync(made.body.path);
   t.after(() => copy.close());
   assert.deepEqual({ ...copy.prepare('pragma integrity_check').get() }, { integrity_check: 'ok' });

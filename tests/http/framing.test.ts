@@ -698,7 +698,7 @@ describe('time', { concurrency: true }, () => {
   });
 
   test('slow headers are cut, however steadily they come', async (t) => {
-    const { port, road } = await start(t, HASTY);
+    const { port, road } = await start(t, { ...HASTY, requestTimeoutMs: 4_000 });
     const wire = await Wire.open(port);
     wire.socket.write(`GET / HTTP/1.1\r\n${HOST}\r\n`);
     const drip = setInterval(() => wire.socket.writable && wire.socket.write('x'), 20);
@@ -712,7 +712,7 @@ describe('time', { concurrency: true }, () => {
   });
 
   test('slow headers are cut on a kept connection too', async (t) => {
-    const { port } = await start(t, HASTY);
+    const { port } = await start(t, { ...HASTY, requestTimeoutMs: 4_000 });
     const wire = await Wire.open(port);
     wire.socket.write(get());
     await wire.untilReceived(/\{.*\}/);

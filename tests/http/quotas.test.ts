@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { ResourceId } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { QUOTAS, type QuotaName, Quotas } from '../../src/http/quotas.ts';
+import { type RouteParts, routeList } from '../../src/routes.ts';
 import { assertError } from '../harness/envelope.ts';
 import { givenResource, inPath } from '../harness/resources.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
@@ -69,6 +70,23 @@ describe('quotas', () => {
     assert.equal(retryAfter(), 1);
     clock.advance(1);
     assert.equal(retryAfter(), 'admitted');
+  });
+});
+
+test('every operation that the original counts is counted, and by its own quota', () => {
+  const counted = routeList({ mode: 'production' } as unknown as RouteParts).flatMap(({ operation, quota }) =>
+    quota === undefined ? [] : [[operation, typeof quota === 'function' ? 'by its body' : quota] as const],
+  );
+  assert.deepEqual(Object.fromEntries(counted), {
+    createIdentity: 'by its body',
+    issueAccessToken: 'issueToken',
+    issueToken: 'issueToken',
+    deleteIdentity: 'deleteIdentity',
+    revokeAccessTokens: 'revokeTokens',
+    updateIdentity: 'revokeTokens',
+    exchangeTeamsUserAccessToken: 'exchangeToken',
+    exchangeTeamsExtensionAccessToken: 'exchangeToken',
+    exchangeEntraUserAccessToken: 'exchangeToken',
   });
 });
 

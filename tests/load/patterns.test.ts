@@ -26,6 +26,7 @@ import {
   isEndless,
   LONGEST,
   patternsIn,
+  prefixesOf,
   superLinear,
 } from './patterns.ts';
 
@@ -122,7 +123,8 @@ describe('hostile text', () => {
   test(`costs none of the ${PATTERNS.length} patterns of the sources more than in proportion`, () => {
     assert.ok(PATTERNS.length > 90, 'the scan still finds them');
     const slow = PATTERNS.filter(isEndless).flatMap((pattern) => {
-      const attack = superLinear(eaterOf(pattern), attacksOn(pattern.source, THOROUGH));
+      const prefixes = prefixesOf(pattern.source, pattern.flags);
+      const attack = superLinear(eaterOf(pattern), attacksOn(pattern.source, THOROUGH, prefixes));
       return attack ? [`${pattern.path}:${pattern.line} /${pattern.source}/ ${attack}`] : [];
     });
     assert.deepEqual(slow, []);
@@ -149,12 +151,31 @@ describe('hostile text', () => {
     report.passed = true;
   });
 
-  for (const source of ['(a+)+$', '^(\\w+\\s?)*$', '\\s+$', '(x|x)*y', '.*=.*;', '(?::\\d+)+$', '\\/+(\\?|$)']) {
+  for (const source of [
+    '(a+)+$',
+    '^(\\w+\\s?)*$',
+    '\\s+$',
+    '(x|x)*y',
+    '.*=.*;',
+    '(?::\\d+)+$',
+    '\\/+(\\?|$)',
+    '^\\d{4}-[a-f]{2}T(?:\\.(?:\\d+)+)?Z$',
+  ]) {
     test(`the harness reports /${source}/`, () => {
-      assert.ok(superLinear(eaterOf({ source, flags: '' }), attacksOn(source), 16 * 1024));
+      assert.ok(superLinear(eaterOf({ source, flags: '' }), attacksOn(source, false, prefixesOf(source)), 16 * 1024));
       report.planted = true;
     });
   }
+
+  test('what a pattern takes before it repeats is found', () => {
+    const cases: [source: string, prefixes: string[]][] = [
+      ['^a+b*$', ['', 'a']],
+      ['^\\d{4}-[^x]{2,}(?:x|y+)?$', ['0000-', '0000-aa']],
+      ['^(?:ab|c\\.d)(?=q)[\\]e]+', ['ab']],
+      ['\\(z{1,3}\\w{2}(?:\\s)*', ['(zaa']],
+    ];
+    for (const [source, prefixes] of cases) assert.deepEqual(prefixesOf(source), prefixes, source);
+  });
 
   test('patterns are found wherever they stand, and divisions are not', () => {
     const source = [

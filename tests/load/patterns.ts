@@ -76,17 +76,76 @@ export interface Attack {
   readonly behind: string;
 }
 
+/** What stands for a class of characters in a text that is to fit. */
+const REPRESENTATIVES = [
+  'a',
+  '0',
+  ' ',
+  ...Array.from({ length: 128 }, (_, code) => String.fromCharCode(code)),
+  '\u2028',
+];
+const ATOM = /\[(?:[^\]\\]|\\.)*\]|\\[pPu]\{[^}]*\}|\\x[\da-f]{2}|\\u[\da-f]{4}|\\.|[\s\S]/iy;
+const QUANTIFIER = /(?:([*+?])|\{(\d+)(,?)(\d*)\})?\??/y;
+
+/**
+ * Texts that fit a pattern up to each place where it repeats without end: what an attack on that place has to begin with.
+ * Of alternatives each is followed by itself, and what comes behind them follows the first.
+ */
+export function prefixesOf(source: string, flags = ''): string[] {
+  const found = new Set<string>();
+  let at = 0;
+  const take = (token: RegExp): RegExpExecArray => {
+    token.lastIndex = at;
+    const match = token.exec(source) as RegExpExecArray;
+    at += match[0].length;
+    return match;
+  };
+  const oneOf = (atom: string): string => {
+    if (/^(?:[\^$]|\\[bB])$/.test(atom)) return '';
+    const whole = new RegExp(`^${atom}$`, flags.replace(/[gy]/g, ''));
+    return REPRESENTATIVES.find((text) => whole.test(text)) ?? '';
+  };
+  /** @returns what one pass through the rest of a group adds to the text before it */
+  const group = (before: string): string => {
+    let text = before;
+    let first: string | undefined;
+    while (at < source.length) {
+      if (source[at] === ')') break;
+      if (source[at] === '|') {
+        first ??= text;
+        text = before;
+        at += 1;
+        continue;
+      }
+      let piece: string;
+      if (source[at] === '(') {
+        const [opening] = take(/\((?:\?(?:[:=!]|<[=!]|<\w+>))?/y);
+        const inside = group(text);
+        at += 1;
+        piece = /[=!]$/.test(opening) ? '' : inside;
+      } else piece = oneOf(take(ATOM)[0]);
+      const [, sign, least = sign === '+' || !sign ? '1' : '0', comma, most] = take(QUANTIFIER);
+      if (sign === '*' || sign === '+' || (comma && !most)) found.add(text);
+      text += piece.repeat(Number(least));
+    }
+    return (first ?? text).slice(before.length);
+  };
+  group('');
+  return [...found];
+}
+
 /**
  * What to repeat, and what to put before and behind it, so that something nearly fits for a long way and then does not:
  * the characters and the fixed pieces of the pattern itself, alone and in pairs.
  * @param thorough with more pairs and ends
+ * @param prefixes what to put before it, too
  */
-export function attacksOn(source: string, thorough = false): Attack[] {
+export function attacksOn(source: string, thorough = false, prefixes: readonly string[] = []): Attack[] {
   const plain = source.replace(/\\[dDwWsSbB]|\\p\{\w+\}|\(\?<?[:=!]|[()[\]{}|*+?^$]/g, '\n').replace(/\\(.)/g, '$1');
   const pieces = plain.split('\n').filter(Boolean);
   const letters = [...new Set([...pieces.join(''), ...'a0 :/'])];
   const pairs = letters.slice(0, thorough ? 12 : 4).flatMap((one) => ['a', '0', ' '].map((other) => one + other));
-  const starts = [...new Set(['', pieces[0] ?? ''])];
+  const starts = [...new Set(['', pieces[0] ?? '', ...prefixes])];
   const ends = thorough ? ['', '!', '\n', '\u0000'] : ['!'];
   return [...new Set([...letters.slice(0, thorough ? 100 : 12), ...pieces, ...pairs])].flatMap((piece) =>
     starts.flatMap((before) => ends.map((behind) => ({ before, piece, behind }))),

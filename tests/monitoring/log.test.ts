@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { IdentityId } from '../../src/callers.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { openLog } from '../../src/monitoring/log.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
@@ -88,6 +89,7 @@ for (const [what, text] of FORGERIES) {
       operation: text,
       method: text,
       clientRequestId: text,
+      identityId: `8:acs:${text}` as IdentityId,
       msCv: text,
       apiVersion: text,
       caller: text,
@@ -107,7 +109,7 @@ for (const [what, text] of FORGERIES) {
     });
     assertOneObjectPerLine(written, 4);
     const [line] = parsed(written);
-    for (const field of ['clientRequestId', 'msCv', 'apiVersion', 'detail', 'operation']) {
+    for (const field of ['clientRequestId', 'identityId', 'msCv', 'apiVersion', 'detail', 'operation']) {
       assert.ok(String(line?.[field]).length <= 128, field);
       assert.ok(String(line?.[field]).isWellFormed(), field);
     }
@@ -180,6 +182,22 @@ test('what looks like a secret is hidden in any text', async () => {
   assert.doesNotMatch(written, /c4?anary|cccc|ssss/i);
 });
 
+test('of an error nothing is written but its name, code, message, stack and causes', async () => {
+  const more = { parameters: ['Canary'], row: { name: 'Canary' }, address: 'canary', errno: 7, code: 'E_CODE' };
+  const written = await logText((log) => {
+    const monitor = new Monitor(log, new ServerMetrics('0.0.0'));
+    const cause = Object.assign(new Error('outside', { cause: Object.assign(new Error('inside'), more) }), more);
+    monitor.requestAnswered({ ...FACTS, status: 500, cause });
+    monitor.notice('error', 'failed', { cause });
+  });
+  assert.doesNotMatch(written, /canary/i);
+  for (const { cause } of parsed(written)) {
+    const { type, code, message, stack, cause: inside, ...rest } = cause as Record<string, unknown>;
+    assert.deepEqual([type, code, message, rest], ['Error', 'E_CODE', 'outside', {}]);
+    assert.ok(typeof stack === 'string' && typeof inside === 'object');
+  }
+});
+
 test('nothing that is logged or counted can fail a request', async () => {
   const hostile = {
     get status(): number {
@@ -242,6 +260,15 @@ test('what was logged last is there when the process ends at once', async () => 
   );
 });
 
+test('what a reader does not read is dropped and counted in the end, and does not fill the memory', async () => {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', WRITES_TO_NOBODY], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [dropped] = (await once(child.stdout.setEncoding('utf8'), 'data')) as [string];
+  child.kill('SIGKILL');
+  assert.ok(Number(dropped) > 10_000, dropped);
+});
+
 const LOG = JSON.stringify(import.meta.resolve('../../src/monitoring/log.ts'));
 const WRITES_AFTER_CLOSE = `
   import { openLog } from ${LOG};
@@ -262,3 +289,9 @@ const ENDS_AT_ONCE = `
     for (let index = 0; index < 50; index++) log.write('info', 'late ' + index);
     process.exit(0);
   }, 60);`;
+// 20 MB, of which 8 MB may wait.
+const WRITES_TO_NOBODY = `
+  import { openLog } from ${LOG};
+  const log = openLog({ logLevel: 'info', mode: 'dev' });
+  for (let line = 0; line < 20_000; line++) log.write('info', 'x'.repeat(1000));
+  process.stdout.write(String(log.dropped));`;

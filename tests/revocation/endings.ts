@@ -105,6 +105,10 @@ export const FOR_GOOD: Readonly<Record<string, (server: TestServer) => Promise<S
   async 'disabling the trust'(server) {
     return { issue: await givenTrusted(server), end: () => operator(server, `POST ${TRUST}/:disable`) };
   },
+  async 'disabling the trust of an exchange'(server) {
+    const { issue } = await givenExchange(server);
+    return { issue, end: () => operator(server, `POST ${TRUST}/:disable`) };
+  },
   async 'removing the assignment'(server) {
     const { issue, remove } = await givenExchange(server);
     return { issue, end: remove };

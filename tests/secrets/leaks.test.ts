@@ -95,9 +95,14 @@ class Listener {
     )) {
       const { method, target, body, type } = callOf(one);
       const signed = (key: string) => sign({ method, target, host: this.#host, body, key });
+      const [own, strange] = [signed(accessKey), signed(randomBytes(64).toString('base64'))];
+      this.canaries.add(`signature ${one.operation}`, signatureIn(own));
+      this.canaries.add(`refused signature ${one.operation}`, signatureIn(strange));
       const proofs: Record<string, string>[] = [
-        signed(accessKey),
-        signed(randomBytes(64).toString('base64')),
+        own,
+        strange,
+        { Authorization: `Bearer ${operatorKey}x` },
+        { Authorization: `Bearer ${operatorKey.slice(1)}` },
         { Authorization: `Bearer ${token}` },
         { Authorization: `Bearer ${operatorKey}` },
         {},
@@ -254,6 +259,9 @@ function callOf({ at, versions, body }: Route): { method: string; target: string
     type: form ? 'application/x-www-form-urlencoded' : 'application/json',
   };
 }
+
+const signatureIn = ({ Authorization = '' }: Record<string, string>): Buffer =>
+  Buffer.from(Authorization.split('&Signature=')[1] ?? '', 'base64');
 
 /** Secrets in headers where they do not belong. */
 const misplaced = (

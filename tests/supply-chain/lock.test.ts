@@ -16,6 +16,7 @@ interface Manifest {
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly scripts?: Readonly<Record<string, string>>;
 }
 
 interface Chain {
@@ -40,6 +41,8 @@ const MUTATION: Chain = {
 };
 
 const KINDS = ['dependencies', 'devDependencies', 'optionalDependencies'] as const;
+/** What npm runs by itself at an installation, ours or somebody else's of our package. */
+const RUN_AT_INSTALL = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare'];
 const EXACT = /^(?:npm:(?:@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+(?:-[\w.]+)?$/;
 
 /** Name → reason, from the first table of the page. */
@@ -62,6 +65,8 @@ function complaintsAbout({ lock, manifests, reasons }: Chain): string[] {
         found.push(`the lock has other ${kind} of '${path}'`);
     }
   }
+  for (const { scripts = {} } of Object.values(manifests))
+    for (const name of RUN_AT_INSTALL) if (scripts[name]) found.push(`the script ${name} runs at an installation`);
   for (const [path, entry] of Object.entries(lock.packages)) found.push(...aboutPackage(path, entry));
 
   if (reasons === undefined) return found;
@@ -120,6 +125,11 @@ describe('the supply chain', () => {
   const own = CHAIN.manifests['']?.dependencies ?? {};
   const PLANTED: [what: string, chain: Chain, complaint: RegExp][] = [
     ['a range', withDependencies({ ...own, pg: '^8.23.1' }), /pg \^8\.23\.1 is not exact/],
+    [
+      'an install script of our own',
+      { ...CHAIN, manifests: { ...CHAIN.manifests, runtime: { scripts: { postinstall: 'node x.js' } } } },
+      /postinstall runs at an installation/,
+    ],
     ['a lock that was not written anew', withDependencies({ ...own, pg: '8.0.0' }), /the lock has other dependencies/],
     ['a dependency without a reason', withDependencies({ ...own, 'left-pad': '1.3.0' }), /left-pad has no reason/],
     ['a reason that is left over', withDependencies({}), /pg is explained and not used/],

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { type Lock, readLock, runtimePaths, sbomOf } from '../../scripts/sbom.ts';
 import { writeResult } from '../harness/results.ts';
 import { SOURCES } from '../tables/sources.ts';
@@ -11,6 +12,9 @@ const ROOT = join(import.meta.dirname, '../..');
 const LOCK = readLock();
 const SBOM = sbomOf(LOCK);
 const jsonOf = (path: string) => JSON.parse(readFileSync(join(ROOT, path), 'utf8'));
+
+/** Licences that ask for no more than to be named. Another one is a decision. */
+const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-3-Clause', 'ISC', 'MIT'];
 
 /** What npm itself calls neither for development only nor part of the workspace that brings Node.js. */
 function expected({ packages }: Lock): string[] {
@@ -47,6 +51,10 @@ describe('the bill of materials', () => {
       assert.equal(hashes[0]?.alg, 'SHA-512');
       assert.match(hashes[0]?.content ?? '', /^[0-9a-f]{128}$/);
       assert.equal(licenses.length, 1, name);
+      assert.ok(
+        LICENCES.some((id) => isDeepStrictEqual(licenses, [{ license: { id } }])),
+        `${name}: ${JSON.stringify(licenses)}`,
+      );
     }
     for (const path of runtimePaths(LOCK).filter((path) => existsSync(join(ROOT, path)))) {
       const { name, version } = jsonOf(`${path}/package.json`);
