@@ -85,7 +85,7 @@ export async function checkDurability(db: Database): Promise<void> {
 
 /** Notes how late it has been, for the next start's {@link checkClock}. */
 export async function noteClock(db: Database, clock: Clock): Promise<void> {
-  await db.writer.write((tx) => new MetaStore().set(tx, HIGH_WATER, String(clock.now())));
+  await db.writer.write((tx) => new MetaStore().set(tx, HIGH_WATER, String(clock.now())), HIGH_WATER);
 }
 
 /** @throws SettingsError when production mode would serve the published development key */

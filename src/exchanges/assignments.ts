@@ -61,12 +61,12 @@ export class Assignments {
 
   /** Makes an assignment, or replaces the one of that id. What it takes back ends tokens. @returns whether it is new */
   async put(assignment: Assignment): Promise<boolean> {
-    return this.#uses.revocations.end((tx, record) => this.#putIn(tx, record, assignment));
+    return this.#uses.revocations.end((tx, record) => this.#putIn(tx, record, assignment), assignment.resourceId);
   }
 
   /** Removes an assignment, and ends the tokens issued by it. Removing what is not there is not an error. */
   async delete({ resourceId }: ServiceCaller, id: AssignmentId): Promise<void> {
-    await this.#uses.revocations.end((tx, record) => this.#deleteIn(tx, record, resourceId, id));
+    await this.#uses.revocations.end((tx, record) => this.#deleteIn(tx, record, resourceId, id), resourceId);
   }
 
   /**
@@ -97,13 +97,13 @@ export class Assignments {
         changed.push(next);
       }
       return changed;
-    });
+    }, resourceId);
   }
 
   /** Removes every assignment of a deleted resource. */
   async removeAllOf(resourceId: ResourceId): Promise<void> {
     const { db, store } = this.#uses;
-    await db.writer.write((tx) => store.deleteAll(tx, resourceId));
+    await db.writer.write((tx) => store.deleteAll(tx, resourceId), resourceId);
   }
 
   /**

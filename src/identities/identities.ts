@@ -31,8 +31,10 @@ export class Identities {
 
   /** Makes an identity; with a custom id that exists already, gives the one that has it. */
   async create(caller: ServiceCaller, customId?: string): Promise<Identity> {
-    const identity = await this.#uses.db.writer.write((tx) => this.createIn(tx, caller.resourceId, customId));
-    this.#uses.events.identityCreated(caller.resourceId, identity.id);
+    const { resourceId } = caller;
+    const turn = customId === undefined ? undefined : resourceId;
+    const identity = await this.#uses.db.writer.write((tx) => this.createIn(tx, resourceId, customId), turn);
+    this.#uses.events.identityCreated(resourceId, identity.id);
     return identity;
   }
 
@@ -92,7 +94,7 @@ export class Identities {
     await revocations.end(async (tx, record) => {
       const seq = await record({ kind: 'identity', resourceId, identityId: id });
       if (!(await store.setRevoked(tx, resourceId, id, seq))) throw absent(id);
-    });
+    }, resourceId);
   }
 
   /**
@@ -110,7 +112,7 @@ export class Identities {
         await store.setRevoked(tx, resourceId, id, await record({ kind: 'identity', resourceId, identityId: id }));
       await record({ kind: 'validFrom', resourceId, identityId: id, validFromMs });
       if (!(await store.setValidFrom(tx, resourceId, id, validFromMs))) throw absent(id);
-    });
+    }, resourceId);
   }
 
   /** Deletes the identity and ends its tokens. Deleting what is not there is not an error: the caller may be repeating itself. */
@@ -124,7 +126,7 @@ export class Identities {
     await revocations.end(async (tx, record) => {
       await record({ kind: 'identityDeleted', resourceId, identityId: id });
       await store.delete(tx, resourceId, id);
-    });
+    }, resourceId);
   }
 
   /** Removes every identity of a deleted resource, in steps that let others write in between, until it is told to stop. */
@@ -132,7 +134,7 @@ export class Identities {
     const { db, store } = this.#uses;
     let removed: number;
     do {
-      removed = await db.writer.write((tx) => store.deleteSome(tx, resourceId, MOST_PER_SWEEP));
+      removed = await db.writer.write((tx) => store.deleteSome(tx, resourceId, MOST_PER_SWEEP), resourceId);
     } while (removed === MOST_PER_SWEEP && !stop.aborted);
   }
 }

@@ -148,15 +148,17 @@ export class CommunicationServices {
     const { db, store, clock } = this.#uses;
     const { subscriptionId, group: name } = place;
     const fresh = (await store.group(db.rows, subscriptionId, nameKey(name))) === undefined;
-    await db.writer.write((tx) =>
-      store.putGroup(tx, {
-        subscription_id: subscriptionId,
-        name_key: nameKey(name),
-        name,
-        location,
-        tags: JSON.stringify(tags),
-        created_at: clock.now(),
-      }),
+    await db.writer.write(
+      (tx) =>
+        store.putGroup(tx, {
+          subscription_id: subscriptionId,
+          name_key: nameKey(name),
+          name,
+          location,
+          tags: JSON.stringify(tags),
+          created_at: clock.now(),
+        }),
+      subscriptionId,
     );
     return { group: await this.getGroup(place), fresh };
   }
@@ -171,7 +173,7 @@ export class CommunicationServices {
     }
     for (const { resourceId } of await store.servicesInGroup(db.rows, subscriptionId, groupKey))
       await this.#delete(resourceId);
-    await db.writer.write((tx) => store.deleteGroup(tx, subscriptionId, groupKey));
+    await db.writer.write((tx) => store.deleteGroup(tx, subscriptionId, groupKey), subscriptionId);
     return true;
   }
 
@@ -245,7 +247,7 @@ export class CommunicationServices {
     const disabled = wish.disableLocalAuth ?? (way === 'merge' ? this.keysDisabled(service) : false);
     const { resourceId } = service;
     if (disabled === this.keysDisabled(service))
-      await db.writer.write((tx) => store.updateService(tx, resourceId, set));
+      await db.writer.write((tx) => store.updateService(tx, resourceId, set), resourceId);
     else await resources.setKeysDisabled(resourceId, disabled, (tx) => store.updateService(tx, resourceId, set));
     return this.get(caller, service, service.name);
   }

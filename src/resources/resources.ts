@@ -126,6 +126,7 @@ export class Resources {
     const region = REGIONS[location] ?? 'amer';
     const row = { id, name, location, region, created_at: createdAtMs };
     await db.writer.write(async (tx) => {
+      await revocations.announceConfig(tx);
       const fresh = await store.insert(tx, row);
       if (!fresh) throw new ServiceError('ResourceNameTaken');
       const seq = await revocations.positionIn(tx);
@@ -141,7 +142,6 @@ export class Resources {
         });
       }
       await alongside?.(tx, id);
-      await revocations.announceConfig(tx);
     });
     await this.reload();
     return { id, name, location, region, createdAtMs, keysDisabled: false };
@@ -151,10 +151,10 @@ export class Resources {
   async setKeysDisabled(id: ResourceId, disabled: boolean, alongside?: Alongside): Promise<void> {
     const { db, store, revocations } = this.#uses;
     await db.writer.write(async (tx) => {
+      await revocations.announceConfig(tx);
       await store.setKeysDisabled(tx, id, disabled);
       await alongside?.(tx, id);
-      await revocations.announceConfig(tx);
-    });
+    }, id);
     await this.reload();
   }
 
@@ -175,7 +175,7 @@ export class Resources {
       await store.replaceKey(tx, { resource_id: id, slot, version, sealed, changed_seq: seq, created_at: clock.now() });
       await revocations.announceConfig(tx);
       return version;
-    });
+    }, id);
     await this.reload();
     return accessKey(slot, version, bytes);
   }
@@ -191,7 +191,7 @@ export class Resources {
       if (!(await store.delete(tx, id, seq))) throw new ServiceError('ResourceNotFound');
       await alongside?.(tx, id);
       await revocations.announceConfig(tx);
-    });
+    }, id);
     await this.reload();
   }
 

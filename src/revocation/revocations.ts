@@ -141,8 +141,12 @@ export class Revocations {
    * the event, or has been silent for longer than the lease.
    * @param work does it in one transaction; `record` writes the event and gives its position. Recording comes first, so
    * that all such transactions take their locks in the same order
+   * @param turn see {@link GroupWriter.write}
    */
-  async end<T>(work: (tx: Rows, record: (event: RevocationEvent) => Promise<number>) => Promise<T>): Promise<T> {
+  async end<T>(
+    work: (tx: Rows, record: (event: RevocationEvent) => Promise<number>) => Promise<T>,
+    turn?: string,
+  ): Promise<T> {
     const { store, writer, clock, events } = this.#uses;
     const { result, logged } = await writer.write(async (tx) => {
       const logged: LoggedEvent[] = [];
@@ -152,7 +156,7 @@ export class Revocations {
         return entry.seq;
       });
       return { result, logged };
-    });
+    }, turn);
     const committedAt = clock.elapsed();
     const last = logged.at(-1);
     if (!last) return result;

@@ -58,7 +58,7 @@ export class Health {
     const { db, clock } = this.#uses;
     const slow = new Promise<'slow'>((resolve) => setTimeout(resolve, PROBE_TIMEOUT_MS, 'slow').unref());
     const probe = db.writer
-      .write((tx) => this.#meta.set(tx, 'probe', String(clock.now())))
+      .write((tx) => this.#meta.set(tx, 'probe', String(clock.now())), 'probe')
       .then(
         () => undefined,
         () => 'the store takes no writes',

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type pg from 'pg';
 import { type Database, StoreError } from './database.ts';
 import { Compiler, type Rows, type Sql, sql } from './sql.ts';
@@ -50,6 +51,7 @@ export async function openPostgres(url: string): Promise<Database> {
   const writer = new GroupWriter({
     onConnection: (work) => onConnection(pool, (client) => work(rowsOf(client, compiler))),
     begin: 'begin',
+    takeTurns,
     lanes: LANES,
     isLostRace: (cause) => /^40/.test(String((cause as { code?: unknown }).code)),
     isStoreFailure,
@@ -66,6 +68,15 @@ export async function openPostgres(url: string): Promise<Database> {
       await pool.end();
     },
   };
+}
+
+/**
+ * Takes advisory locks, which end with the transaction: all in the order of their numbers, before anything else is locked.
+ * Nobody who waits for one has what its holder waits for.
+ */
+async function takeTurns(tx: Rows, turns: readonly string[]): Promise<void> {
+  const numbers = turns.map((turn) => hash('sha256', turn, 'buffer').readUIntBE(0, 6)).sort((a, b) => a - b);
+  await tx.run(sql`select pg_advisory_xact_lock(number) from unnest(${`{${numbers}}`}::bigint[]) as number`);
 }
 
 async function requireVersion(pool: pg.Pool): Promise<void> {

@@ -2,6 +2,7 @@ import { ServiceError } from '../errors.ts';
 import { type Rows, statement } from './sql.ts';
 
 interface Job {
+  readonly turn: string | undefined;
   run(tx: Rows): Promise<unknown>;
   resolve(value: unknown): void;
   reject(cause: unknown): void;
@@ -12,6 +13,8 @@ interface Uses {
   onConnection(work: (tx: Rows) => Promise<void>): Promise<void>;
   /** How a transaction begins: SQLite takes the write lock at once, so that no upgrade can fail later. */
   begin: string;
+  /** Waits until no other transaction, of any process, has one of these turns, and keeps them until the transaction ends. */
+  takeTurns?(tx: Rows, turns: readonly string[]): Promise<void>;
   /** Transactions under way at a time: one where the store has one writer. */
   lanes: number;
   /** Tells a transaction that lost a race with another one, and would succeed if it were run again. */
@@ -32,7 +35,9 @@ const MOST_ATTEMPTS = 5;
  */
 export class GroupWriter {
   readonly #uses: Uses;
-  readonly #waiting: Job[] = [];
+  #waiting: Job[] = [];
+  /** Turns of the transactions under way. */
+  readonly #turns = new Set<string>();
   #running = 0;
   #scheduled = false;
   #idle: (() => void)[] = [];
@@ -45,12 +50,15 @@ export class GroupWriter {
 
   /**
    * Runs the work in a transaction; more than once when that lost a race, so the work has no effect but on the rows.
+   * @param turn names what the work changes of what is there already, where others may change it at the same time: the
+   * resource. Works of one turn are never in two transactions at a time. Without it two transactions, each with works of
+   * many callers, could each wait for a row of the other's
    * @returns what the work returned, after it is durable
    * @throws what the work threw; ServiceError `StoreUnavailable` when the store failed, and then the outcome is unknown
    */
-  write<T>(work: (tx: Rows) => Promise<T>): Promise<T> {
+  write<T>(work: (tx: Rows) => Promise<T>, turn?: string): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ run: work, resolve: resolve as (value: unknown) => void, reject });
+      this.#waiting.push({ turn, run: work, resolve: resolve as (value: unknown) => void, reject });
       this.#schedule();
     });
   }
@@ -76,15 +84,29 @@ export class GroupWriter {
   }
 
   async #drain(): Promise<void> {
-    const group = this.#waiting.splice(0, MOST_PER_GROUP);
+    const group = this.#takeGroup();
     if (group.length > 0) {
+      const turns = turnsOf(group);
+      for (const turn of turns) this.#turns.add(turn);
       this.#running += 1;
       if (this.#waiting.length > 0) this.#schedule();
       await this.#commit(group);
       this.#running -= 1;
+      for (const turn of turns) this.#turns.delete(turn);
+      if (this.#waiting.length > 0) this.#schedule();
     }
-    if (this.#waiting.length > 0) this.#schedule();
-    else if (this.#running === 0) for (const wake of this.#idle.splice(0)) wake();
+    if (this.#waiting.length === 0 && this.#running === 0) for (const wake of this.#idle.splice(0)) wake();
+  }
+
+  /** Jobs whose turn is in another transaction wait for its end, and hold up nobody else. */
+  #takeGroup(): Job[] {
+    const group: Job[] = [];
+    this.#waiting = this.#waiting.filter((job) => {
+      const fits = group.length < MOST_PER_GROUP && !(job.turn !== undefined && this.#turns.has(job.turn));
+      if (fits) group.push(job);
+      return !fits;
+    });
+    return group;
   }
 
   async #commit(group: Job[]): Promise<void> {
@@ -123,6 +145,8 @@ export class GroupWriter {
     const shared = group.length > 1;
     await execute(tx, this.#uses.begin);
     try {
+      const turns = turnsOf(group);
+      if (turns.length > 0) await this.#uses.takeTurns?.(tx, turns);
       for (const job of group) {
         if (shared) await execute(tx, 'savepoint job');
         try {
@@ -147,5 +171,7 @@ interface Outcome {
   value: unknown;
   failure?: { cause: unknown };
 }
+
+const turnsOf = (group: readonly Job[]): string[] => [...new Set(group.flatMap(({ turn }) => turn ?? []))];
 
 const execute = (tx: Rows, text: string): Promise<number> => tx.run(statement(text));

@@ -103,7 +103,8 @@ export class AccessTokens {
     const snapshot = await this.#snapshot(db.rows, caller, identityId);
     const issuedAtMs = clock.now();
     if (snapshot.custom_id !== null) {
-      await db.writer.write((tx) => identities.noteTokenIn(tx, caller.resourceId, identityId, issuedAtMs));
+      const { resourceId } = caller;
+      await db.writer.write((tx) => identities.noteTokenIn(tx, resourceId, identityId, issuedAtMs), resourceId);
     }
     return this.#sign(forService(caller, identityId, wish, issuedAtMs), snapshot);
   }
@@ -116,12 +117,15 @@ export class AccessTokens {
   ): Promise<{ identity: Identity; token: IssuedToken }> {
     const { db, identities, clock, events } = this.#uses;
     const issuedAtMs = clock.now();
-    const { identity, snapshot } = await db.writer.write(async (tx) => {
-      const identity = await identities.createIn(tx, caller.resourceId, customId);
-      const snapshot = await this.#snapshot(tx, caller, identity.id);
-      if (customId !== undefined) await identities.noteTokenIn(tx, caller.resourceId, identity.id, issuedAtMs);
-      return { identity: { ...identity, lastTokenIssuedAtMs: issuedAtMs }, snapshot };
-    });
+    const { identity, snapshot } = await db.writer.write(
+      async (tx) => {
+        const identity = await identities.createIn(tx, caller.resourceId, customId);
+        const snapshot = await this.#snapshot(tx, caller, identity.id);
+        if (customId !== undefined) await identities.noteTokenIn(tx, caller.resourceId, identity.id, issuedAtMs);
+        return { identity: { ...identity, lastTokenIssuedAtMs: issuedAtMs }, snapshot };
+      },
+      customId === undefined ? undefined : caller.resourceId,
+    );
     events.identityCreated(caller.resourceId, identity.id);
     return { identity, token: await this.#sign(forService(caller, identity.id, wish, issuedAtMs), snapshot) };
   }
@@ -146,7 +150,7 @@ export class AccessTokens {
       const fresh = await identities.ensureIn(tx, resourceId, identityId);
       if (!holds(snapshot, user.credential)) throw new ServiceError('InvalidAccessToken', { reason: 'trust.changed' });
       return { snapshot, fresh, assignmentId };
-    });
+    }, resourceId);
     if (fresh) events.identityCreated(resourceId, identityId);
     const issuedAtSeconds = Math.floor(clock.now() / 1000); // whole, so that the end is that of the presented token exactly
     const lifetimeSeconds = Math.min(user.expSeconds - issuedAtSeconds, this.#options.lifetimes.longest * 60);

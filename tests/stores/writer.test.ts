@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ServiceError } from '../../src/errors.ts';
+import { openPostgres } from '../../src/storage/postgres.ts';
 import { type Rows, sql, statement } from '../../src/storage/sql.ts';
 import { GroupWriter } from '../../src/storage/writer.ts';
-import { STORES } from '../harness/postgres.ts';
+import { freshDatabase, STORES } from '../harness/postgres.ts';
+import { startTestServer } from '../harness/server.ts';
 import { givenEmptyStore } from './given-store.ts';
 
 const insert =
@@ -140,6 +143,85 @@ class FailingConnection {
     });
   }
 }
+
+describe('turns', () => {
+  /** A job that says when it begins, and ends when it is told to. */
+  function gated() {
+    const begun = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    const job = async (): Promise<void> => {
+      begun.resolve();
+      await gate.promise;
+    };
+    return { job, begun: begun.promise, end: () => gate.resolve() };
+  }
+
+  test('jobs of one turn wait for each other and hold up nobody else', async () => {
+    const rows: Rows = { all: async () => [], first: async () => undefined, run: async () => 1 };
+    const taken: (readonly string[])[] = [];
+    const writer = new GroupWriter({
+      onConnection: (work) => work(rows),
+      begin: 'begin',
+      takeTurns: async (_, turns) => {
+        taken.push(turns);
+      },
+      lanes: 3,
+      isStoreFailure: () => false,
+    });
+    const first = gated();
+    const done: string[] = [];
+    const note = (name: string) => async () => done.push(name);
+    const all = [writer.write(first.job, 'one')];
+    await first.begun;
+    all.push(writer.write(note('one'), 'one').then(() => undefined));
+    await Promise.all([writer.write(note('other'), 'other'), writer.write(note('none'))]);
+    all.push(writer.write(note('one again'), 'one').then(() => undefined));
+    await writer.write(note('none again'));
+    assert.deepEqual(done, ['other', 'none', 'none again']);
+    first.end();
+    await Promise.all(all);
+    await writer.settled();
+    assert.deepEqual(done.slice(3), ['one', 'one again']);
+    assert.deepEqual(taken, [['one'], ['other'], ['one']]);
+  });
+
+  test('of another node too', { skip: !STORES.includes('postgres') }, async (t) => {
+    const url = await freshDatabase(t);
+    const [one, other] = [await openPostgres(url), await openPostgres(url)];
+    t.after(() => Promise.all([one.close(), other.close()]));
+    const first = gated();
+    const all = [one.writer.write(first.job, 'a')];
+    await first.begun;
+    let isSecond = false;
+    all.push(
+      other.writer.write(async () => {
+        isSecond = true;
+      }, 'a'),
+    );
+    await sleep(50); // what comes together shares a transaction
+    await other.writer.write(async () => undefined, 'b');
+    const before = isSecond;
+    first.end();
+    await Promise.all(all);
+    assert.deepEqual([before, isSecond], [false, true]);
+  });
+
+  test('no two callers wait for each other', { skip: !STORES.includes('postgres') }, async (t) => {
+    const server = await startTestServer(t, { store: 'postgres' });
+    const ids: string[] = [];
+    for (const customId of ['a', 'b', 'c', 'd']) ids.push(await server.givenIdentity({ customId }));
+    // PostgreSQL looks for such a knot after a second, and lets one of them go.
+    const answers = await Promise.all(
+      upTo(160).map((n) => {
+        const path = `POST /identities/${encodeURIComponent(ids[(n * 7 + (n >> 2)) % 4] ?? '')}`;
+        return n % 3 === 0
+          ? server.asService(`${path}/:revokeAccessTokens`)
+          : server.asService(`${path}/:issueAccessToken`, { scopes: ['chat'] });
+      }),
+    );
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))].sort(), [200, 204]);
+  });
+});
 
 describe('the writer when the store fails', () => {
   const step = (name: string) => async (tx: Rows) => {
