@@ -39,7 +39,7 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['R1', 'The very next request with a revoked token is refused, and a token issued afterwards is not', 'Loops of issue, use, revoke, use, issue again, use, by several clients, on kept and on new connections.', 'npm run test:revocation'],
     ['R6', 'Every event that ends tokens has the same force, in any order', 'All pairs of the nine kinds of events and random sequences, over HTTP, against a model: identity, deletion, instant, access key, resource, trust, assignment, signing key, everything.', 'npm run test:revocation'],
     ['R-model', 'No fault of network, database or clock makes a node accept a revoked token', 'A randomised model of three nodes with partitions, pauses, slow and lost messages, clock jumps, restarts and a fenced primary drives the real modules. Each rule taken away is reported.', 'npm run test:revocation'],
-    ['R5', 'A restart keeps every revocation, and nothing is served before the log is loaded', 'Restarts and kills after revocations, also when nothing of them is left in memory.', 'npm test -- revocation/exactness'],
+    ['R5', 'A restart keeps every revocation, and nothing is served before the log is loaded', 'A server with a million revocations in its log is killed and started, and asked with tokens from before from its first moment on.', 'npm run test:start'],
     ['R8', 'Memory is bounded, however many are revoked', 'Ten million revocations are loaded, with and without the cap; verdicts stay as they were.', 'npm run test:revocations'],
     ['R9', 'Clocks do not matter to revocation', 'The clock of a running server jumps by hours and days in both directions.', 'npm run test:clock'],
   ],
