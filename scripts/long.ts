@@ -15,6 +15,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   'power-cut': { words: ['durability/power-cut'], size: { TEST_POWER_CUT_STATES: '2000' } },
   'disk-full': { words: ['durability/disk-full'], size: { TEST_DISK_FULL_CYCLES: '50' } },
   damage: { words: ['durability/damage'], size: { TEST_DAMAGE_FILES: '500' } },
+  start: { words: ['durability/start'], size: { TEST_START_REVOCATIONS: '1000000' } },
   pg: { words: ['durability/postgres'], size: { TEST_PG_KILLS: '200' } },
   revocation: {
     words: ['tests/revocation/'],

@@ -149,9 +149,8 @@ export async function startServer(
     };
     const tokenMs = lifetimes.longest * MINUTE_MS;
     const windowMs = tokenMs + 60 * MINUTE_MS;
-    await checkLog(db, windowMs);
     const revocations = new Revocations(
-      { store: new RevocationStore(db), writer: db.writer, clock, events, sleep },
+      { store: new RevocationStore(db), writer: db.writer, clock, events, sleep, check: (end) => checkLog(db, end) },
       { nodeId: randomUUID(), exclusive: db.exclusive, leaseMs: settings.leaseMs, windowMs },
     );
     revocations.onConfigChanged(() => keyRing.reload()); // before those who open what it has sealed

@@ -5,12 +5,12 @@ import { RevocationStore } from './revocation-store.ts';
 const PAGE = 1000;
 
 /**
- * Reads what {@link Revocations.start} leaves out of the revocation log of an embedded store, and insists that every entry
- * is there and as it was written, and that the counter stands at the last one: an entry with another instant would be left
- * out, and bring somebody back without a word. PostgreSQL has checksums of its own.
+ * Reads the revocation log of an embedded store up to where {@link Revocations.start} begins to read it itself, and insists
+ * that every entry is there and as it was written, and that the counter stands at the last one: an entry with another
+ * instant would be left out, and bring somebody back without a word. PostgreSQL has checksums of its own.
  * @throws StoreError when it is damaged
  */
-export async function checkLog(db: Database, windowMs: number): Promise<void> {
+export async function checkLog(db: Database, end: number): Promise<void> {
   if (db.dialect !== 'sqlite') return;
   const [complaint] = await db.rows.all<{ integrity_check: string }>(
     statement('pragma integrity_check(revocation_log)'), // that its index says the same
@@ -23,10 +23,6 @@ export async function checkLog(db: Database, windowMs: number): Promise<void> {
   const { seq: counter } = await store.head();
   if (ends.last !== counter)
     throw new StoreError(`the store is damaged: the revocation log ends at ${ends.last}, its counter is at ${counter}`);
-  await checkUpTo(store, await store.startOfWindow(windowMs));
-}
-
-async function checkUpTo(store: RevocationStore, end: number): Promise<void> {
   let last = 0;
   while (last < end) {
     const events = await store.after(last, PAGE);

@@ -34,16 +34,16 @@ export class PositionTable {
 
   /** The position of a key, or 0. */
   get(key: Uint32Array): number {
-    return this.#positions[this.#slot(key)] ?? 0;
+    return this.#positions[this.#slotOf(key)] ?? 0;
   }
 
   /** Sets the position of a key, unless it has a higher one already. */
   raise(key: Uint32Array, position: number): void {
-    let slot = this.#slot(key);
+    let slot = this.#slotOf(key);
     if (this.#positions[slot] === 0) {
       if (this.#isFull) {
         this.#grow();
-        slot = this.#slot(key);
+        slot = this.#slotOf(key);
       }
       this.#keys.set(key, slot * WORDS);
       this.#size += 1;
@@ -51,10 +51,13 @@ export class PositionTable {
     if (position > (this.#positions[slot] ?? 0)) this.#positions[slot] = position;
   }
 
-  /** The slot that holds the key, or the empty one where it would go. */
-  #slot(key: Uint32Array): number {
+  #slotOf(key: Uint32Array): number {
+    return this.#slot(key[0] ?? 0, key[1] ?? 0, key[2] ?? 0, key[3] ?? 0);
+  }
+
+  /** The slot that holds the key of these words, or the empty one where it would go. */
+  #slot(a: number, b: number, c: number, d: number): number {
     const keys = this.#keys;
-    const [a = 0, b = 0, c = 0, d = 0] = key;
     let slot = Math.floor((a / 2 ** 32) * this.#capacity); // the keys are hashes: their first word is as good as random
     while (this.#positions[slot] !== 0) {
       const at = slot * WORDS;
@@ -72,9 +75,9 @@ export class PositionTable {
     for (let old = 0; old < positions.length; old += 1) {
       const position = positions[old] ?? 0;
       if (position === 0) continue;
-      const key = keys.subarray(old * WORDS, old * WORDS + WORDS);
-      const slot = this.#slot(key);
-      this.#keys.set(key, slot * WORDS);
+      const from = old * WORDS;
+      const slot = this.#slot(keys[from] ?? 0, keys[from + 1] ?? 0, keys[from + 2] ?? 0, keys[from + 3] ?? 0);
+      for (let word = 0; word < WORDS; word += 1) this.#keys[slot * WORDS + word] = keys[from + word] ?? 0;
       this.#positions[slot] = position;
     }
     release(keys, positions);

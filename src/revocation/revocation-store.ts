@@ -72,14 +72,27 @@ export class RevocationStore {
 
   /**
    * The position before the first event of the last `windowMs`, by the store's clock, or before the newest event that
-   * ended everything; the head when there is neither.
+   * ended everything; the head when there is neither. Found by halving, since times rise with positions. Where a clock
+   * that jumped made them fall, it may be too late a position: that leaves more to the rows, and changes no verdict.
    */
   async startOfWindow(windowMs: number): Promise<number> {
-    const row = await this.#db.rows.first<{ seq: number | null }>(sql`
-      select min(seq) as seq from revocation_log
-      where at > ${this.#db.clock} - ${windowMs}
-        and seq >= (select coalesce(max(seq), 0) from revocation_log where kind = 'all')`);
-    return row?.seq ? row.seq - 1 : (await this.head()).seq;
+    const { rows, clock } = this.#db;
+    const ends = await rows.first<{ first: number | null; head: number; everything: number | null; since: number }>(sql`
+      select (select min(seq) from revocation_log) as first, seq as head, ${EVERYTHING} as everything,
+        ${clock} - ${windowMs} as since
+      from head`);
+    if (!ends) throw new Error('the store has no head');
+    let end = ends.head; // the event after it is within the window, or there is none
+    let before = (ends.first ?? end + 1) - 1; // it and all before are not
+    while (before < end) {
+      const middle = Math.floor((before + end) / 2);
+      const next = await rows.first<{ seq: number; at: number }>(
+        sql`select seq, at from revocation_log where seq > ${middle} order by seq limit 1`,
+      );
+      if (!next || next.at > ends.since) end = middle;
+      else before = next.seq;
+    }
+    return Math.max(end, (ends.everything ?? 0) - 1);
   }
 
   /** Bounds set by events up to a position, in order: they are about instants, so one may matter long after its event. */
@@ -113,7 +126,7 @@ export class RevocationStore {
         identities.revoked_seq as identity, identities.tokens_valid_from as valid_from,
         access_keys.changed_seq as key, signing_keys.killed_seq as signing_key,
         trusts.ended_seq as trust, assignments.ended_seq as assignment,
-        (select max(seq) from revocation_log where kind = 'all') as everything
+        ${EVERYTHING} as everything
       from head
       left join resources on resources.id = ${token.resourceId}
       left join identities on identities.resource_id = resources.id and identities.id = ${token.identityId}
@@ -185,8 +198,11 @@ export class RevocationStore {
 
 const COLUMNS = sql`seq, kind, resource_id, subject, valid_from, at, crc`;
 
+/** Position of the newest event that ended everything. */
+const EVERYTHING = sql`(select max(seq) from revocation_log where kind = 'all')`;
+
 /** Against damage, not against people. */
-const crcOf = ({ seq, kind, resource_id, subject, valid_from, at }: Omit<RevocationLogRow, 'crc'>): number =>
+export const crcOf = ({ seq, kind, resource_id, subject, valid_from, at }: Omit<RevocationLogRow, 'crc'>): number =>
   crc32(`${seq} ${kind} ${resource_id} ${subject} ${valid_from} ${at}`);
 
 function fromRow(row: RevocationLogRow): LoggedEvent {

@@ -23,6 +23,8 @@ interface Uses {
   clock: Clock;
   events: Pick<Events, 'notice' | 'tokensEnded'>;
   sleep: (ms: number, value?: undefined, options?: { signal?: AbortSignal }) => Promise<void>;
+  /** Checks the log up to a position, from which on it is read into memory. */
+  check?: (end: number) => Promise<void>;
 }
 
 interface Options {
@@ -79,9 +81,10 @@ export class Revocations {
 
   /** Loads the log, joins the nodes and begins to beat. Nothing may be accepted before this has returned. */
   async start(): Promise<void> {
-    const { store, writer } = this.#uses;
+    const { store, writer, check } = this.#uses;
     await writer.write((tx) => store.ensureHead(tx, randomInt(1, FIRST_POSITIONS)));
     this.#state = this.#emptyState(await store.startOfWindow(this.#options.windowMs));
+    await check?.(this.#state.applied);
     for (const bound of await store.boundsUpTo(this.#state.applied)) this.#state.recall(bound);
     await this.heartbeat();
     if (this.#options.exclusive) return;

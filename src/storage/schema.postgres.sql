@@ -125,6 +125,8 @@ create table revocation_log (
   constraint revocation_log_pkey PRIMARY KEY (seq)
 );
 
+CREATE INDEX revocation_log_by_kind ON public.revocation_log USING btree (kind, seq) WHERE ((kind = 'all'::text) OR (kind = 'validFrom'::text));
+
 create table signing_keys (
   kid text not null,
   alg text not null,

@@ -106,6 +106,8 @@ CREATE TABLE revocation_log (
   at bigint not null
 , crc bigint);
 
+CREATE INDEX revocation_log_by_kind on revocation_log (kind, seq) where kind = 'all' or kind = 'validFrom';
+
 CREATE TABLE signing_keys (
   kid text primary key,
   alg text not null,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 /** A server in a process of its own, to be killed. */
 export interface ChildServer {

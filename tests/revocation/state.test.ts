@@ -297,3 +297,42 @@ for (const store of STORES) {
     assert.deepEqual(verdicts.get(0), verdicts.get(MANY_BYTES));
   });
 }
+
+for (const store of STORES) {
+  test(`a start begins to read before the first event of the window, on ${store}`, async (t) => {
+    const db = await givenStore(t, store);
+    const log = new RevocationStore(db);
+    await db.writer.write((tx) => log.ensureHead(tx, 100));
+    assert.equal(await log.startOfWindow(WINDOW_MS), 100, 'no event yet');
+
+    const now = Date.now();
+    const add = (kind: string, hours: number): Promise<number> =>
+      db.writer.write(async (tx) => {
+        await tx.run(sql`update head set seq = seq + 1`);
+        return tx.run(sql`insert into revocation_log (seq, kind, at)
+          select seq, ${kind}, ${now - Math.round(hours * HOUR_MS)} from head`);
+      });
+    for (let hours = 40; hours > 30; hours -= 1) await add('signingKey', hours); // 101 to 110
+    assert.equal(await log.startOfWindow(WINDOW_MS), 110, 'all too old');
+    for (let hours = 29.5; hours > 20; hours -= 1) await add('signingKey', hours); // 111 to 120; 115 is 25.5 hours old
+    for (const [hours, start] of [
+      [50, 100],
+      [25, 115],
+      [24, 116],
+      [20, 120],
+    ] as const)
+      assert.equal(await log.startOfWindow(hours * HOUR_MS), start, `${hours} hours`);
+
+    await db.writer.write((tx) => log.jump(tx, 2 ** 40));
+    await add('all', 10);
+    await add('signingKey', 9);
+    const end = 121 + 2 ** 40;
+    for (const [hours, start] of [
+      [50, end - 1], // what came before the end of everything does not matter any more
+      [10.5, end - 1],
+      [9.5, end],
+      [8.5, end + 1],
+    ] as const)
+      assert.equal(await log.startOfWindow(hours * HOUR_MS), start, `${hours} hours, after the end of everything`);
+  });
+}

@@ -4,6 +4,7 @@ import { management } from './0002-management.ts';
 import { trusts } from './0003-trusts.ts';
 import { logChecks } from './0004-log-checks.ts';
 import { keyRing } from './0005-key-ring.ts';
+import { logByKind } from './0006-log-by-kind.ts';
 
 /** Every step, in order. */
-export const MIGRATIONS: readonly Migration[] = [core, management, trusts, logChecks, keyRing];
+export const MIGRATIONS: readonly Migration[] = [core, management, trusts, logChecks, keyRing, logByKind];
