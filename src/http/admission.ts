@@ -11,6 +11,15 @@ const OVERLOADED = {
   bodies: new ServiceError('Overloaded', { reason: 'overload.bodies' }),
 };
 
+const KEPT_BACK_MS = 100;
+
+/**
+ * How long the answer to a request that was refused for load is kept back. A refusal costs a fifth of a token, so clients
+ * that come again at once, whatever `Retry-After` says, would have the server do nothing but refuse: now a connection is
+ * refused some ten times a second. At random around that, or those who were refused together would come again together.
+ */
+export const keepBackMs = (): number => KEPT_BACK_MS * (0.5 + Math.random());
+
 interface Bounds {
   /** How many requests may be under way in each lane. */
   readonly places: Readonly<Record<Lane, number>>;

@@ -1,4 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   Caller,
   EntraUserCaller,
@@ -9,11 +10,11 @@ import type {
   UserCaller,
 } from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
-import { ServiceError } from '../errors.ts';
+import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
-import { type Admission, type BodyAccount, holderOf } from './admission.ts';
+import { type Admission, type BodyAccount, holderOf, keepBackMs } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
@@ -70,6 +71,8 @@ interface Trace {
 
 const NOBODY = { kind: 'nobody' } as const;
 
+const REFUSED_FOR_LOAD: ReadonlySet<ErrorName> = new Set(['Overloaded', 'TooManyRequests']);
+
 /**
  * The one road that every request takes: host → route → caller → capability → body → place → version → operation → reply.
  * A body is read only for callers who proved who they are and for whom there is a place, and nothing happens before all
@@ -105,7 +108,9 @@ export class Pipeline implements Road {
       error = this.#asServiceError(cause);
       reply = trace.route?.errors === 'oauth' ? oauthReply(error, request) : errorReply(error);
     }
-    return this.#finish(request, trace, reply, error, started);
+    const answer = this.#finish(request, trace, reply, error, started);
+    if (error && REFUSED_FOR_LOAD.has(error.error)) await sleep(keepBackMs());
+    return answer;
   }
 
   refuse(cause: unknown): WireReply {

@@ -107,7 +107,9 @@ describe('a server with four places', () => {
     const issue = () => server.asService(`POST ${inPath(id)}/:issueAccessToken`, { scopes: ['chat'] });
     const waiting = Array.from({ length: 2 }, issue);
     while ((await metric(server, 'linarite_requests_under_way{lane="usual"}')) < 2);
+    const asked = performance.now();
     const refused = await Promise.all(Array.from({ length: 20 }, issue));
+    assert.ok(performance.now() - asked > 45, 'refusals are not kept back');
     const revocations = Array.from({ length: 10 }, () => server.asService(`POST ${inPath(id)}/:revokeAccessTokens`));
     const revoked = await Promise.all(revocations);
     assert.deepEqual([...new Set(revoked.map(({ status }) => status))], [204]);
