@@ -63,10 +63,10 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['A4', 'Sequences are safe, also in parallel', 'Random sequences of operations against a simple model.', 'npm run test:model'],
   ],
   'Load is refused early, and fairly': [
-    ['L1', 'Overload is refused, not absorbed', 'Four times the measured capacity: bounded queues, 503 or 429 with Retry-After, nothing confirmed is lost, revocations go through, recovery without a restart.', 'npm run test:overload'],
+    ['L1', 'Overload is refused, not absorbed', 'Four times the measured capacity: bounded queues, 503 or 429 with Retry-After, nothing confirmed is lost, revocations go through, recovery without a restart. How long the served ones wait is compared with 80 % of the capacity, in windows that take turns; the times are taken by a process that does nothing else, and the limit is judged only when other work had less than a tenth of the machine.', 'npm run test:overload'],
     ['L2', 'Slow clients cannot occupy the server', 'Slow headers, bodies and readers by the thousand; each is cut, others are served.', 'npm run test:slow'],
     ['L3', 'Big bodies cost nothing', 'Concurrent uploads, signed and unsigned, compressed bombs and deep JSON.', 'npm run test:bodies'],
-    ['L4', 'One resource cannot starve another', 'One resource far over its share beside a quiet one.', 'npm run test:fairness'],
+    ['L4', 'One resource cannot starve another', 'One resource far over its share beside a quiet one, which is never refused. How long the quiet one waits beside ten times the quota is compared with how long it waits alone, in windows that take turns; judged like L1.', 'npm run test:fairness'],
     ['L5', 'No input takes more than linear time', 'Every pattern and parser of the sources with adversarial text.', 'npm run test:patterns'],
     ['L6', 'A long run leaks nothing', 'Steady load with rotation, revocation and reconnects.', 'npm run test:soak'],
   ],

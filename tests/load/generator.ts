@@ -9,7 +9,7 @@ export interface Load {
   readonly take?: (answer: LoadAnswer) => void;
 }
 
-/** How often new requests are sent. */
+/** How often it is looked whether the last answers have come. */
 const TICK_MS = 5;
 
 /**
@@ -69,7 +69,7 @@ export async function openLoop(
       void askOn(wire, next(), tally, started + (due / perSecond) * 1000).then(() => idle.push(wire));
     }
     if (elapsed >= seconds * 1000) break;
-    await sleep(TICK_MS);
+    await sleep((due / perSecond) * 1000 - elapsed);
   }
   const end = performance.now() + 30_000;
   while (idle.length < wires.length && performance.now() < end) await sleep(TICK_MS);

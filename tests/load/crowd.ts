@@ -1,0 +1,39 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { Tally } from './tally.ts';
+
+/** What to send, for how long. */
+export interface Order {
+  readonly port: number;
+  /** Signed requests, sent in turns. */
+  readonly requests: readonly string[];
+  readonly connections: number;
+  /** Requests that come at a rate; undefined: each connection sends its next when the last was answered. */
+  readonly perSecond?: number;
+  readonly seconds: number;
+}
+
+/**
+ * Clients in a process of their own. Who loads a server cannot tell how long others wait for it: its own answers queue in
+ * its own event loop. So one crowd makes the load, and another one, with little to do, takes the times.
+ */
+export class Crowd {
+  readonly #child = fork(join(import.meta.dirname, 'crowd-process.ts'), { execArgv: [], serialization: 'advanced' });
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  constructor(t: TestContext) {
+    t.after(() => this.#child.kill('SIGKILL'));
+  }
+
+  /** Waits until every request sent was answered. */
+  async send(order: Order): Promise<Tally> {
+    this.#child.send(order);
+    const [tally] = await once(this.#child, 'message');
+    return Object.assign(new Tally(), tally);
+  }
+}
