@@ -66,10 +66,7 @@ export interface ExchangeWish {
 
 /** Verified tokens that are remembered for certain; there may be twice as many. */
 const LEAST_KNOWN = 10_000;
-/**
- * Some 4 ms of work for each thread, so that none waits while the event loop has its hands full: with a quarter of it, a
- * server that had to share its cores served a third less under overload.
- */
+/** Some 4 ms of work for each thread, so that none waits while the event loop has its hands full or has to share its core. */
 const SIGNATURES_AT_ONCE = 16 * Math.max(2, availableParallelism());
 
 /** Issues access tokens and verifies them. */

@@ -1,4 +1,5 @@
 import type { TestContext } from 'node:test';
+import { cpuSecondsOf, ratios, stat } from '../../bench/measure.ts';
 import type { Child } from '../harness/child.ts';
 import { Crowd } from './crowd.ts';
 import { createMany } from './overload.ts';
@@ -16,6 +17,8 @@ const WARM_UP_SECONDS = 3;
 export interface OverloadTimes extends Comparison {
   /** Served each second at four times the capacity ÷ capacity. */
   readonly servedShare: number;
+  /** The same of each second of processor time of the server ÷ at 80 %: what it does beside refusing, whoever else has the machine. */
+  readonly servedPerCpuShare: number;
 }
 
 /**
@@ -35,6 +38,7 @@ export async function overloadTimes(
   await crowd.send({ ...issue(), connections: 32, seconds: Math.min(WARM_UP_SECONDS, seconds) });
 
   const shares: number[] = [];
+  const perCpu = new Map<number, number[]>([USUAL, TIMES].map((load) => [load, []]));
   let capacity = 0;
   let windows = 0;
   const window = async (load: number) => {
@@ -43,17 +47,25 @@ export async function overloadTimes(
       capacity = alone.served.length / (seconds / 2);
     }
     const perSecond = Math.max(PROBES, load * capacity - PROBES);
+    const before = cpuSecondsOf(server.pid);
     const [many, few] = await Promise.all([
       crowd.send({ ...issue(), connections: CONNECTIONS, perSecond, seconds }),
       probes.send({ ...issue(), connections: PROBES, perSecond: PROBES, seconds }),
     ]);
-    if (load === TIMES) shares.push((many.served.length + few.served.length) / seconds / capacity);
+    const served = many.served.length + few.served.length;
+    perCpu.get(load)?.push(served / (cpuSecondsOf(server.pid) - before));
+    if (load === TIMES) shares.push(served / seconds / capacity);
     return few;
   };
   const found = await compare(rounds, [server.pid, crowd.pid, probes.pid], {
     usual: () => window(USUAL),
     loaded: () => window(TIMES),
   });
-  const sorted = shares.toSorted((one, other) => one - other);
-  return { ...found, servedShare: Math.round((sorted[Math.floor(sorted.length / 2)] ?? 0) * 100) / 100 };
+  return {
+    ...found,
+    servedShare: twoDigits(stat(shares).median),
+    servedPerCpuShare: twoDigits(stat(ratios(perCpu.get(TIMES) ?? [], perCpu.get(USUAL) ?? [])).median),
+  };
 }
+
+const twoDigits = (value: number): number => Math.round(value * 100) / 100;

@@ -61,6 +61,7 @@ describe('four times what the server can do', { skip: process.platform !== 'linu
       p99RatioOverloaded: found.ratio,
       p99RatioLimit: verdict(found, RATIO_MOST),
       servedShareOverloaded: found.servedShare,
+      servedPerCpuShareOverloaded: found.servedPerCpuShare,
     };
     t.diagnostic(JSON.stringify(report.figures));
     assert.ok(found.servedShare > 0, 'nothing was served');
