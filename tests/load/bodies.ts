@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { Child } from '../harness/child.ts';
 import { requestText } from '../harness/raw.ts';
@@ -111,7 +111,9 @@ async function pour(socket: Socket, body: Buffer, chunked: boolean): Promise<voi
     if (chunked) socket.write(`${part.length.toString(16)}\r\n`);
     const taken = socket.write(part);
     if (chunked) socket.write('\r\n');
-    if (!taken) await Promise.race([onceDrained(socket), sleep(PATIENCE_MS, undefined, { ref: false })]);
+    // In turns: a socket takes megabytes before it is full, and meanwhile others would not even have begun.
+    if (taken) await turn();
+    else await Promise.race([onceDrained(socket), sleep(PATIENCE_MS, undefined, { ref: false })]);
   }
   if (chunked && socket.writable) socket.write('0\r\n\r\n');
 }
