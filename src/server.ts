@@ -100,7 +100,7 @@ const DEV_TRUST = 'dev';
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const BODY_BYTES_MOST = 1024 * 1024;
-const BODY_BYTES_TOGETHER = 64 * 1024 * 1024;
+const BODY_BYTES_TOGETHER = 32 * 1024 * 1024;
 
 /**
  * Builds every part once and opens the door last: what can be reached is ready.

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
+import { release } from '../lib/release.ts';
 import { Exchange, type Expectation, malformed } from './exchange.ts';
 import type { Road, WireReply } from './wire.ts';
 
@@ -206,6 +207,7 @@ export class Connection {
     if (socket.destroyed) return;
 
     this.#deafen();
+    this.#newest?.drop();
     socket.on('end', () => socket.destroySoon());
     this.#destroyAfter(requestTimeoutMs);
     socket.end(() => (socket.readableEnded ? socket.destroy() : this.#destroyAfter(lingerMs)));
@@ -220,8 +222,9 @@ export class Connection {
     socket.removeAllListeners('data'); // the parser's
     socket.on('data', (chunk: Buffer) => {
       leftBytes -= chunk.length;
+      release(chunk);
       // What is not read fills the window of the client, which holds it without a reset.
-      if (leftBytes < 0) socket.pause();
+      if (leftBytes < 0) stopReading(socket);
     });
     socket.resume();
   }
@@ -236,6 +239,13 @@ export class Connection {
 export interface ParserError extends NodeJS.ErrnoException {
   readonly rawPacket?: Buffer;
   readonly bytesParsed?: number;
+}
+
+/** `pause` alone takes in one more chunk and keeps it, 64 KiB for each client that goes on sending. */
+function stopReading(socket: Socket): void {
+  socket.pause();
+  // Not in the documentation. node:http does the same to the sockets that it reads.
+  (socket as Socket & { _handle?: { readStop?(): void } | null })._handle?.readStop?.();
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ServiceError } from '../errors.ts';
+import { release } from '../lib/release.ts';
 import type { WireRequest } from './wire.ts';
 
 const NONE: readonly string[] = Object.freeze([]);
@@ -118,6 +119,11 @@ export class Exchange implements WireRequest {
     this.#abandonBody?.(this.#failure);
   }
 
+  /** Throws away what has come of the body and nobody read. */
+  drop(): void {
+    this.#request.on('data', release).resume();
+  }
+
   #expectationFault(): ServiceError | undefined {
     if (this.#expectation === 'nothing') return undefined;
     // The parser is content when 100-continue is among several.
@@ -133,27 +139,32 @@ export class Exchange implements WireRequest {
     let size = 0;
 
     const take = (chunk: Buffer): void => {
+      chunks.push(chunk);
       try {
         size += chunk.length;
         if (size > limitBytes) throw tooLarge(limitBytes);
         onBytes(chunk.length);
-        chunks.push(chunk);
       } catch (cause) {
         abandon(cause);
       }
     };
     const finish = (): void => {
-      release();
+      detach();
       const [only] = chunks;
-      resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size));
+      if (chunks.length === 1 && only !== undefined) resolve(only);
+      else {
+        resolve(Buffer.concat(chunks, size));
+        chunks.forEach(release);
+      }
     };
     const abandon = (error: unknown): void => {
-      release();
+      detach();
       request.pause();
+      chunks.forEach(release);
       reject(error);
     };
     const lost = (): void => abandon(malformed('the connection was lost in the middle of the body'));
-    const release = (): void => {
+    const detach = (): void => {
       this.#abandonBody = undefined;
       request.off('data', take).off('end', finish).off('close', lost);
     };

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
+import { release } from '../lib/release.ts';
 import {
   Connection,
   type Hall,
@@ -164,16 +165,21 @@ class Door {
     this.#sniff(socket);
   }
 
-  /** Looks at the first byte, puts it back and passes the socket on. */
+  /** Looks at the first byte and passes the socket on with it. */
   #sniff(socket: net.Socket): void {
     const leave = (): unknown => socket.destroy();
     socket.once('end', leave);
     socket.once('data', (first: Buffer) => {
       socket.off('end', leave);
       socket.pause();
-      socket.unshift(first);
-      if (first[0] === 0x16 && this.#secureContext !== undefined) this.#handshake(socket, this.#secureContext);
-      else this.#serve(socket, socket, false);
+      if (first[0] === 0x16 && this.#secureContext !== undefined) {
+        socket.unshift(first);
+        this.#handshake(socket, this.#secureContext);
+        return;
+      }
+      this.#serve(socket, socket, false);
+      socket.unshift(first); // goes to the parser at once, which copies what it keeps
+      if (socket.readableLength === 0) release(first);
     });
   }
 

@@ -14,7 +14,7 @@ export const METRICS = {
   unknownKeys:         { name: 'linarite_unknown_signing_keys_total', kind: 'counter', help: 'Tokens that name a signing key this node does not know.', alarm: 'sustained growth: a node missed a rotation, or somebody tries keys' },
   newerVersions:       { name: 'linarite_newer_api_versions_total', kind: 'counter', help: 'Requests with an api-version newer than all known ones, served as the newest known.', alarm: 'any: an update of the server is due' },
   requestsUnderWay:    { name: 'linarite_requests_under_way', kind: 'gauge', labels: ['lane'], help: 'Requests that hold a place: urgent ones end access or ask how the server is.', alarm: 'usual above half of LINARITE_REQUESTS_MOST for 5 minutes: a resource is at its share' },
-  bodyBytes:           { name: 'linarite_request_body_bytes', kind: 'gauge', help: 'Bytes of request bodies in memory, of 64 MiB at most.' },
+  bodyBytes:           { name: 'linarite_request_body_bytes', kind: 'gauge', help: 'Bytes of request bodies in memory, of 32 MiB at most.' },
   signaturesUnderWay:  { name: 'linarite_signatures_under_way', kind: 'gauge', help: 'Signatures that are being made or wait for a thread.' },
   storeJobsWaiting:    { name: 'linarite_store_jobs_waiting', kind: 'gauge', help: 'Writes that wait for their transaction to begin.', alarm: 'above 256, the most that share a transaction, for 5 minutes' },
   connections:         { name: 'linarite_connections', kind: 'gauge', help: 'Open connections.', alarm: 'above 8000: from 10000 on new ones are refused' },
