@@ -86,7 +86,7 @@ function report(): void {
     measured.reduce((total, score) => total + score[count], 0);
   writeResult({
     id: 'U6',
-    seed: 'none',
+    seed: SIZES.TEST_SEED ?? 'none',
     figures: {
       ...Object.fromEntries(measured.map(({ module, percent }) => [`${nameOf(module)} %`, percent])),
       ...(missing.length > 0 && { notMeasured: missing.join(', ') }),
