@@ -1,12 +1,12 @@
 // npm run test:mutation [-- words]: changes the modules whose path has one of the words, one small thing at a time, and counts
 // how many changes their tests notice (security-and-reliability, U6). Takes minutes per module. A word may end in a range of
 // lines, `hmac:100-120`, to look again at a part. Scores are kept in .cache/mutation/, so that the table can be made in parts.
-import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { writeResult } from '../../tests/harness/results.ts';
 import { MODULES, SIZES } from './modules.ts';
+import { fileOf, type Kept, scoreOf, standing, stateOf } from './scores.ts';
 import { loadStryker, type Mutant } from './stryker.ts';
 
 const ROOT = dirname(dirname(import.meta.dirname));
@@ -15,20 +15,6 @@ const KEPT = join(REPORTS, 'scores.json');
 const LEAST_PERCENT = 90;
 /** A module with tests of something else: a run has to report that they notice too little. */
 const PLANTED = { module: 'src/lib/bytes.ts', tests: ['lib/recent-map'] } as const;
-
-interface Score {
-  readonly mutants: number;
-  readonly noticed: number;
-  /** Of those noticed: the tests did not end. */
-  readonly timedOut: number;
-  readonly missed: number;
-  readonly percent: number;
-}
-
-/** Module → score, and of what. */
-type Kept = Readonly<Record<string, Score & { readonly of: string }>>;
-
-const fileOf = (test: string): string => `tests/${test}.test.ts`;
 
 /** `src/http/hmac.ts` → `http/hmac` */
 const nameOf = (module: string): string => module.slice('src/'.length, -'.ts'.length);
@@ -57,7 +43,7 @@ if (planted) console.log(`${PLANTED.module} with the tests of something else: ${
 
 let isEnough = true;
 for (const { module, tests, lines } of chosen) {
-  const of = stateOf(module, tests);
+  const of = stateOf(ROOT, module, tests);
   const score = scoreOf(await mutate(lines === undefined ? module : `${module}:${lines}`, tests));
   isEnough &&= score.percent >= LEAST_PERCENT;
   if (lines === undefined)
@@ -67,17 +53,8 @@ for (const { module, tests, lines } of chosen) {
 report();
 process.exitCode = isEnough ? 0 : 1;
 
-/** The scores that still stand: of the modules and tests as they are now. */
-function standing(): [module: string, score: Score | undefined][] {
-  const all = kept();
-  return Object.entries(MODULES).map(([module, tests]) => {
-    const { of, ...score } = all[module] ?? { of: undefined };
-    return [module, of === stateOf(module, tests) ? (score as Score) : undefined];
-  });
-}
-
 function report(): void {
-  const scores = standing();
+  const scores = standing(ROOT, kept());
   const measured = scores.flatMap(([module, score]) => (score ? [{ module, ...score }] : []));
   console.table(measured);
   const missing = scores.flatMap(([module, score]) => (score ? [] : [nameOf(module)]));
@@ -86,7 +63,7 @@ function report(): void {
     measured.reduce((total, score) => total + score[count], 0);
   writeResult({
     id: 'U6',
-    seed: 'none',
+    seed: SIZES.TEST_SEED ?? 'none',
     figures: {
       ...Object.fromEntries(measured.map(({ module, percent }) => [`${nameOf(module)} %`, percent])),
       ...(missing.length > 0 && { notMeasured: missing.join(', ') }),
@@ -106,13 +83,6 @@ function kept(): Kept {
   } catch {
     return {}; // the first run
   }
-}
-
-/** A digest of a module and its test files: a score is theirs. */
-function stateOf(module: string, tests: readonly string[]): string {
-  const digest = createHash('sha256').update(JSON.stringify(SIZES));
-  for (const path of [module, ...tests.map(fileOf)]) digest.update('\n').update(readFileSync(join(ROOT, path)));
-  return digest.digest('hex').slice(0, 16);
 }
 
 async function mutate(mutated: string, tests: readonly string[]): Promise<Mutant[]> {
@@ -142,18 +112,4 @@ async function mutate(mutated: string, tests: readonly string[]): Promise<Mutant
     logLevel: 'warn',
   });
   return stryker.runMutationTest();
-}
-
-function scoreOf(mutants: readonly Mutant[]): Score {
-  const count = (...statuses: Mutant['status'][]): number =>
-    mutants.filter(({ status }) => statuses.includes(status)).length;
-  const [killed, timedOut, missed] = [count('Killed'), count('Timeout'), count('Survived', 'NoCoverage')];
-  const noticed = killed + timedOut;
-  return {
-    mutants: noticed + missed,
-    noticed,
-    timedOut,
-    missed,
-    percent: Math.round((1000 * noticed) / (noticed + missed)) / 10,
-  };
 }

@@ -51,7 +51,7 @@ export const kekId = (kek: KeyObject): string =>
   createHash('sha256').update('Linarite key-encryption key id').update(kek.export()).digest('hex').slice(0, 8);
 
 function keysFrom(text: string, variable: string): readonly KeyObject[] {
-  const words = text.split(/\s+/).filter(Boolean);
+  const words = text.split(/\s/).filter(Boolean);
   const keys = words.map(fromBase64);
   if (keys.length === 0 || keys.length > 2 || keys.some((bytes) => bytes?.length !== 32)) {
     throw new SettingsError(
@@ -67,7 +67,7 @@ function keysFrom(text: string, variable: string): readonly KeyObject[] {
 
 /** Runs a program without a shell. What it prints goes nowhere but into the result, not even when it fails. */
 function outputOf(command: string): Promise<string> {
-  const [program = '', ...args] = command.split(/\s+/).filter(Boolean);
+  const [program = '', ...args] = command.split(/\s/).filter(Boolean);
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const options = { timeout: COMMAND_MS, killSignal: 'SIGKILL', maxBuffer: COMMAND_BYTES, windowsHide: true } as const;
   const child = execFile(program, args, options, (failure, stdout) => {

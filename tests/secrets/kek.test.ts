@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,6 +39,67 @@ const GIVEN: [how: string, env: (text: string) => Record<string, string>][] = [
     (text) => ({ LINARITE_KEK_COMMAND: script('prints.mjs', `process.stdout.write(${JSON.stringify(text)})`) }),
   ],
 ];
+
+describe('keys that are read twice', () => {
+  const keyOf = (text: string): KeyObject => createSecretKey(Buffer.from(text, 'base64'));
+  /** Gives other keys at each call. */
+  const reader = (...calls: string[][]) => {
+    const left = calls.map((texts) => texts.map(keyOf));
+    return async () => left.shift() ?? [];
+  };
+  const changing = { name: 'SettingsError', message: /another key at each call/ };
+
+  test('are the same both times', async () => {
+    for (const texts of [[KEK], [KEK, FORMER]]) {
+      const keks = await steadyKeks(reader(texts, texts));
+      assert.deepEqual(
+        keks.map((kek) => kek.export().toString('base64')),
+        texts,
+      );
+    }
+  });
+
+  test('are refused when any of them is another, one more or one less', async () => {
+    for (const again of [[FORMER], [KEK, FORMER], []]) await assert.rejects(steadyKeks(reader([KEK], again)), changing);
+    for (const again of [[KEK], [KEK, newKek()], [newKek(), FORMER], [FORMER, KEK]])
+      await assert.rejects(steadyKeks(reader([KEK, FORMER], again)), changing);
+  });
+});
+
+test('a file that others can read is refused', { skip: process.platform === 'win32' }, async () => {
+  const path = fileOf(KEK, 0o640);
+  await assert.rejects(read({ LINARITE_KEK_FILE: path }), {
+    message: `LINARITE_KEK_FILE names a file that others can read: chmod 600 ${path}`,
+  });
+  const none = join(folder, 'none');
+  await assert.rejects(read({ LINARITE_KEK_FILE: none }), {
+    message: `LINARITE_KEK_FILE names a file that cannot be read: ${none}`,
+  });
+});
+
+test('the three ways exclude each other', () => {
+  const ways = { LINARITE_KEK: KEK, LINARITE_KEK_FILE: '/kek', LINARITE_KEK_COMMAND: 'kek' };
+  for (const left of Object.keys(ways)) {
+    const two = Object.fromEntries(Object.entries(ways).filter(([name]) => name !== left));
+    assert.throws(() => readSettings(two), { message: /exclude each other/ }, left);
+  }
+});
+
+test('production mode needs one, dev mode has a published one', async () => {
+  await assert.rejects(read({ LINARITE_MODE: 'production' }), {
+    name: 'SettingsError',
+    message: /LINARITE_KEK, LINARITE_KEK_FILE or LINARITE_KEK_COMMAND is needed in production mode/,
+  });
+  assert.deepEqual(await read64({}), [DEVELOPMENT]);
+});
+
+test('the id of a key tells keys apart and nothing of them', async () => {
+  const [one, other] = await read({ LINARITE_KEK: `${KEK} ${FORMER}` });
+  assert.ok(one && other);
+  assert.match(kekId(one), /^[0-9a-f]{8}$/);
+  assert.notEqual(kekId(one), kekId(other));
+  assert.ok(!createHash('sha256').update(one.export()).digest('hex').startsWith(kekId(one)));
+});
 
 for (const [variable, env] of GIVEN) {
   describe(`the key-encryption key from ${variable}`, () => {
@@ -123,34 +184,4 @@ describe('the program that prints the key-encryption key', () => {
       [2, 'linarite: LINARITE_KEK_COMMAND prints another key at each call: it has to find one, not to make one\n'],
     );
   });
-});
-
-test('a file that others can read is refused', { skip: process.platform === 'win32' }, async () => {
-  const path = fileOf(KEK, 0o640);
-  await assert.rejects(read({ LINARITE_KEK_FILE: path }), { message: /others can read: chmod 600/ });
-  await assert.rejects(read({ LINARITE_KEK_FILE: join(folder, 'none') }), { message: /cannot be read/ });
-});
-
-test('the three ways exclude each other', () => {
-  const ways = { LINARITE_KEK: KEK, LINARITE_KEK_FILE: '/kek', LINARITE_KEK_COMMAND: 'kek' };
-  for (const left of Object.keys(ways)) {
-    const two = Object.fromEntries(Object.entries(ways).filter(([name]) => name !== left));
-    assert.throws(() => readSettings(two), { message: /exclude each other/ }, left);
-  }
-});
-
-test('production mode needs one, dev mode has a published one', async () => {
-  await assert.rejects(read({ LINARITE_MODE: 'production' }), {
-    name: 'SettingsError',
-    message: /LINARITE_KEK, LINARITE_KEK_FILE or LINARITE_KEK_COMMAND is needed in production mode/,
-  });
-  assert.deepEqual(await read64({}), [DEVELOPMENT]);
-});
-
-test('the id of a key tells keys apart and nothing of them', async () => {
-  const [one, other] = await read({ LINARITE_KEK: `${KEK} ${FORMER}` });
-  assert.ok(one && other);
-  assert.match(kekId(one), /^[0-9a-f]{8}$/);
-  assert.notEqual(kekId(one), kekId(other));
-  assert.ok(!createHash('sha256').update(one.export()).digest('hex').startsWith(kekId(one)));
 });
