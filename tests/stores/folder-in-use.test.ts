@@ -14,5 +14,8 @@ test('a server that finds its folder in use writes nothing into it', async (t) =
   for (const path of paths) rmSync(path);
   await assert.rejects(startTestServer(t, { folder }), { name: 'StoreError', message: /open in another process/ });
   await sleep(500); // a file takes milliseconds to be written
-  assert.deepEqual(paths.filter((path) => existsSync(path)), []);
+  assert.deepEqual(
+    paths.filter((path) => existsSync(path)),
+    [],
+  );
 });
