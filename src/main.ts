@@ -4,5 +4,7 @@ import { availableParallelism } from 'node:os';
 // read our log must not stop the signing on one core.
 process.env.UV_THREADPOOL_SIZE ??= String(Math.max(2, availableParallelism()));
 
+process.umask(0o077); // what is written is its owner's; files for others say so themselves
+
 const { run } = await import('./cli/run.ts');
 process.exitCode = await run(process.argv.slice(2), process.env);

@@ -121,6 +121,12 @@ export async function startServer(
   const undo: (() => Promise<void> | void)[] = [() => log.drain()];
 
   try {
+    // Its lock comes before anything is written into the folder: another server may be starting there.
+    const db = await openDatabase(settings, folder, (cause) => {
+      events.notice('fatal', 'the disk did not confirm a sync: this process writes no more, start it again', { cause });
+      onFatal();
+    });
+    undo.push(() => db.close());
     const identity = tlsIdentity(settings, folder, clock); // takes its time at the first start, so it runs beside the rest
     identity.catch(() => undefined);
     const operator = operatorKey(settings, folder);
@@ -129,11 +135,6 @@ export async function startServer(
     const signIn = mode === 'dev' ? devIssuer(settings, folder, clock, () => address.issuer) : undefined;
     signIn?.catch(() => undefined);
 
-    const db = await openDatabase(settings, folder, (cause) => {
-      events.notice('fatal', 'the disk did not confirm a sync: this process writes no more, start it again', { cause });
-      onFatal();
-    });
-    undo.push(() => db.close());
     await migrate(db, clock.now());
     await checkMark(db, mode);
     if (mode === 'production') {

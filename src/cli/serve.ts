@@ -26,7 +26,6 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
 
-  process.umask(0o077); // what the server writes is its owner's; files for others say so themselves
   let settings: Settings;
   let server: Server;
   try {

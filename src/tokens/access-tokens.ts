@@ -193,10 +193,13 @@ export class AccessTokens {
   }
 
   async #verifyAnew(jwt: string): Promise<Known> {
-    const { keys, clock, revocations } = this.#uses;
+    const { keys, clock, revocations, events } = this.#uses;
     const { lifetimes, isIssuer } = this.#options;
-    const find = (kid: string) => keys.find(kid);
-    const { payload, key } = await verifyOrElse(jwt, find, () => revocations.catchUp());
+    const { payload, key } = await verifyOrElse(jwt, {
+      find: (kid) => keys.find(kid),
+      learn: () => revocations.catchUp(),
+      unknown: (kid) => events.signingKeyUnknown(kid),
+    });
     const claims = readClaims(payload, { nowMs: clock.now(), lifetimeMinutesLongest: lifetimes.longest, isIssuer });
     const { identityId, resourceId, scopes, position, keySlot, trustId, assignmentId, expSeconds, iatSeconds } = claims;
     return {
@@ -287,13 +290,25 @@ const holds = ({ credential_version }: IssueSnapshot, { version }: ServiceCaller
 const replaced = ({ kind }: ServiceCaller['credential']): ServiceError =>
   new ServiceError('Denied', { reason: kind === 'accessKey' ? 'accessKey.replaced' : 'trust.changed' });
 
-/** Verifies; when the key is unknown, asks the store whether another node has made it. @throws ServiceError `NotFresh` */
-async function verifyOrElse(jwt: string, find: (kid: string) => VerifyingKey | undefined, learn: () => Promise<void>) {
+interface Finder {
+  find: (kid: string) => VerifyingKey | undefined;
+  /** Asks the store whether another node has made a key. @throws ServiceError `NotFresh` */
+  learn: () => Promise<void>;
+  /** Told of a key that is not known even then. */
+  unknown: (kid: string) => void;
+}
+
+/** Verifies, asking the store once when the key is unknown. */
+async function verifyOrElse(jwt: string, { find, learn, unknown }: Finder): Promise<ReturnType<typeof verifyJws>> {
   try {
     return verifyJws(jwt, find);
   } catch (cause) {
     if (!(cause instanceof ServiceError) || cause.reason !== 'token.keyUnknown') throw cause;
     await learn();
-    return verifyJws(jwt, find);
+    return verifyJws(jwt, (kid) => {
+      const key = find(kid);
+      if (!key) unknown(kid);
+      return key;
+    });
   }
 }

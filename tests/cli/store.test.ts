@@ -38,6 +38,19 @@ describe('migrate', () => {
     assert.deepEqual(JSON.parse(stdout), { store: 'sqlite', applied: [] });
   });
 
+  test('makes a store that only its owner may read, like the server', {
+    skip: process.platform === 'win32',
+  }, async (t) => {
+    const folder = givenFolder(t);
+    const umask = process.umask(0o022);
+    try {
+      await cli(['migrate'], { env: { LINARITE_DATA: folder } });
+    } finally {
+      process.umask(umask);
+    }
+    assert.equal(statSync(database(folder)).mode & 0o077, 0);
+  });
+
   test('leaves a store alone that a server has open, and one from a newer release', async (t) => {
     const server = await startTestServer(t);
     const { code, stderr } = await cliBeside(server, ['migrate']);

@@ -718,6 +718,30 @@ test('a node that was cut off learns of regenerated keys before it judges a sign
   }
 });
 
+test('finding out why a signature is wrong tries few keys, however many there are, and none for a long target', () => {
+  let tried = 0;
+  const signatories = Array.from({ length: 20 }, () => ({
+    resource: { id: 'contoso' as never },
+    get keys() {
+      tried += 1;
+      return signatoryOf(Buffer.from('other')).keys;
+    },
+  }));
+  const verifier = new SignatureVerifier(
+    { candidatesFor: () => signatories, clock: new TestClock(Date.parse(VECTOR_DATE)) },
+    { windowMinutes: 5, wellKnownKey: 'loopback' },
+  );
+  const triedFor = (target: string): number => {
+    tried = 0;
+    assert.throws(() => verifier.verify({ ...vectorRequest('/'), target }), { reason: 'signature.key' });
+    return tried;
+  };
+  const spellings = 2 * signatories.length; // the host has no port
+  const diagnosed = triedFor('/testPath') - spellings;
+  assert.ok(diagnosed > 0 && diagnosed <= 60, `${diagnosed}`);
+  assert.equal(triedFor(`/${'x'.repeat(4000)}`), spellings);
+});
+
 // The three vectors of identity-protocol, section 3.1, which the official Python and .NET suites assert.
 const VECTORS = {
   '/': '88MDmJhUR3m5QhFxb8ztShsSwlGrg7g/6XPnWf7QEO4=',

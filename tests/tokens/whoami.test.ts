@@ -38,6 +38,19 @@ describe('whoami', () => {
     assert.ok(body.capabilities.includes('call.start'));
   });
 
+  test('counts tokens that name a signing key nobody has', async () => {
+    const count = async () => {
+      const { text } = await server.send({ target: '/-/metrics' });
+      return Number(/^linarite_unknown_signing_keys_total (\d+)$/m.exec(text)?.[1]);
+    };
+    const before = await count();
+    const [header = '', ...rest] = token.split('.');
+    const named = { ...JSON.parse(Buffer.from(header, 'base64url').toString()), kid: '0'.repeat(40) };
+    const forged = [Buffer.from(JSON.stringify(named)).toString('base64url'), ...rest].join('.');
+    assertError(await server.asUser(forged), REFUSED);
+    assert.equal(await count(), before + 1);
+  });
+
   test('knows the resource of the token', async () => {
     const neighbour = await givenResource(server);
     const created = await server.asService(
