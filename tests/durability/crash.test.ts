@@ -7,7 +7,8 @@ import { writeResult } from '../harness/results.ts';
 import { Random } from '../revocation/simulation.ts';
 import { startChild } from './child-server.ts';
 import { givenFolder, integrity } from './folders.ts';
-import { broken, byHttp, Clients } from './workload.ts';
+import { until } from './until.ts';
+import { broken, byHttp, Clients, type Life } from './workload.ts';
 
 // D1: the process is killed at any instant.
 
@@ -18,6 +19,9 @@ const SEED = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
 const report = { id: 'D1', seed: SEED, figures: {}, passed: false, planted: false };
 after(() => writeResult(report));
 
+const isRevoked = ({ deletions, revocations }: Life): boolean =>
+  deletions.length === 0 && revocations.some(({ stage }) => stage === 'confirmed');
+
 /** A server that was killed while clients were writing, after which somebody else changed its database. */
 async function brokenAfter(t: TestContext, change: string): Promise<string[]> {
   const folder = givenFolder(t, 'crash');
@@ -26,6 +30,7 @@ async function brokenAfter(t: TestContext, change: string): Promise<string[]> {
   t.after(() => first.kill());
   const writing = clients.write(first.port);
   await sleep(700);
+  await until('there is enough to lose', () => clients.lives.filter(isRevoked).length > 3); // on a busy machine
   await first.kill();
   await writing;
   const db = new DatabaseSync(join(folder, 'linarite.db'));
@@ -45,8 +50,10 @@ describe('kill -9 at any moment', () => {
     let server = await startChild(folder);
     t.after(() => server.kill());
     for (let cycle = 1; cycle <= CYCLES; cycle += 1) {
+      const before = clients.confirmed;
       const writing = clients.write(server.port);
       await sleep(random.between(50, 500));
+      await until('enough is confirmed', () => clients.confirmed - before > 10); // on a busy machine
       await server.kill();
       await writing;
       const sound = integrity(folder);
@@ -64,7 +71,6 @@ describe('kill -9 at any moment', () => {
       assert.deepEqual(found, [], `seed ${SEED}, cycle ${cycle}`);
     }
     t.diagnostic(`${clients.confirmed} confirmed operations`);
-    assert.ok(clients.confirmed > CYCLES * 10);
     report.passed = true;
   });
 

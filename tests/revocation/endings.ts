@@ -120,19 +120,19 @@ export const FOR_GOOD: Readonly<Record<string, (server: TestServer) => Promise<S
 };
 
 /** After these tokens are given again. */
-export const FOR_NOW: typeof FOR_GOOD = {
-  async 'revoking the tokens of the identity'(server) {
+export const FOR_NOW = {
+  async 'revoking the tokens of the identity'(server: TestServer) {
     const { issue, end, path } = await givenUser(server);
     return { issue, end: () => end(`POST ${path}/:revokeAccessTokens`) };
   },
-  async 'a bound in the future'(server) {
+  async 'a bound in the future'(server: TestServer) {
     const { issue, end, path } = await givenUser(server);
     const at = `PATCH ${path}?api-version=2020-07-20-preview1`;
     return { issue, end: () => end(at, { tokensValidFrom: '2040-01-01T00:00:00Z' }) };
   },
-  async 'killing the signing key'(server) {
+  async 'killing the signing key'(server: TestServer) {
     const { issue } = await givenUser(server);
     const { kid } = server.server.keys.active;
     return { issue, end: () => statusOf(server.server.keys.kill(kid)) };
   },
-};
+} satisfies typeof FOR_GOOD;

@@ -277,12 +277,17 @@ for (const store of STORES) {
       const { folder, env } = await place(t);
       const first = await startTestServer(t, { folder, env });
       const { ended, good } = await endSome(first);
+      const bounded = await first.givenIdentity();
+      const bound = { tokensValidFrom: '2040-01-01T00:00:00Z' };
+      const at = `PATCH ${inPath(bounded)}?api-version=2020-07-20-preview1`;
+      assert.equal(await statusOf(first.asService(at, bound)), 204);
       await first.server.close();
       for (const age of ['young', 'older than any token']) {
         if (age !== 'young') await makeLogOld(folder, env.LINARITE_DATABASE_URL);
         const next = await startTestServer(t, { folder, env });
         for (const token of ended) assert.equal(await statusOf(next.asUser(token)), 401, age);
         for (const token of good) assert.equal(await statusOf(next.asUser(token)), 200, age);
+        assert.equal(await statusOf(next.asUser(await next.givenToken(bounded))), 401, `a bound to come, ${age}`);
         await next.server.close();
       }
     });

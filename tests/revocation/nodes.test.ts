@@ -356,3 +356,19 @@ describe('a restart', () => {
     for (const node of [first, second]) assert.equal(await node.verdict(token), 'revoked.validFrom');
   });
 });
+
+test('a machine that was suspended, which stops one of the clocks, accepts nothing until it has asked', async (t) => {
+  class SuspendedClock extends TestClock {
+    asleepMs = 0;
+    override now(): number {
+      return super.now() + this.asleepMs;
+    }
+  }
+  const clock = new SuspendedClock();
+  const { revocations } = await givenNode(t, await givenStore(t), { nodeId: 'one', clock });
+  assert.equal(revocations.problem, undefined);
+  clock.asleepMs = 501;
+  assert.match(String(revocations.problem), /older than the lease/);
+  await revocations.requireFresh();
+  assert.equal(revocations.problem, undefined);
+});

@@ -107,6 +107,9 @@ describe('what a node remembers', () => {
     assert.deepEqual(issued(4), { kind: 'validFrom', seq: 1 });
     assert.equal(issued(5), undefined);
     assert.equal(issued(6), undefined);
+    state.apply({ ...bound, validFromMs: 5_001, seq: 2 }, 0);
+    assert.deepEqual(issued(5), { kind: 'validFrom', seq: 2 });
+    assert.equal(issued(6), undefined);
   });
 
   test('knows no hole in the log, except before the end of everything', () => {
