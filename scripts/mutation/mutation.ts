@@ -39,9 +39,9 @@ if (chosen.length === 0) throw new Error(`no module has ${words.map(({ name }) =
 
 const Stryker = await loadStryker();
 const planted = process.env.HARNESS_RESULTS ? scoreOf(await mutate(PLANTED.module, PLANTED.tests)) : undefined;
-if (planted) console.log(`${PLANTED.module} with the tests of something else: ${planted.percent} %`);
+if (planted) console.log(`planted fault: ${PLANTED.module} with the tests of something else: ${planted.percent} %`);
 
-let isEnough = true;
+let isEnough = planted === undefined || planted.percent < LEAST_PERCENT;
 for (const { module, tests, lines } of chosen) {
   const of = stateOf(ROOT, module, tests);
   const score = scoreOf(await mutate(lines === undefined ? module : `${module}:${lines}`, tests));

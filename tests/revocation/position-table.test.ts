@@ -11,6 +11,43 @@ const randomKey = (random: Random): Uint32Array =>
   Uint32Array.from({ length: 4 }, () => Math.floor(random.next() * 2 ** 32));
 
 describe('the table of positions', () => {
+  test('takes 24 bytes a slot, and grows by a quarter when one more would fill 85 % of them', () => {
+    const table = new PositionTable();
+    const key = (n: number) => Uint32Array.of(n * 2 ** 24, n, n, n);
+    const sizes = () => [table.size, table.bytes, table.bytesForOneMore];
+    assert.deepEqual(sizes(), [0, 64 * 24, 64 * 24]);
+    for (let n = 1; n <= 53; n += 1) table.raise(key(n), n);
+    assert.deepEqual(sizes(), [53, 64 * 24, 64 * 24]);
+    table.raise(key(54), 54);
+    assert.deepEqual(sizes(), [54, 64 * 24, (64 + 80) * 24]);
+    table.raise(key(54), 55);
+    assert.equal(table.get(key(99)), 0);
+    assert.deepEqual(sizes(), [54, 64 * 24, (64 + 80) * 24], 'a key that is there needs no place');
+    table.raise(key(55), 1);
+    assert.deepEqual(sizes(), [55, 80 * 24, 80 * 24]);
+    for (let n = 1; n <= 55; n += 1) assert.equal(table.get(key(n)), n < 54 ? n : n === 54 ? 55 : 1);
+    table.discard();
+    assert.equal(table.bytes, 0);
+  });
+
+  test('holds the largest positions there are, and never lowers one', () => {
+    const table = new PositionTable();
+    const key = Uint32Array.of(1, 2, 3, 4);
+    table.raise(key, LARGEST);
+    table.raise(key, LARGEST - 1);
+    assert.equal(table.get(key), LARGEST);
+    assert.equal(table.size, 1);
+  });
+
+  test('keeps keys apart that begin alike, share a word, or lie at the edges', () => {
+    const table = new PositionTable();
+    const words = [0, 1, 2 ** 31, 2 ** 32 - 1];
+    const keys = words.flatMap((a) => words.flatMap((b) => words.flatMap((c) => words.map((d) => [a, b, c, d]))));
+    for (const [index, key] of keys.entries()) table.raise(Uint32Array.from(key), index + 1);
+    assert.equal(table.size, keys.length);
+    for (const [index, key] of keys.entries()) assert.equal(table.get(Uint32Array.from(key)), index + 1);
+  });
+
   test(`does as a Map does, over ${ENTRIES} entries`, (t) => {
     t.diagnostic(`TEST_SEED=${SEED}`);
     const random = new Random(SEED);
@@ -40,23 +77,5 @@ describe('the table of positions', () => {
     }
     assert.ok(most <= 49, `${most} bytes an entry just after it has grown`);
     assert.ok(table.bytes / table.size <= 49);
-  });
-
-  test('keeps keys apart that begin alike, share a word, or lie at the edges', () => {
-    const table = new PositionTable();
-    const words = [0, 1, 2 ** 31, 2 ** 32 - 1];
-    const keys = words.flatMap((a) => words.flatMap((b) => words.flatMap((c) => words.map((d) => [a, b, c, d]))));
-    for (const [index, key] of keys.entries()) table.raise(Uint32Array.from(key), index + 1);
-    assert.equal(table.size, keys.length);
-    for (const [index, key] of keys.entries()) assert.equal(table.get(Uint32Array.from(key)), index + 1);
-  });
-
-  test('holds the largest positions there are, and never lowers one', () => {
-    const table = new PositionTable();
-    const key = Uint32Array.of(1, 2, 3, 4);
-    table.raise(key, LARGEST);
-    table.raise(key, LARGEST - 1);
-    assert.equal(table.get(key), LARGEST);
-    assert.equal(table.size, 1);
   });
 });
