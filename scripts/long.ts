@@ -18,7 +18,12 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   pg: { words: ['durability/postgres'], size: { TEST_PG_KILLS: '200' } },
   revocation: {
     words: ['tests/revocation/'],
-    size: { TEST_REVOCATION_LOOPS: '10000', TEST_REVOCATION_SEQUENCES: '1000', TEST_MODEL_SCHEDULES: '5000' },
+    size: {
+      TEST_REVOCATION_LOOPS: '10000',
+      TEST_REVOCATION_SEQUENCES: '1000',
+      TEST_MODEL_SCHEDULES: '5000',
+      TEST_CROSSING_ROUNDS: '200',
+    },
   },
   secrets: {
     words: ['tests/secrets/'],
