@@ -17,6 +17,7 @@ interface Acquaintance {
   tokens?: TestServer['server']['tokens'];
   signatories?: readonly Signatory[];
   operatorKey?: string;
+  requireFresh?: () => Promise<void>;
 }
 
 /** No issuer is trusted here. */
@@ -27,7 +28,7 @@ const unknown = async (): Promise<never> => {
 /** The road over routes of a test's own. */
 export function roadOf(
   routes: readonly Route[],
-  { tokens, signatories = [], operatorKey }: Acquaintance = {},
+  { tokens, signatories = [], operatorKey, requireFresh = async () => undefined }: Acquaintance = {},
 ): Pipeline {
   return new Pipeline(
     {
@@ -46,7 +47,7 @@ export function roadOf(
       quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
       principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
       holds: () => true,
-      requireFresh: async () => undefined,
+      requireFresh,
       isStoreFailure: () => false,
       clock: systemClock,
       events: new Monitor(new TestLog(), new ServerMetrics('test')),

@@ -16,7 +16,7 @@ import {
   userToken,
 } from '../harness/dev-tokens.ts';
 import { accessKeyOf, givenResource } from '../harness/resources.ts';
-import { API_VERSION, startTestServer, type TestServer } from '../harness/server.ts';
+import { API_VERSION, startTestServer, TestClock, type TestServer } from '../harness/server.ts';
 import { sign } from '../harness/sign.ts';
 
 // A caller is proven by the headers; the body may take half a minute. Whoever holds it back must not act by what has been
@@ -142,3 +142,12 @@ for (const proof of ['key', 'trust'] as const)
         }
       });
   });
+
+test('a body that comes after the presented token has run out gets no token of ours', async (t) => {
+  const clock = new TestClock();
+  const server = await startTestServer(t, { clock });
+  const held = await BY.trust['a user’s exchange']?.(server);
+  assert.ok(held);
+  const answer = await answerTo(server, held, async () => clock.advance(2 * 3_600_000));
+  assert.deepEqual(answer, [401, 'foreign.expired']);
+});
