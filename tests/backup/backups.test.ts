@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -89,6 +90,23 @@ test('recovery withdraws every signing key: the loss may have brought back one t
   const left = keys.published().filter(({ kid }) => former.includes(kid));
   assert.deepEqual(left, []);
   for (const kid of former) assert.throws(() => keys.find(kid), { reason: 'revoked.signingKey' });
+});
+
+test('a backup takes its name after its contents have reached the disk, and the name reaches it last', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'linarite-backups-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const handle = await open(folder, 'r');
+  const prototype: FileHandle = Object.getPrototypeOf(handle);
+  await handle.close();
+  const { sync } = prototype;
+  const seen: boolean[][] = [];
+  t.mock.method(prototype, 'sync', async function (this: FileHandle) {
+    await sync.call(this);
+    seen.push(readdirSync(join(folder, 'backups')).map((name) => name.endsWith('.db')));
+  });
+  const db = { dialect: 'sqlite', backUp: async () => undefined } as unknown as Database;
+  await new Backups({ db, folder, clock: systemClock, events: { notice: () => undefined } }).make();
+  assert.deepEqual(seen, process.platform === 'win32' ? [[false]] : [[false], [true]]);
 });
 
 test('one backup at a time; what a killed server left goes; a failure leaves nothing', async (t) => {

@@ -181,8 +181,8 @@ describe('a failing disk', { skip }, () => {
       await sleep(300);
       disk.set('sync');
       const code = await Promise.race([server.exited, sleep(PATIENCE_MS, 'it goes on', { ref: false })]);
-      await writing;
       assert.equal(code, 1);
+      await writing;
       assert.equal(disk.changesAfterFailedSync, 0, 'it went on to write or to sync');
       assert.ok(
         server.log.some((line) => line.includes('"fatal"') && line.includes('sync')),

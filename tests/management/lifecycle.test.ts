@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { STORES } from '../harness/postgres.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
+import { sign } from '../harness/sign.ts';
 
 const SUBSCRIPTION = '5e1f0057-0000-4000-8000-000000000001';
 const GROUP = `/subscriptions/${SUBSCRIPTION}/resourceGroups/shop`;
@@ -111,10 +112,21 @@ for (const store of STORES) {
     test('disableLocalAuth closes both keys, and switching it back opens them', async (t) => {
       const server = await startTestServer(t, { store });
       const { keys } = await givenService(server);
+      const statuses = () => {
+        const target = '/identities?api-version=2023-10-01';
+        const create = async (key: string, host: string) => {
+          const headers = { Host: host, ...sign({ method: 'POST', target, host, key }) };
+          return (await server.send({ method: 'POST', target, headers })).status;
+        };
+        const ways = [keys.primaryKey, keys.secondaryKey].flatMap((key) =>
+          [server.host, `contoso.${server.host}`].map((host) => create(key, host)),
+        );
+        return Promise.all(ways);
+      };
       await asOperator(server, `PATCH ${SERVICES}/contoso`, { properties: { disableLocalAuth: true } });
-      assert.equal((await server.asService('POST /identities', undefined, { key: keys.primaryKey })).status, 401);
+      assert.deepEqual(await statuses(), [401, 401, 401, 401]);
       await asOperator(server, `PATCH ${SERVICES}/contoso`, { properties: { disableLocalAuth: false } });
-      assert.equal((await server.asService('POST /identities', undefined, { key: keys.primaryKey })).status, 201);
+      assert.deepEqual(await statuses(), [201, 201, 201, 201]);
     });
   });
 }

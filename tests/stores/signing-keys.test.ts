@@ -81,6 +81,19 @@ for (const store of STORES) {
       assert.deepEqual(states.get(next ?? ''), ['active', true]);
     });
 
+    test('that are killed while they wait for their turn keep no private half', async (t) => {
+      const { server, rows } = await given(t, store);
+      const { keys } = server.server;
+      await keys.rotate();
+      const waiting = published(server).find((kid) => kid !== keys.active.kid) ?? '';
+      await keys.kill(waiting);
+      await server.server.close();
+      assert.deepEqual(
+        (await rows()).filter(({ kid }) => kid === waiting).map(({ state, sealed }) => [state, sealed]),
+        [['killed', null]],
+      );
+    });
+
     test('that are killed verify nothing any more, sign nothing any more, and stay killed', async (t) => {
       const { server, again, rows } = await given(t, store, { LINARITE_SIGNING_ALGORITHM: 'ES256' });
       const { keys } = server.server;

@@ -84,6 +84,23 @@ for (const store of STORES) {
       assert.deepEqual(seen, upTo(20).map(upTo));
     });
 
+    test('shows readers what was committed, and nothing that may yet be taken back', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await db.rows.run(sql`create table things (n integer primary key)`);
+      const [wrote, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const failing = db.writer.write(async (tx) => {
+        await insert(1)(tx);
+        wrote.resolve();
+        await end.promise;
+        throw new Error('no');
+      });
+      await wrote.promise;
+      const seen = [numbers(db.rows), db.rows.first(sql`select n from things`)];
+      setImmediate(end.resolve);
+      await assert.rejects(failing, { message: 'no' });
+      assert.deepEqual(await Promise.all(seen), [[], undefined]);
+    });
+
     test('runs again what lost a race: two that wait for each other both succeed', async (t) => {
       const db = await givenEmptyStore(t, store);
       await db.rows.run(sql`create table things (n integer primary key)`);
