@@ -6,7 +6,7 @@ import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import { type Identity, identityIdMaker, namesNoResource } from './identity.ts';
-import type { IdentityStore } from './identity-store.ts';
+import type { IdentityKey, IdentityStore } from './identity-store.ts';
 
 interface Uses {
   db: Database;
@@ -20,10 +20,21 @@ const MOST_PER_SWEEP = 1000;
 /** A bound this close to now is meant as now: the tokens of this very second are decided by the log, exactly. */
 const NOW_MS = 1000;
 
+/** Identities whose tokens the next transaction ends. */
+interface Batch {
+  readonly keys: IdentityKey[];
+  /** Those that there are, once no node accepts their tokens any more. */
+  readonly found: Promise<ReadonlySet<IdentityKey>>;
+}
+
+const MOST_PER_BATCH = 64;
+
 /** The directory of a resource's users. */
 export class Identities {
   readonly #uses: Uses;
   readonly #newId = identityIdMaker();
+  /** Not yet begun. */
+  #batch: Batch | undefined;
 
   constructor(uses: Uses) {
     this.#uses = uses;
@@ -86,13 +97,33 @@ export class Identities {
     return { page, next: found.length > size ? page.at(-1)?.id : undefined };
   }
 
-  /** Makes every token issued so far for the identity worthless. @throws ServiceError `IdentityNotFound` */
+  /**
+   * Makes every token issued so far for the identity worthless. Calls that wait for the same transaction share its statements.
+   * @throws ServiceError `IdentityNotFound`
+   */
   async revokeTokens({ resourceId }: ServiceCaller, id: IdentityId): Promise<void> {
+    const key = { resourceId, id };
+    if (this.#batch === undefined || this.#batch.keys.length === MOST_PER_BATCH) this.#batch = this.#openBatch();
+    this.#batch.keys.push(key);
+    const found = await this.#batch.found;
+    if (!found.has(key)) throw absent(id);
+  }
+
+  #openBatch(): Batch {
     const { store, revocations } = this.#uses;
-    await revocations.end(async (tx, record) => {
-      const seq = await record({ kind: 'identity', resourceId, identityId: id });
-      if (!(await store.setRevoked(tx, resourceId, id, seq))) throw absent(id);
+    const keys: IdentityKey[] = [];
+    const found = revocations.end(async (tx, record) => {
+      if (this.#batch?.keys === keys) this.#batch = undefined; // who comes from now on is too late for it
+      const existing = await store.existing(tx, keys);
+      if (existing.length > 0) {
+        const events = existing.map(
+          ({ resourceId, id }) => ({ kind: 'identity', resourceId, identityId: id }) as const,
+        );
+        await store.setRevoked(tx, existing, (await record(...events)) - existing.length + 1);
+      }
+      return new Set(existing);
     });
+    return { keys, found };
   }
 
   /**
@@ -107,7 +138,11 @@ export class Identities {
     if (Math.abs(ahead) <= NOW_MS) return this.revokeTokens(caller, id);
     await revocations.end(async (tx, record) => {
       if (ahead > 0)
-        await store.setRevoked(tx, resourceId, id, await record({ kind: 'identity', resourceId, identityId: id }));
+        await store.setRevoked(
+          tx,
+          [{ resourceId, id }],
+          await record({ kind: 'identity', resourceId, identityId: id }),
+        );
       await record({ kind: 'validFrom', resourceId, identityId: id, validFromMs });
       if (!(await store.setValidFrom(tx, resourceId, id, validFromMs))) throw absent(id);
     });
