@@ -55,7 +55,7 @@ import {
 import { Health } from './status/health.ts';
 import { clockOffsetSeconds } from './storage/clock-offset.ts';
 import type { Database } from './storage/database.ts';
-import { migrate } from './storage/migrate.ts';
+import { migrate, stepsAhead } from './storage/migrate.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
 import { SigningKeys } from './tokens/signing-keys.ts';
@@ -136,6 +136,11 @@ export async function startServer(
     });
     undo.push(() => db.close());
     await migrate(db, clock.now());
+    const ahead = await stepsAhead(db);
+    if (ahead.length > 0)
+      events.notice('warn', 'the store was changed by a newer release, which this one can go on with', {
+        steps: ahead.join(', '),
+      });
     await checkMark(db, mode);
     if (mode === 'production') {
       await checkClock(db, clock);
