@@ -7,10 +7,12 @@ import { writeResult } from '../harness/results.ts';
 import type { Report } from './overload.ts';
 import { revokeBySingles } from './revoking.ts';
 
-// R10: revocations, one per call. That they share transactions is judged, times are reported.
+// R10: revocations, one per call. That they share transactions is judged, times are reported: the goal decides no test.
 
 const SECONDS = Number(process.env.TEST_REVOKING_SECONDS ?? 2);
 const CONNECTIONS = 128;
+/** Revocations a second, for the table of promises. */
+const GOAL = 5000;
 const binaries = findPostgres();
 const isLinux = process.platform === 'linux';
 
@@ -43,7 +45,7 @@ for (const store of ['sqlite', 'postgres'] as const) {
       const { figures, broken } = await run(t, store, SECONDS);
       report.figures = figures;
       assert.deepEqual(broken, []);
-      report.passed = true;
+      report.passed = Number(figures.perSecond) >= GOAL;
     });
 
     test('the harness reports a transaction for each', async (t) => {
