@@ -52,6 +52,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   fairness: { words: ['load/fairness'], size: { TEST_FAIRNESS_SECONDS: '60', TEST_FAIRNESS_ROUNDS: '20' } },
   patterns: { words: ['load/patterns'], size: { TEST_PATTERNS: 'thorough' } },
   revocations: { words: ['load/revocations'], size: { TEST_REVOCATIONS: '10000000' } },
+  revoking: { words: ['load/revoking'], size: { TEST_REVOKING_SECONDS: '60' } },
   clock: { words: ['load/clock'], size: { TEST_CLOCK_ROUNDS: '50' } },
   stops: { words: ['load/stopping'], size: { TEST_STOPS: '50' } },
 };

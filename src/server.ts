@@ -54,7 +54,7 @@ import {
 } from './start-checks.ts';
 import { Health } from './status/health.ts';
 import { clockOffsetSeconds } from './storage/clock-offset.ts';
-import { migrate } from './storage/migrate.ts';
+import { migrate, stepsAhead } from './storage/migrate.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
 import { SigningKeys } from './tokens/signing-keys.ts';
@@ -136,6 +136,11 @@ export async function startServer(
     signIn?.catch(() => undefined);
 
     await migrate(db, clock.now());
+    const ahead = await stepsAhead(db);
+    if (ahead.length > 0)
+      events.notice('warn', 'the store was changed by a newer release, which this one can go on with', {
+        steps: ahead.join(', '),
+      });
     await checkMark(db, mode);
     if (mode === 'production') {
       await checkClock(db, clock);

@@ -13,7 +13,7 @@ import { KeyRing } from '../secrets/key-ring.ts';
 import { type Settings, SettingsError } from '../settings.ts';
 import { checkMark } from '../start-checks.ts';
 import { type Database, StoreError } from '../storage/database.ts';
-import { migrate } from '../storage/migrate.ts';
+import { migrate, stepsAhead } from '../storage/migrate.ts';
 import { sql, statement } from '../storage/sql.ts';
 import { isDamaged, openSqlite } from '../storage/sqlite.ts';
 import { SigningKeyStore } from '../tokens/signing-key-store.ts';
@@ -63,6 +63,9 @@ export async function restore(settings: Settings, file: string, clock = systemCl
     try {
       await requireSound(db, file);
       const applied = await migrate(db, clock.now());
+      const ahead = await stepsAhead(db);
+      if (ahead.length > 0)
+        throw new StoreError(`${file} was made by a newer release (${ahead.join(', ')}): restore it with that one`);
       await requireSchema(db, file, clock.now());
       await checkMark(db, settings.mode);
       await KeyRing.open({ db, clock, readKeks: async () => keks }); // throws when the backup was made under another key-encryption key

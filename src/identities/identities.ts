@@ -6,7 +6,7 @@ import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import { type Identity, identityIdMaker, namesNoResource } from './identity.ts';
-import type { IdentityStore } from './identity-store.ts';
+import type { IdentityKey, IdentityStore } from './identity-store.ts';
 
 interface Uses {
   db: Database;
@@ -20,10 +20,21 @@ const MOST_PER_SWEEP = 1000;
 /** A bound this close to now is meant as now: the tokens of this very second are decided by the log, exactly. */
 const NOW_MS = 1000;
 
+/** Identities of a resource whose tokens the next transaction ends. */
+interface Batch {
+  readonly keys: IdentityKey[];
+  /** Those that there are, once no node accepts their tokens any more. */
+  readonly found: Promise<ReadonlySet<IdentityKey>>;
+}
+
+const MOST_PER_BATCH = 64;
+
 /** The directory of a resource's users. */
 export class Identities {
   readonly #uses: Uses;
   readonly #newId = identityIdMaker();
+  /** Those that have not begun, one of a resource. */
+  readonly #batches = new Map<ResourceId, Batch>();
 
   constructor(uses: Uses) {
     this.#uses = uses;
@@ -88,13 +99,40 @@ export class Identities {
     return { page, next: found.length > size ? page.at(-1)?.id : undefined };
   }
 
-  /** Makes every token issued so far for the identity worthless. @throws ServiceError `IdentityNotFound` */
+  /**
+   * Makes every token issued so far for the identity worthless. Calls that wait for the same transaction share its statements.
+   * @throws ServiceError `IdentityNotFound`
+   */
   async revokeTokens({ resourceId }: ServiceCaller, id: IdentityId): Promise<void> {
+    const key = { resourceId, id };
+    let batch = this.#batches.get(resourceId);
+    if (batch === undefined || batch.keys.length === MOST_PER_BATCH) {
+      batch = this.#newBatch(resourceId);
+      this.#batches.set(resourceId, batch);
+    }
+    batch.keys.push(key);
+    const found = await batch.found;
+    if (!found.has(key)) throw absent(id);
+  }
+
+  #newBatch(resourceId: ResourceId): Batch {
     const { store, revocations } = this.#uses;
-    await revocations.end(async (tx, record) => {
-      const seq = await record({ kind: 'identity', resourceId, identityId: id });
-      if (!(await store.setRevoked(tx, resourceId, id, seq))) throw absent(id);
+    const keys: IdentityKey[] = [];
+    /** Who comes from now on is too late for it. */
+    const begin = (): void => {
+      if (this.#batches.get(resourceId)?.keys === keys) this.#batches.delete(resourceId);
+    };
+    const found = revocations.end(async (tx, record) => {
+      begin();
+      const existing = await store.existing(tx, keys);
+      if (existing.length > 0) {
+        const events = existing.map(({ id }) => ({ kind: 'identity', resourceId, identityId: id }) as const);
+        await store.setRevoked(tx, existing, (await record(...events)) - existing.length + 1);
+      }
+      return new Set(existing);
     }, resourceId);
+    found.catch(begin); // a store that cannot be reached never began
+    return { keys, found };
   }
 
   /**
@@ -109,7 +147,11 @@ export class Identities {
     if (Math.abs(ahead) <= NOW_MS) return this.revokeTokens(caller, id);
     await revocations.end(async (tx, record) => {
       if (ahead > 0)
-        await store.setRevoked(tx, resourceId, id, await record({ kind: 'identity', resourceId, identityId: id }));
+        await store.setRevoked(
+          tx,
+          [{ resourceId, id }],
+          await record({ kind: 'identity', resourceId, identityId: id }),
+        );
       await record({ kind: 'validFrom', resourceId, identityId: id, validFromMs });
       if (!(await store.setValidFrom(tx, resourceId, id, validFromMs))) throw absent(id);
     }, resourceId);

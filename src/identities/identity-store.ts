@@ -1,9 +1,11 @@
 import type { IdentityId, ResourceId } from '../callers.ts';
 import type { IdentityRow } from '../storage/database.ts';
-import { type Rows, sql } from '../storage/sql.ts';
+import { list, type Rows, sql } from '../storage/sql.ts';
 import type { Identity } from './identity.ts';
 
 const COLUMNS = sql`resource_id, id, custom_id, created_at, last_token_issued_at`;
+
+export type IdentityKey = Pick<Identity, 'resourceId' | 'id'>;
 
 export class IdentityStore {
   /** @returns false when the id, or the custom id, is taken */
@@ -41,12 +43,23 @@ export class IdentityStore {
     return found.map(fromRow);
   }
 
-  /** Notes that all tokens from before a position are void. @returns false when there is no such identity */
-  async setRevoked(tx: Rows, resourceId: ResourceId, id: IdentityId, seq: number): Promise<boolean> {
-    const written = await tx.run(
-      sql`update identities set revoked_seq = ${seq} where resource_id = ${resourceId} and id = ${id}`,
+  /** @returns those of some identities, one at least, that there are */
+  async existing(tx: Rows, keys: readonly IdentityKey[]): Promise<IdentityKey[]> {
+    const rows = await tx.all<{ resource_id: ResourceId; id: IdentityId }>(sql`
+      select resource_id, id from identities
+      where (resource_id, id) in (values ${list(keys.map(({ resourceId, id }) => sql`(${resourceId}, ${id})`))})`);
+    const found = new Set(rows.map(({ resource_id, id }) => `${resource_id} ${id}`));
+    return keys.filter(({ resourceId, id }) => found.has(`${resourceId} ${id}`));
+  }
+
+  /** Notes for some identities, one at least, that all tokens from before a position are void. @param first the position for the first one, from which on they follow each other */
+  async setRevoked(tx: Rows, keys: readonly IdentityKey[], first: number): Promise<void> {
+    const given = keys.map(
+      ({ resourceId, id }, index) => sql`(${resourceId}, ${id}, cast(${first + index} as bigint))`,
     );
-    return written === 1;
+    await tx.run(sql`
+      update identities set revoked_seq = given.column3 from (values ${list(given)}) as given
+      where identities.resource_id = given.column1 and identities.id = given.column2`);
   }
 
   async setValidFrom(tx: Rows, resourceId: ResourceId, id: IdentityId, validFromMs: number): Promise<boolean> {

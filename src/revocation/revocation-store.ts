@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
 import { type Database, type RevocationLogRow, StoreError } from '../storage/database.ts';
-import { type Rows, sql } from '../storage/sql.ts';
+import { list, type Rows, type Sql, sql } from '../storage/sql.ts';
 import { type LoggedEvent, type RevocableToken, type RevocationEvent, subjectOf, type Verdict } from './event.ts';
 
 /** Where the log and the configuration stand. */
@@ -34,22 +34,21 @@ export class RevocationStore {
    * are dense and become visible in order.
    */
   async append(tx: Rows, event: RevocationEvent): Promise<LoggedEvent> {
+    const [logged] = await this.appendAll(tx, [event]);
+    return logged as LoggedEvent;
+  }
+
+  /** As {@link append}, for at least one event: they take the next numbers in their order. */
+  async appendAll(tx: Rows, events: readonly RevocationEvent[]): Promise<LoggedEvent[]> {
     const head = await tx.first<{ seq: number; at: number }>(
-      sql`update head set seq = seq + 1 returning seq, ${this.#db.clock} as at`,
+      sql`update head set seq = seq + ${events.length} returning seq, ${this.#db.clock} as at`,
     );
     if (!head) throw new Error('the store has no head');
-    const row = {
-      seq: head.seq,
-      kind: event.kind,
-      resource_id: 'resourceId' in event ? event.resourceId : null,
-      subject: subjectOf(event) ?? null,
-      valid_from: event.kind === 'validFrom' ? event.validFromMs : null,
-      at: head.at,
-    };
+    const logged = events.map((event, index) => ({ ...event, seq: head.seq - events.length + 1 + index }));
     await tx.run(sql`
       insert into revocation_log (seq, kind, resource_id, subject, valid_from, at, crc)
-      values (${row.seq}, ${row.kind}, ${row.resource_id}, ${row.subject}, ${row.valid_from}, ${row.at}, ${crcOf(row)})`);
-    return { ...event, seq: row.seq };
+      values ${list(logged.map((event) => asRow(event, head.at)))}`);
+    return logged;
   }
 
   /** Moves the counter forward without events, for a store that lost some: nothing issued so far reaches that far. */
@@ -204,6 +203,15 @@ const EVERYTHING = sql`(select max(seq) from revocation_log where kind = 'all')`
 /** Against damage, not against people. */
 export const crcOf = ({ seq, kind, resource_id, subject, valid_from, at }: Omit<RevocationLogRow, 'crc'>): number =>
   crc32(`${seq} ${kind} ${resource_id} ${subject} ${valid_from} ${at}`);
+
+function asRow(event: LoggedEvent, at: number): Sql {
+  const { seq, kind } = event;
+  const resource_id = 'resourceId' in event ? event.resourceId : null;
+  const subject = subjectOf(event) ?? null;
+  const valid_from = event.kind === 'validFrom' ? event.validFromMs : null;
+  const crc = crcOf({ seq, kind, resource_id, subject, valid_from, at });
+  return sql`(${seq}, ${kind}, ${resource_id}, ${subject}, ${valid_from}, ${at}, ${crc})`;
+}
 
 function fromRow(row: RevocationLogRow): LoggedEvent {
   const { seq, kind } = row;

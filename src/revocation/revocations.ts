@@ -27,6 +27,9 @@ interface Uses {
   check?: (end: number) => Promise<void>;
 }
 
+/** Writes events, within a transaction. @returns the position of the last */
+type Recording = (...events: RevocationEvent[]) => Promise<number>;
+
 interface Options {
   nodeId: string;
   /** True when this process alone changes the store: then nothing can be stale and nobody has to be waited for. */
@@ -142,21 +145,17 @@ export class Revocations {
   /**
    * Does something that ends tokens, and returns when no node accepts them any more: when every other node has applied
    * the event, or has been silent for longer than the lease.
-   * @param work does it in one transaction; `record` writes the event and gives its position. Recording comes first, so
-   * that all such transactions take their locks in the same order
+   * @param work does it in one transaction; `record` writes events, one at least, and gives the position of the last.
+   * Recording comes first, so that all such transactions take their locks in the same order
    * @param turn see {@link GroupWriter.write}
    */
-  async end<T>(
-    work: (tx: Rows, record: (event: RevocationEvent) => Promise<number>) => Promise<T>,
-    turn?: string,
-  ): Promise<T> {
+  async end<T>(work: (tx: Rows, record: Recording) => Promise<T>, turn?: string): Promise<T> {
     const { store, writer, clock, events } = this.#uses;
     const { result, logged } = await writer.write(async (tx) => {
       const logged: LoggedEvent[] = [];
-      const result = await work(tx, async (event) => {
-        const entry = await store.append(tx, event);
-        logged.push(entry);
-        return entry.seq;
+      const result = await work(tx, async (...events) => {
+        logged.push(...(await store.appendAll(tx, events)));
+        return logged.at(-1)?.seq ?? 0;
       });
       return { result, logged };
     }, turn);

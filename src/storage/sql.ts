@@ -18,6 +18,9 @@ export class Sql {
  */
 export const sql = (texts: TemplateStringsArray, ...values: (Value | Sql)[]): Sql => new Sql(texts, values);
 
+/** Parts with commas between them: the rows after `values`. There has to be one at least. */
+export const list = (parts: readonly Sql[]): Sql => new Sql(['', ...parts.slice(1).map(() => ', '), ''], parts);
+
 /** A statement of fixed text. Never made from anything that came over a wire. */
 export const statement = (text: string): Sql => new Sql([text], []);
 

@@ -3,7 +3,7 @@ import { identityIdMaker } from '../../src/identities/identity.ts';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
 import { crcOf, RevocationStore } from '../../src/revocation/revocation-store.ts';
 import type { Database } from '../../src/storage/database.ts';
-import { Sql, sql } from '../../src/storage/sql.ts';
+import { list, type Sql, sql } from '../../src/storage/sql.ts';
 
 const ROWS_AT_A_TIME = 1000;
 const HOUR_MS = 3_600_000;
@@ -42,5 +42,3 @@ export async function fillLog(db: Database, count: number, sample: readonly Iden
     });
   }
 }
-
-const list = (parts: readonly Sql[]): Sql => new Sql(['', ...parts.slice(1).map(() => ', '), ''], parts);

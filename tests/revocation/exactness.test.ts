@@ -14,7 +14,7 @@ import { startChild } from '../durability/child-server.ts';
 import { ALICE, APP, CLIENTS, userToken, withBearer } from '../harness/dev-tokens.ts';
 import { type Answer, send } from '../harness/http.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
-import { accessKeyOf, DEV_ID, givenResource, inPath } from '../harness/resources.ts';
+import { accessKeyOf, DEV_ID, givenResource, inPath, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
 import { sign } from '../harness/sign.ts';
@@ -147,6 +147,32 @@ for (const store of STORES) {
       assert.equal(new Set([...before, ...after].map((token) => claimsOf(token).iat)).size, 1);
       for (const token of before) assert.equal(await statusOf(server.asUser(token)), 401);
       for (const token of after) assert.equal(await statusOf(server.asUser(token)), 200);
+    });
+
+    test('asked for together, each has its own entry and its own answer', async (t) => {
+      const server = await startTestServer(t, { store });
+      const neighbour = await givenResource(server);
+      const theirs = (await server.asService('POST /identities', {}, { key: neighbour.key })).body.identity.id;
+      const ours = await Promise.all(Array.from({ length: 70 }, () => server.givenIdentity()));
+      const [twice = '', ...others] = ours;
+      const tokens = await Promise.all(ours.map((id) => server.givenToken(id)));
+      const kept = await server.givenToken(await server.givenIdentity());
+      const before = server.server.revocations.position;
+      const asked = await Promise.all([
+        ...[twice, twice, ...others].map((id) => server.asService(`POST ${inPath(id)}/:revokeAccessTokens`)),
+        server.asService(`POST ${inPath(theirs)}/:revokeAccessTokens`, undefined, { key: neighbour.key }),
+        server.asService(`POST ${inPath(unusedId())}/:revokeAccessTokens`),
+        server.asService(`POST ${inPath(theirs)}/:revokeAccessTokens`),
+      ]);
+      assert.deepEqual(
+        asked.slice(-3).map(({ status }) => status),
+        [204, 404, 401],
+      );
+      assert.ok(asked.slice(0, -2).every(({ status }) => status === 204));
+      assert.equal(server.server.revocations.position, before + 72);
+      for (const token of tokens) assert.equal(await statusOf(server.asUser(token)), 401);
+      assert.equal(await statusOf(server.asUser(kept)), 200);
+      assert.equal(await statusOf(server.asUser(await server.givenToken(twice))), 200);
     });
 
     test('no token is issued from a database that is behind what this node has seen', async (t) => {

@@ -211,6 +211,12 @@ export class FakeStore implements Store {
     });
   }
 
+  async appendAll(tx: Rows, events: readonly RevocationEvent[]): Promise<LoggedEvent[]> {
+    const logged: LoggedEvent[] = [];
+    for (const event of events) logged.push(await this.append(tx, event));
+    return logged;
+  }
+
   async jump(): Promise<void> {
     throw new Error('not part of the model');
   }

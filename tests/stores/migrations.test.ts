@@ -2,15 +2,16 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { schemaFile, schemaOf } from '../../scripts/schema.ts';
 import { type Database, StoreError } from '../../src/storage/database.ts';
-import { migrate } from '../../src/storage/migrate.ts';
+import { type Migration, migrate, stepsAhead } from '../../src/storage/migrate.ts';
 import { MIGRATIONS } from '../../src/storage/migrations/index.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
+import { writeResult } from '../harness/results.ts';
 import { startTestServer } from '../harness/server.ts';
 import { SOURCES } from '../tables/sources.ts';
 import { givenEmptyStore } from './given-store.ts';
@@ -19,6 +20,47 @@ import { givenEmptyStore } from './given-store.ts';
 const TABLES = MIGRATIONS.flatMap(({ text }) => [...text.matchAll(/create table (\w+)/g)].map(([, name = '']) => name));
 
 const NAMES = MIGRATIONS.map(({ name }) => name);
+
+/** A step of a release that is not written yet. */
+const later = (compatible: boolean, text = 'create table later (n integer);'): Migration => ({
+  name: '9999-of-the-future',
+  compatible,
+  text,
+});
+
+type Store = (typeof STORES)[number];
+
+/** Cuts steps after its first statement, in the middle and at its end, and goes on. @returns what was not as it should be */
+async function cutShort(
+  t: TestContext,
+  store: Store,
+  steps: readonly Migration[] = MIGRATIONS,
+  through: (db: Database) => Database = (db) => db,
+): Promise<{ cut: number; broken: string[] }> {
+  const picture = readFileSync(schemaFile(store), 'utf8');
+  const broken: string[] = [];
+  let cut = 0;
+  for (const step of steps) {
+    const before = MIGRATIONS.slice(0, MIGRATIONS.indexOf(step));
+    const statements = step.text.split(/;\s*$/m).filter((text) => text.trim() !== '');
+    for (const count of new Set([1, Math.ceil(statements.length / 2), statements.length])) {
+      const db = through(await givenEmptyStore(t, store));
+      const text = `${statements.slice(0, count).join(';\n')};\ninterrupted here;`;
+      await assert.rejects(migrate(db, 1, [...before, { ...step, text }]));
+      const resumed = await migrate(db, 2).catch((cause: unknown) => String(cause));
+      const isWhole = String(resumed) === String(NAMES) && (await schemaOf(db)) === picture;
+      if (!isWhole) broken.push(`${step.name} after ${count} statements: ${resumed}`);
+      cut += 1;
+    }
+  }
+  return { cut, broken };
+}
+
+/** Each statement is kept at once, as if there were no transaction. */
+const withoutTransaction = (db: Database): Database => ({
+  ...db,
+  writer: { write: (work: (tx: Database['rows']) => Promise<unknown>) => work(db.rows) } as Database['writer'],
+});
 
 describe('the list of migrations', () => {
   test('is in order, without a number twice or left out', () => {
@@ -31,6 +73,18 @@ describe('the list of migrations', () => {
 
 for (const store of STORES) {
   describe(`migrations on ${store}`, () => {
+    const report = {
+      id: store === 'sqlite' ? 'O3' : 'O3-postgres',
+      seed: 'none',
+      figures: { cut: 0, ages: 0, olderAccepted: 0, olderRefused: 0 },
+      planted: false,
+    };
+    after(() => {
+      const { cut, ages, olderAccepted, olderRefused } = report.figures;
+      const passed = cut > 0 && ages === MIGRATIONS.length && olderAccepted + olderRefused === MIGRATIONS.length;
+      writeResult({ ...report, passed });
+    });
+
     test('make a fresh database look like its picture on file', async (t) => {
       const db = await givenEmptyStore(t, store);
       assert.deepEqual(await migrate(db, 1), NAMES);
@@ -49,24 +103,22 @@ for (const store of STORES) {
 
     test('leave nothing behind when one of them fails', async (t) => {
       const db = await givenEmptyStore(t, store);
-      const broken = [...MIGRATIONS, { name: '9999-broken', text: 'create table half (n integer);\ncreate nonsense;' }];
+      const broken = [...MIGRATIONS, later(true, 'create table half (n integer);\ncreate nonsense;')];
       await assert.rejects(migrate(db, 1, broken));
       assert.deepEqual(await migrate(db, 2), NAMES);
       await assert.rejects(db.rows.all(sql`select * from half`));
     });
 
     test('go on where they were interrupted, at whatever statement', async (t) => {
-      const picture = readFileSync(schemaFile(store), 'utf8');
-      for (const [index, step] of MIGRATIONS.entries()) {
-        const statements = step.text.split(/;\s*$/m).filter((text) => text.trim() !== '');
-        for (const cut of new Set([1, Math.ceil(statements.length / 2), statements.length])) {
-          const db = await givenEmptyStore(t, store);
-          const text = `${statements.slice(0, cut).join(';\n')};\ninterrupted here;`;
-          await assert.rejects(migrate(db, 1, [...MIGRATIONS.slice(0, index), { name: step.name, text }]));
-          assert.deepEqual(await migrate(db, 2), NAMES, `${step.name} after ${cut} statements`);
-          assert.equal(await schemaOf(db), picture);
-        }
-      }
+      const { cut, broken } = await cutShort(t, store);
+      report.figures.cut = cut;
+      assert.deepEqual(broken, []);
+    });
+
+    test('the harness reports steps that are not taken as a whole', async (t) => {
+      const { cut, broken } = await cutShort(t, store, MIGRATIONS.slice(-1), withoutTransaction);
+      assert.equal(broken.length, cut);
+      report.planted = true;
     });
 
     test('leave what earlier releases wrote: the server goes on with a store of every age', async (t) => {
@@ -84,16 +136,78 @@ for (const store of STORES) {
         const token = await server.givenToken(await server.givenIdentity());
         assert.equal((await server.asUser(token)).status, 200, `schema ${age}`);
         await server.server.close();
-        const later = url === undefined ? openSqlite(join(folder, 'linarite.db')) : await openPostgres(url);
-        const row = await later.rows.first<{ value: string }>(sql`select value from meta where name = 'of old'`);
-        await later.close();
+        const again = url === undefined ? openSqlite(join(folder, 'linarite.db')) : await openPostgres(url);
+        const row = await again.rows.first<{ value: string }>(sql`select value from meta where name = 'of old'`);
+        await again.close();
         assert.equal(row?.value, 'kept');
+        report.figures.ages = age;
       }
     });
 
-    test('refuse a database that a newer release has changed, and leave it as it is', async (t) => {
+    test('let every release go on with what newer ones made, as far as those say it can', async (t) => {
       const db = await givenEmptyStore(t, store);
-      await migrate(db, 1, [...MIGRATIONS, { name: '9999-of-the-future', text: 'create table later (n integer);' }]);
+      await migrate(db, 1);
+      const before = await schemaOf(db);
+      for (let known = 1; known <= MIGRATIONS.length; known += 1) {
+        const steps = MIGRATIONS.slice(0, known);
+        const ahead = NAMES.slice(known);
+        if (MIGRATIONS.slice(known).every(({ compatible }) => compatible)) {
+          assert.deepEqual(await migrate(db, 2, steps), []);
+          assert.deepEqual(await stepsAhead(db, steps), ahead);
+          report.figures.olderAccepted += 1;
+        } else {
+          await assert.rejects(migrate(db, 2, steps), { name: 'StoreError', message: /cannot go on with it/ });
+          report.figures.olderRefused += 1;
+        }
+        assert.equal(await schemaOf(db), before);
+        assert.deepEqual(await migrate(db, 3), [], 'and the newer one goes on');
+      }
+    });
+
+    for (const [change, compatible] of [
+      ['only adds to', true],
+      ['changes', false],
+    ] as const) {
+      test(`a server that is started on what a newer release ${change} ${compatible ? 'serves and says so' : 'refuses'}`, async (t) => {
+        const folder = mkdtempSync(join(tmpdir(), 'linarite-newer-'));
+        t.after(() => rmSync(folder, { recursive: true, force: true }));
+        const url = store === 'postgres' ? await freshDatabase(t) : undefined;
+        const env: Record<string, string> = url === undefined ? {} : { LINARITE_DATABASE_URL: url };
+        const before = await startTestServer(t, { folder, env });
+        const id = await before.givenIdentity();
+        const [ended, good] = [await before.givenToken(id), await before.givenToken(await before.givenIdentity())];
+        await before.server.close();
+
+        const newer = url === undefined ? openSqlite(join(folder, 'linarite.db')) : await openPostgres(url);
+        const text = `${TABLES.map((table) => `alter table ${table} add column added_later bigint`).join(';\n')};`;
+        await migrate(newer, 1, [...MIGRATIONS, later(compatible, text)]);
+        await newer.close();
+        if (!compatible) {
+          await assert.rejects(startTestServer(t, { folder, env }), {
+            name: 'StoreError',
+            message: /newer release \(9999-of-the-future\), and this one cannot go on with it: run the newer one/,
+          });
+          return;
+        }
+        for (const start of ['first', 'second']) {
+          const server = await startTestServer(t, { folder, env });
+          assert.ok(
+            server.log.lines.some(({ level, facts }) => level === 'warn' && facts.steps === '9999-of-the-future'),
+          );
+          const path = `/identities/${encodeURIComponent(id)}`;
+          assert.equal((await server.asService(`POST ${path}/:revokeAccessTokens`)).status, 204, start);
+          assert.equal((await server.asUser(ended)).status, 401, start);
+          assert.equal((await server.asUser(good)).status, 200, start);
+          assert.equal((await server.asUser(await server.givenToken(id))).status, 200, start);
+          await server.server.close();
+        }
+      });
+    }
+
+    test('refuse a database whose newer release never said that it is compatible, and leave it as it is', async (t) => {
+      const db = await givenEmptyStore(t, store);
+      await migrate(db, 1, [...MIGRATIONS, later(true)]);
+      await db.rows.run(sql`delete from meta where name = 'schema needed'`);
       const before = await schemaOf(db);
       await assert.rejects(migrate(db, 2), (cause) => {
         assert.ok(cause instanceof StoreError);
@@ -123,7 +237,7 @@ describe('a server on PostgreSQL', { skip: !STORES.includes('postgres') && 'need
     const newer = await openPostgres(url);
     t.after(() => newer.close());
     const text = `${TABLES.map((table) => `alter table ${table} add column added_later bigint`).join(';\n')};`;
-    assert.deepEqual(await migrate(newer, 2, [...MIGRATIONS, { name: '9999-adds', text }]), ['9999-adds']);
+    assert.deepEqual(await migrate(newer, 2, [...MIGRATIONS, later(true, text)]), ['9999-of-the-future']);
     const token = await server.givenToken(id);
     assert.equal((await server.asUser(token)).status, 200);
     const path = `/identities/${encodeURIComponent(id)}`;

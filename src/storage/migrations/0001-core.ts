@@ -3,6 +3,7 @@ import type { Migration } from '../migrate.ts';
 /** Identities, access tokens, and everything that can end them. The columns are explained in storage/database.ts. */
 export const core: Migration = {
   name: '0001-core',
+  compatible: false,
   text: `
 create table meta (
   name text primary key,

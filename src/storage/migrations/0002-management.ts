@@ -3,6 +3,7 @@ import type { Migration } from '../migrate.ts';
 /** What the management plane keeps about resources beyond what tokens need: where they stand, and what clients set. */
 export const management: Migration = {
   name: '0002-management',
+  compatible: true,
   text: `
 create table resource_groups (
   subscription_id {id} not null,

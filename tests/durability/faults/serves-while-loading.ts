@@ -17,7 +17,7 @@ RevocationStore.prototype.head = async function (rows) {
   return { ...found, seq: end ?? found.seq };
 };
 RevocationStore.prototype.after = async function (seq, limit) {
-  if (end === undefined) await sleep(100);
+  if (end === undefined) await sleep(500);
   return after.call(this, seq, limit);
 };
 Revocations.prototype.start = async function () {
