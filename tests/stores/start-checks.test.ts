@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DEV_RESOURCE } from '../../src/resources/resource.ts';
 import { type Settings, SettingsError } from '../../src/settings.ts';
 import { checkClock, checkDurability, checkMark, noteClock } from '../../src/start-checks.ts';
 import type { Database } from '../../src/storage/database.ts';
@@ -42,6 +43,16 @@ test('a server in production mode does not start on the store of dev mode, whose
     LINARITE_KEK: randomBytes(32).toString('base64'),
   };
   await assert.rejects(startTestServer(t, { folder, env }), { name: 'StoreError', message: /was made in dev mode/ });
+});
+
+test('a server in production mode does not start with the published access key', async (t) => {
+  const env = { LINARITE_KEK: randomBytes(32).toString('base64') };
+  const { server, folder } = await startProduction(t, env);
+  const keys = { primary: Buffer.from(DEV_RESOURCE.primaryKey, 'base64') };
+  await server.resources.create({ name: 'imported', keys });
+  await server.close();
+  const again = { LINARITE_MODE: 'production', LINARITE_PUBLIC_URL: 'https://acs.example.org', ...env };
+  await assert.rejects(startTestServer(t, { folder, env: again }), { name: 'SettingsError', message: /imported/ });
 });
 
 for (const unsafe of ['fsync', 'synchronous_commit', 'full_page_writes'])
