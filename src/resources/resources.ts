@@ -60,6 +60,7 @@ export class Resources {
   async #read(): Promise<void> {
     const { db, store, keyRing } = this.#uses;
     const [rows, keys] = [await store.living(db.rows), await store.keys(db.rows)];
+    const keysOf = Map.groupBy(keys, (key) => key.resource_id);
     const keyed = rows.map(
       (row): KeyedResource => ({
         resource: {
@@ -70,11 +71,9 @@ export class Resources {
           createdAtMs: row.created_at,
           keysDisabled: row.keys_disabled === 1,
         },
-        keys: keys
-          .filter((key) => key.resource_id === row.id)
-          .map((key) =>
-            accessKey(key.slot, key.version, keyRing.unseal(key.sealed, keyPlace(row.id, key.slot, key.version))),
-          ),
+        keys: (keysOf.get(row.id) ?? []).map((key) =>
+          accessKey(key.slot, key.version, keyRing.unseal(key.sealed, keyPlace(row.id, key.slot, key.version))),
+        ),
       }),
     );
     this.#byId = new Map(keyed.map((entry) => [entry.resource.id, entry]));
