@@ -114,6 +114,7 @@ function given({ snapshot, position = 41, fresh = true, nowMs = NOON }: Given = 
       events: {
         identityCreated: (...told: unknown[]) => step('identityCreated', ...told),
         tokenIssued: (...told: unknown[]) => step('tokenIssued', ...told),
+        signingKeyUnknown: (...told: unknown[]) => step('signingKeyUnknown', ...told),
       },
     } as unknown as Uses,
     {
@@ -450,7 +451,7 @@ describe('a token that is presented', () => {
     const { jwt } = await tokens.issue(SERVICE, IDENTITY, WISH);
     steps.length = 0;
     await refuses(tokens.verify(jwt), 'TokenRefused', 'token.keyUnknown');
-    assert.deepEqual(steps, [['catchUp']]);
+    assert.deepEqual(steps, [['catchUp'], ['signingKeyUnknown', OTHER_PAIR.verifying.kid]]);
     revocations.catchUp = async () => void keys.known.set(OTHER_PAIR.verifying.kid, OTHER_PAIR.verifying);
     assert.equal((await tokens.verify(jwt)).caller.identityId, IDENTITY);
     revocations.catchUp = () => Promise.reject(new ServiceError('NotFresh'));
