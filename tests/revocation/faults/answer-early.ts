@@ -4,5 +4,5 @@ import { Identities } from '../../../src/identities/identities.ts';
 
 const { revokeTokens } = Identities.prototype;
 Identities.prototype.revokeTokens = async function (caller, id) {
-  void sleep(20).then(() => revokeTokens.call(this, caller, id));
+  void sleep(200).then(() => revokeTokens.call(this, caller, id));
 };
