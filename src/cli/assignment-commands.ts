@@ -158,26 +158,35 @@ async function find(client: Client, target: string): Promise<Shown | undefined> 
   }
 }
 
-/** Follows the pages to the end. */
-async function listEntra(client: Client): Promise<Shown[]> {
-  const found: Shown[] = [];
-  let target: string | undefined = `${ENTRA}?api-version=${VERSION}`;
-  while (target !== undefined) {
-    const page: { value: Shown[]; nextLink?: string } = await client.call('GET', target);
-    found.push(...page.value);
-    const next = page.nextLink === undefined ? undefined : new URL(page.nextLink);
-    target = next && `${next.pathname}${next.search}`;
-  }
-  return found;
+interface Page {
+  readonly value: readonly Shown[];
+  /** Of Entra assignments: the address of the next page. */
+  readonly nextLink?: string;
+  /** Of Teams-extension assignments: where the next page begins. */
+  readonly continuation?: string;
 }
 
-async function listTeams(client: Client): Promise<Shown[]> {
+const listEntra = (client: Client): Promise<Shown[]> =>
+  list(client, `${ENTRA}?api-version=${VERSION}`, ({ nextLink }) => {
+    const next = nextLink === undefined ? undefined : new URL(nextLink);
+    return next && `${next.pathname}${next.search}`;
+  });
+
+const listTeams = (client: Client): Promise<Shown[]> =>
+  list(
+    client,
+    TEAMS_LIST,
+    ({ continuation }) => continuation && `${TEAMS_LIST}?continuation=${encodeURIComponent(continuation)}`,
+  );
+
+/** Follows the pages to the end. @param after the target of the page after one, if there is any */
+async function list(client: Client, first: string, after: (page: Page) => string | undefined): Promise<Shown[]> {
   const found: Shown[] = [];
-  let target: string | undefined = TEAMS_LIST;
+  let target: string | undefined = first;
   while (target !== undefined) {
-    const page: { value: Shown[]; continuation?: string } = await client.call('GET', target);
+    const page: Page = await client.call('GET', target);
     found.push(...page.value);
-    target = page.continuation && `${TEAMS_LIST}?continuation=${encodeURIComponent(page.continuation)}`;
+    target = after(page);
   }
   return found;
 }
