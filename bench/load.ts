@@ -131,7 +131,11 @@ export class Signer {
     return this.#request('GET', target, '');
   }
 
-  #request(method: 'GET' | 'POST', target: string, body: string): string {
+  patch(target: string, body: string): string {
+    return this.#request('PATCH', target, body);
+  }
+
+  #request(method: 'GET' | 'POST' | 'PATCH', target: string, body: string): string {
     const date = this.#dateNow();
     const hash = this.#hashOf(body);
     const signature = signatureOf(this.#key, `${method}\n${target}\n${date};${this.#host};${hash}`);
@@ -141,7 +145,7 @@ export class Signer {
       'Accept: application/json',
       'Accept-Encoding: gzip,deflate',
       'User-Agent: azsdk-js-communication-identity/1.3.1 core-rest-pipeline/1.22.0 Node/26.10.0 OS/(x64-Linux)',
-      ...(method === 'POST' ? ['Content-Type: application/json', `Content-Length: ${body.length}`] : []),
+      ...(method !== 'GET' ? ['Content-Type: application/json', `Content-Length: ${body.length}`] : []),
       'x-ms-client-request-id: 5a9f2c1e-7b7e-4b1c-9d0e-3f0f6f1d2c3b',
       `x-ms-date: ${date}`,
       `x-ms-content-sha256: ${hash}`,

@@ -50,6 +50,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   slow: { words: ['load/slow'], size: { TEST_SLOW_CONNECTIONS: '5000' } },
   bodies: { words: ['load/bodies'], size: { TEST_BODIES_EACH: '250' } },
   fairness: { words: ['load/fairness'], size: { TEST_FAIRNESS_SECONDS: '60', TEST_FAIRNESS_ROUNDS: '20' } },
+  costs: { words: ['load/costs'], size: { TEST_COSTS_ROUNDS: '10' } },
   patterns: { words: ['load/patterns'], size: { TEST_PATTERNS: 'thorough' } },
   revocations: { words: ['load/revocations'], size: { TEST_REVOCATIONS: '10000000' } },
   revoking: { words: ['load/revoking'], size: { TEST_REVOKING_SECONDS: '60' } },

@@ -73,6 +73,7 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['L2', 'Slow clients cannot occupy the server', 'Slow headers, bodies and readers by the thousand; each is cut, others are served.', 'npm run test:slow'],
     ['L3', 'Big bodies cost nothing', 'Concurrent uploads, signed and unsigned, compressed bombs and deep JSON.', 'npm run test:bodies'],
     ['L4', 'One resource cannot starve another', 'One resource far over its share beside a quiet one, which is never refused. How long the quiet one waits beside ten times the quota is compared with how long it waits alone, in windows that take turns; judged like L1.', 'npm run test:fairness'],
+    ['L4-costs', 'Requests that cost hundreds of times as much as others starve nobody either', 'One resource makes and removes 500 assignments with each request, over 8 and over 100 connections without a pause. Beside it the revocations of another resource, and health, are compared with how long they take alone, in windows that take turns: revocations at most twice as long and 50 ms, health 100 ms (99th percentiles); judged like L1.', 'npm run test:costs'],
     ['L5', 'No input takes more than linear time', 'Every pattern and parser of the sources with adversarial text.', 'npm run test:patterns'],
     ['L6', 'A long run leaks nothing', 'Steady load with rotation, revocation and reconnects.', 'npm run test:soak'],
   ],

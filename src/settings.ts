@@ -235,7 +235,7 @@ export const SETTINGS = {
     variable: 'LINARITE_REQUESTS_MOST',
     standard: '256',
     prose:
-      'Requests under way at a time; what is above is refused with 503 and `Retry-After`. One resource alone holds at most half of them, so that others find a place.',
+      'Requests under way at a time; what is above is refused with 503 and `Retry-After`. One resource alone holds at most half of them, so that others find a place. A request with a large body, or with long lists in it, counts as several.',
     read: whole(4, 100_000),
   }),
   urgentRequestsMost: setting({

@@ -29,7 +29,7 @@ interface Uses {
 /** Members of an assignment that change; those that are missing stay as they are, null takes one away (RFC 7396). */
 type AssignmentChange = { readonly [Member in keyof AssignmentWish]?: AssignmentWish[Member] | null | undefined };
 
-type Record = (event: RevocationEvent) => Promise<number>;
+type Recording = (...events: RevocationEvent[]) => Promise<number>;
 
 /** Who of other directories may get access tokens of a resource by themselves. */
 export class Assignments {
@@ -40,11 +40,19 @@ export class Assignments {
   }
 
   /** @throws ServiceError `AssignmentNotFound` */
-  async get({ resourceId }: ServiceCaller, id: AssignmentId): Promise<Assignment> {
-    const { db, store } = this.#uses;
-    const found = await store.find(db.rows, resourceId, id);
+  async get(caller: ServiceCaller, id: AssignmentId): Promise<Assignment> {
+    const found = await this.#find(caller, id);
     if (!found) throw new ServiceError('AssignmentNotFound');
     return found;
+  }
+
+  async has(caller: ServiceCaller, id: AssignmentId): Promise<boolean> {
+    return (await this.#find(caller, id)) !== undefined;
+  }
+
+  #find({ resourceId }: ServiceCaller, id: AssignmentId): Promise<Assignment | undefined> {
+    const { db, store } = this.#uses;
+    return store.find(db.rows, resourceId, id);
   }
 
   /** @returns a page in the order of ids, and what to begin the next one after; undefined when there is none */
@@ -61,12 +69,20 @@ export class Assignments {
 
   /** Makes an assignment, or replaces the one of that id. What it takes back ends tokens. @returns whether it is new */
   async put(assignment: Assignment): Promise<boolean> {
-    return this.#uses.revocations.end((tx, record) => this.#putIn(tx, record, assignment), assignment.resourceId);
+    const { resourceId } = assignment;
+    return this.#uses.revocations.end(
+      async (tx, record) =>
+        (await this.#writeIn(tx, record, resourceId, [assignment.id], () => assignment)).fresh.length > 0,
+      resourceId,
+    );
   }
 
   /** Removes an assignment, and ends the tokens issued by it. Removing what is not there is not an error. */
   async delete({ resourceId }: ServiceCaller, id: AssignmentId): Promise<void> {
-    await this.#uses.revocations.end((tx, record) => this.#deleteIn(tx, record, resourceId, id), resourceId);
+    await this.#uses.revocations.end(
+      (tx, record) => this.#writeIn(tx, record, resourceId, [id], () => undefined),
+      resourceId,
+    );
   }
 
   /**
@@ -79,25 +95,23 @@ export class Assignments {
     { resourceId }: ServiceCaller,
     changes: ReadonlyMap<string, AssignmentChange | null | undefined>,
   ): Promise<Assignment[]> {
-    const { store, revocations } = this.#uses;
     requireFew(changes.size);
-    return revocations.end(async (tx, record) => {
-      const changed: Assignment[] = [];
-      for (const [objectId, change] of changes) {
-        const id = entraAssignmentId(guid(objectId, 'objectId'));
-        if (!change) {
-          await this.#deleteIn(tx, record, resourceId, id);
-          continue;
-        }
-        const former = await store.find(tx, resourceId, id);
-        const { tenantId, principalType, clientIds } = { ...former, ...change };
-        const wish = { tenantId: tenantId ?? '', principalType: principalType ?? '', clientIds };
-        const next = assignment(resourceId, 'entra', objectId, wish);
-        await this.#putIn(tx, record, next);
-        changed.push(next);
-      }
-      return changed;
-    }, resourceId);
+    const byId = new Map([...changes].map(([text, change]) => [guid(text, 'objectId'), change] as const));
+    const changed = (id: AssignmentId, former: Assignment | undefined): Assignment | undefined => {
+      const objectId = id.slice(entraAssignmentId('').length);
+      const change = byId.get(objectId);
+      if (!change) return undefined;
+      const { tenantId, principalType, clientIds } = { ...former, ...change };
+      const wish = { tenantId: tenantId ?? '', principalType: principalType ?? '', clientIds };
+      return assignment(resourceId, 'entra', objectId, wish);
+    };
+    const ids = [...byId.keys()].map(entraAssignmentId);
+    const { written } = await this.#uses.revocations.end(
+      (tx, record) => this.#writeIn(tx, record, resourceId, ids, changed),
+      resourceId,
+      ids.length,
+    );
+    return written;
   }
 
   /** Removes every assignment of a deleted resource. */
@@ -118,26 +132,40 @@ export class Assignments {
     throw new ServiceError('AssignmentMissing', { reason: 'assignment.missing' });
   }
 
-  async #deleteIn(tx: Rows, record: Record, resourceId: ResourceId, id: AssignmentId): Promise<void> {
-    const { store } = this.#uses;
-    if (!(await store.find(tx, resourceId, id))) return;
-    await record({ kind: 'assignment', resourceId, assignmentId: id });
-    await store.delete(tx, resourceId, id);
-  }
-
-  async #putIn(tx: Rows, record: Record, next: Assignment): Promise<boolean> {
+  /**
+   * Writes some assignments of a resource, and ends the tokens of those that are removed or that let fewer in than before.
+   * @param next what an assignment is to be, given what it is; undefined removes it
+   */
+  async #writeIn(
+    tx: Rows,
+    record: Recording,
+    resourceId: ResourceId,
+    ids: readonly AssignmentId[],
+    next: (id: AssignmentId, former: Assignment | undefined) => Assignment | undefined,
+  ): Promise<{ written: Assignment[]; fresh: Assignment[] }> {
     const { store, revocations, clock } = this.#uses;
-    const { resourceId, id: assignmentId } = next;
-    const former = await store.find(tx, resourceId, assignmentId);
-    if (former && !narrows(former, next)) {
-      await store.widen(tx, next);
-      return false;
+    const former = await store.findAll(tx, resourceId, ids);
+    const written: Assignment[] = [];
+    const fresh: Assignment[] = [];
+    const narrowed: Assignment[] = [];
+    const widened: Assignment[] = [];
+    const removed: AssignmentId[] = [];
+    for (const id of ids) {
+      const was = former.get(id);
+      const is = next(id, was);
+      if (is) {
+        written.push(is);
+        (was === undefined ? fresh : narrows(was, is) ? narrowed : widened).push(is);
+      } else if (was) removed.push(id);
     }
+    const ended = [...narrowed.map(({ id }) => id), ...removed];
+    const events = ended.map((assignmentId) => ({ kind: 'assignment', resourceId, assignmentId }) as const);
     // A new one starts where the log is: tokens of one that was removed stay void.
-    const endedSeq = former
-      ? await record({ kind: 'assignment', resourceId, assignmentId })
-      : await revocations.positionIn(tx);
-    await store.put(tx, next, endedSeq, clock.now());
-    return former === undefined;
+    const position = events.length > 0 ? await record(...events) : await revocations.positionIn(tx);
+    const puts = [...fresh, ...narrowed].map((one) => ({ assignment: one, endedSeq: position }));
+    await store.putAll(tx, puts, clock.now());
+    await store.widenAll(tx, widened);
+    await store.delete(tx, resourceId, removed);
+    return { written, fresh };
   }
 }

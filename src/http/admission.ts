@@ -27,9 +27,17 @@ interface Bounds {
   readonly bodyBytes: number;
 }
 
+/** A body of more bytes, or with more entries in its lists, holds one more place for each so many. */
+const BYTES_PER_PLACE = 8 * 1024;
+const ENTRIES_PER_PLACE = 16;
+
+/** @returns how many places a request takes by its body. Zero entries: not known yet */
+export const placesFor = (bodyBytes: number, entries = 0): number =>
+  Math.max(1, Math.ceil(bodyBytes / BYTES_PER_PLACE), Math.ceil(entries / ENTRIES_PER_PLACE));
+
 /**
- * Bounds what is under way, and with it every queue behind: a request holds one place from the end of its body to its
- * answer, and waits for at most one signature or one write at a time. What would find no place is refused before its body
+ * Bounds what is under way, and with it every queue behind: a request holds a place from the end of its body to its
+ * answer, several where it costs as much as several others, and waits for at most one signature or one write at a time. What would find no place is refused before its body
  * is read; a body that comes slowly holds no more than the bytes that have come (security-and-reliability, L1–L4, R10).
  */
 export class Admission {
@@ -41,22 +49,41 @@ export class Admission {
     this.#bodyBytes = new Shares(bodyBytes);
   }
 
-  /** Looks whether there is a place, without taking it. @throws ServiceError `Overloaded` */
-  requirePlace(lane: Lane, holder: string): void {
-    if (!this.#lanes[lane].has(holder, 1)) throw OVERLOADED[lane];
+  /** Whether there are places, which are not taken by this. */
+  hasPlace(lane: Lane, holder: string, places = 1): boolean {
+    return this.#lanes[lane].has(holder, this.#most(lane, places));
+  }
+
+  /** As {@link hasPlace}. @throws ServiceError `Overloaded` */
+  requirePlace(lane: Lane, holder: string, places = 1): void {
+    if (!this.hasPlace(lane, holder, places)) throw OVERLOADED[lane];
   }
 
   /**
-   * Takes a place.
-   * @param holder whose share it counts against
-   * @returns gives it back; to be called once
+   * Takes places.
+   * @param holder whose share they count against
    * @throws ServiceError `Overloaded`
    */
-  enter(lane: Lane, holder: string): () => void {
-    this.requirePlace(lane, holder);
-    const places = this.#lanes[lane];
-    places.take(holder, 1);
-    return () => places.giveBack(holder, 1);
+  enter(lane: Lane, holder: string, places = 1): Place {
+    this.requirePlace(lane, holder, places);
+    const shares = this.#lanes[lane];
+    let held = this.#most(lane, places);
+    shares.take(holder, held);
+    return {
+      grow: (wanted) => {
+        const more = this.#most(lane, wanted) - held;
+        if (more <= 0) return;
+        if (!shares.has(holder, more)) throw OVERLOADED[lane];
+        shares.take(holder, more);
+        held += more;
+      },
+      leave: () => shares.giveBack(holder, held),
+    };
+  }
+
+  /** No request takes more than a quarter: one alone is always served, and so is a second one beside it. */
+  #most(lane: Lane, places: number): number {
+    return Math.min(places, Math.max(1, Math.floor(this.#lanes[lane].all / 4)));
   }
 
   /** An account for the bytes of a body, as they come. */
@@ -84,6 +111,14 @@ export class Admission {
   }
 }
 
+/** The places that a request holds. */
+export interface Place {
+  /** Holds so many from now on, where it held fewer. @throws ServiceError `Overloaded` */
+  grow(places: number): void;
+  /** Gives them back; to be called once. */
+  leave(): void;
+}
+
 export interface BodyAccount {
   /** @throws ServiceError `Overloaded` */
   add(bytes: number): void;
@@ -97,12 +132,12 @@ export interface BodyAccount {
  * comes next finds as much free.
  */
 class Shares {
-  readonly #all: number;
+  readonly all: number;
   readonly #held = new Map<string, number>();
   #taken = 0;
 
   constructor(all: number) {
-    this.#all = all;
+    this.all = all;
   }
 
   get taken(): number {
@@ -110,7 +145,7 @@ class Shares {
   }
 
   has(holder: string, amount: number): boolean {
-    return (this.#held.get(holder) ?? 0) + amount <= this.#all - this.#taken;
+    return (this.#held.get(holder) ?? 0) + amount <= this.all - this.#taken;
   }
 
   take(holder: string, amount: number): void {

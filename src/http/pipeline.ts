@@ -12,9 +12,18 @@ import type {
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { FairQueue } from '../lib/fair-queue.ts';
 import { randomId } from '../lib/random.ts';
 import type { Events } from '../monitoring/events.ts';
-import { type Admission, type BodyAccount, holderOf, keepBackMs } from './admission.ts';
+import {
+  type Admission,
+  type BodyAccount,
+  holderOf,
+  keepBackMs,
+  type Lane,
+  type Place,
+  placesFor,
+} from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
@@ -69,6 +78,8 @@ interface Trace {
   headers: Record<string, string>;
 }
 
+type Input = Parameters<Route['handle']>[0];
+
 const NOBODY = { kind: 'nobody' } as const;
 
 const REFUSED_FOR_LOAD: ReadonlySet<ErrorName> = new Set(['Overloaded', 'TooManyRequests']);
@@ -82,6 +93,8 @@ export class Pipeline implements Road {
   readonly #uses: Uses;
   readonly #options: Options;
   readonly #readers: ReadonlyMap<Route, BodyReader>;
+  /** A large body takes a millisecond or more to read: one in each turn of the event loop, so that others come between. */
+  readonly #largeBodies = new FairQueue(1);
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
@@ -142,19 +155,39 @@ export class Pipeline implements Road {
     const bodyHash = await this.#admit(request, match, trace);
 
     const { admission } = this.#uses;
-    const [lane, holder] = [route.urgent ? 'urgent' : 'usual', holderOf(trace.caller, request.peer)] as const;
-    admission.requirePlace(lane, holder);
+    const holder = holderOf(trace.caller, request.peer);
+    admission.requirePlace(this.#laneOf(route, holder, 1), holder);
     const account = admission.openBody(holder);
+    let place: Place | undefined;
     try {
       const waits = !request.complete;
-      const bytes = await this.#bodyOf(request, bodyHash, account);
+      const bytes = await this.#bodyOf(request, account);
       // Its sender decides how long a body takes, and what was proven before it may have been ended meanwhile.
       if (waits) await this.#admit(request, match, trace);
-      const leave = admission.enter(lane, holder);
-      return await this.#serve(request, match, bytes, trace).finally(leave);
+      const first = placesFor(bytes.length); // before anything is done with them: to be refused must cost little
+      const lane = this.#laneOf(route, holder, first);
+      place = admission.enter(lane, holder, first);
+      if (first > 1) await this.#largeBodies.run(holder, nextTurn);
+      if (bodyHash) requireHash(bytes, bodyHash);
+      const input = this.#inputOf(request, match, bytes, trace);
+      const places = placesFor(bytes.length, route.body?.schema.entries(input.body));
+      if (lane === 'urgent' && !(await isUrgent(route, input))) {
+        const usual = admission.enter('usual', holder, places);
+        place.leave();
+        place = usual;
+      }
+      place.grow(places);
+      return await this.#serve(route, input);
     } finally {
+      place?.leave();
       account.close();
     }
+  }
+
+  /** What may end access takes an urgent place where there is no other. Whether it does end access, its body tells. */
+  #laneOf({ urgent }: Route, holder: string, places: number): Lane {
+    if (urgent === undefined) return 'usual';
+    return urgent !== true && this.#uses.admission.hasPlace('usual', holder, places) ? 'usual' : 'urgent';
   }
 
   /** Finds out who is asking, and whether they may. @returns the hash that the body must have, when the caller signed one */
@@ -174,7 +207,7 @@ export class Pipeline implements Road {
     return bodyHash;
   }
 
-  async #serve(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace): Promise<Reply> {
+  #inputOf(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace): Input {
     const { caller } = trace;
     const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
     const version = this.#settleVersion(request, route, search, trace);
@@ -183,7 +216,12 @@ export class Pipeline implements Road {
     );
     const body = this.#readers.get(route)?.(request, bytes);
     this.#countAgainstQuota(route, caller, body);
-    const reply = await route.handle({ caller, path, query, header: (name) => only(request, name), body, version });
+    return { caller, path, query, header: (name) => only(request, name), body, version };
+  }
+
+  async #serve(route: Route, input: Input): Promise<Reply> {
+    const { caller } = input;
+    const reply = await route.handle(input);
     if (caller.kind === 'user' && caller.expiresOnMs <= this.#uses.clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',
@@ -236,15 +274,10 @@ export class Pipeline implements Road {
     return principals.serviceOf(token, host, readsOnly(route));
   }
 
-  async #bodyOf(request: WireRequest, bodyHash: Buffer | undefined, account: BodyAccount): Promise<Buffer> {
-    if (request.hasBody) requireNoEncoding(request);
-    const bytes = request.hasBody
-      ? await request.readBody(this.#options.bodyBytesMost, (bytes) => account.add(bytes))
-      : Buffer.alloc(0);
-    if (bodyHash && !timingSafeEqual(hash('sha256', bytes, 'buffer'), bodyHash)) {
-      throw new ServiceError('BodyHashDiffers', { reason: 'contentHash.differs' });
-    }
-    return bytes;
+  async #bodyOf(request: WireRequest, account: BodyAccount): Promise<Buffer> {
+    if (!request.hasBody) return Buffer.alloc(0);
+    requireNoEncoding(request);
+    return request.readBody(this.#options.bodyBytesMost, (bytes) => account.add(bytes));
   }
 
   #countAgainstQuota({ quota }: Route, caller: Caller, body: unknown): void {
@@ -329,6 +362,17 @@ export class Pipeline implements Road {
     return { status: reply.status, headers: all, body: text, chunked: error !== undefined };
   }
 }
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** @throws ServiceError `BodyHashDiffers` */
+function requireHash(bytes: Buffer, bodyHash: Buffer): void {
+  if (!timingSafeEqual(hash('sha256', bytes, 'buffer'), bodyHash))
+    throw new ServiceError('BodyHashDiffers', { reason: 'contentHash.differs' });
+}
+
+const isUrgent = async ({ urgent }: Route, input: Input): Promise<boolean> =>
+  typeof urgent === 'function' ? urgent(input) : urgent === true;
 
 const isBearer = (request: WireRequest): boolean => /^Bearer /i.test(request.header('authorization')[0] ?? '');
 

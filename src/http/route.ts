@@ -78,8 +78,11 @@ export interface Route {
   readonly access: Access;
   /** Changes nothing, although its method says otherwise: for those who may only read. */
   readonly reads?: true;
-  /** Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. */
-  readonly urgent?: true;
+  /**
+   * Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. Where
+   * only some of its requests do, a function tells which; it is asked when no usual place is left.
+   */
+  readonly urgent?: true | ((input: Parameters<Route['handle']>[0]) => boolean | Promise<boolean>);
   /** Which quota of the original counts it; may depend on the body. */
   readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly query?: QueryParameters;
@@ -107,13 +110,16 @@ export function route<
   Q extends QueryParameters = Record<never, never>,
   V extends readonly ApiVersion[] | undefined = undefined,
 >(
-  entry: Omit<Route, 'at' | 'access' | 'query' | 'quota' | 'body' | 'versions' | 'handle'> & {
+  entry: Omit<Route, 'at' | 'access' | 'query' | 'quota' | 'body' | 'versions' | 'handle' | 'urgent'> & {
     versions?: V;
     at: At;
     access: A;
     query?: Q;
     quota?: QuotaName | ((body: Shape<S>) => QuotaName);
     body?: { schema: S; kind: BodyKind };
+    urgent?:
+      | true
+      | ((input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>) => boolean | Promise<boolean>);
     handle(input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },
 ): Route {

@@ -10,6 +10,8 @@ export interface Schema<T = unknown> {
   readonly optional: boolean;
   /** @returns where the value does not fit, as member names from the outside in; undefined when it does */
   misfit(value: unknown): readonly string[] | undefined;
+  /** How many entries the lists and records of a value have that fits: what it costs to serve it grows with them. */
+  entries(value: unknown): number;
   /** Only for the type; never there. */
   readonly type?: T;
 }
@@ -24,6 +26,7 @@ const leaf = <T>(json: Record<string, unknown>, fits: (value: unknown) => boolea
   json,
   optional: false,
   misfit: (value) => (fits(value) ? FITS : HERE),
+  entries: () => 0,
 });
 
 export const text = (json: Record<string, unknown> = {}): Schema<string> =>
@@ -51,6 +54,7 @@ export const listOf = <T>(item: Schema<T>): Schema<T[]> => ({
     if (!Array.isArray(value)) return HERE;
     return value.some((entry) => item.misfit(entry) !== FITS) ? HERE : FITS;
   },
+  entries: (value) => entriesOf(item, value as unknown[]),
 });
 
 /** Members of any name, all of one shape. */
@@ -61,13 +65,21 @@ export const recordOf = <T>(member: Schema<T>): Schema<Record<string, T>> => ({
     if (!isObject(value)) return HERE;
     return Object.values(value).some((entry) => member.misfit(entry) !== FITS) ? HERE : FITS;
   },
+  entries: (value) => entriesOf(member, Object.values(value as object)),
 });
+
+function entriesOf(schema: Schema, values: readonly unknown[]): number {
+  let sum = values.length;
+  for (const value of values) sum += schema.entries(value);
+  return sum;
+}
 
 /** A member that may be missing; clients that have nothing to say also send `null`. */
 export const optional = <T>(schema: Schema<T>): Schema<T | null | undefined> => ({
   json: { anyOf: [schema.json, { type: 'null' }] },
   optional: true,
   misfit: (value) => (value === undefined || value === null ? FITS : schema.misfit(value)),
+  entries: (value) => (value === undefined || value === null ? 0 : schema.entries(value)),
 });
 
 /** A member of an answer that may be missing, and is never null. */
@@ -75,6 +87,7 @@ export const maybe = <T>(schema: Schema<T>): Schema<T | undefined> => ({
   json: schema.json,
   optional: true,
   misfit: (value) => (value === undefined ? FITS : schema.misfit(value)),
+  entries: (value) => (value === undefined ? 0 : schema.entries(value)),
 });
 
 type Members = Readonly<Record<string, Schema>>;
@@ -84,22 +97,32 @@ type ObjectShape<M extends Members> = { [N in Exclude<keyof M, OptionalNames<M>>
 };
 
 /** An object with at least these members. Others are let pass: newer clients send more. */
-export const object = <const M extends Members>(members: M): Schema<ObjectShape<M>> => ({
-  json: {
-    type: 'object',
-    properties: Object.fromEntries(Object.entries(members).map(([name, { json }]) => [name, json])),
-    required: Object.entries(members).flatMap(([name, schema]) => (schema.optional ? [] : [name])),
-  },
-  optional: false,
-  misfit: (value) => {
-    if (!isObject(value)) return HERE;
-    for (const [name, schema] of Object.entries(members)) {
-      const path = schema.misfit(Object.hasOwn(value, name) ? value[name] : undefined);
-      if (path !== FITS) return [name, ...path];
-    }
-    return FITS;
-  },
-});
+export const object = <const M extends Members>(members: M): Schema<ObjectShape<M>> => {
+  const schemas = Object.entries(members);
+  return {
+    json: {
+      type: 'object',
+      properties: Object.fromEntries(schemas.map(([name, { json }]) => [name, json])),
+      required: schemas.flatMap(([name, schema]) => (schema.optional ? [] : [name])),
+    },
+    optional: false,
+    misfit: (value) => {
+      if (!isObject(value)) return HERE;
+      for (const [name, schema] of schemas) {
+        const path = schema.misfit(Object.hasOwn(value, name) ? value[name] : undefined);
+        if (path !== FITS) return [name, ...path];
+      }
+      return FITS;
+    },
+    entries: (value) => {
+      let sum = 0;
+      for (const [name, schema] of schemas) sum += schema.entries((value as Values)[name]);
+      return sum;
+    },
+  };
+};
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+type Values = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): value is Values =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -238,6 +238,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `PUT ${SERVICES}/{name}`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
+      urgent: ({ body }) => body.properties?.disableLocalAuth === true,
       body: { schema: ServiceBody, kind: 'json' },
       answers: { 200: ServiceShape, 201: ServiceShape },
       async handle({ caller, path, body }) {
@@ -251,6 +252,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `PATCH ${SERVICES}/{name}`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
+      urgent: ({ body }) => body.properties?.disableLocalAuth === true,
       body: { schema: ServiceBody, kind: 'json' },
       answers: { 200: ServiceShape },
       handle: async ({ caller, path, body }) => ok(shown(await services.update(caller, ...at(path), wishOf(body)))),
@@ -380,6 +382,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       summary: 'Deletes a resource group with every service in it, and ends their tokens.',
       at: 'DELETE /subscriptions/{subscription}/resourceGroups/{group}',
       access: { caller: 'operator' },
+      urgent: true,
       answers: { 200: 'nothing', 204: 'nothing' },
       handle: async ({ path }): Promise<Reply> =>
         (await services.deleteGroup(placeOf(path))) ? { status: 200 } : noContent(),

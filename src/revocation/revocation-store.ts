@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
 import { type Database, type RevocationLogRow, StoreError } from '../storage/database.ts';
-import { list, type Rows, type Sql, sql } from '../storage/sql.ts';
+import { batches, list, type Rows, type Sql, sql } from '../storage/sql.ts';
 import { type LoggedEvent, type RevocableToken, type RevocationEvent, subjectOf, type Verdict } from './event.ts';
 
 /** Where the log and the configuration stand. */
@@ -45,9 +45,11 @@ export class RevocationStore {
     );
     if (!head) throw new Error('the store has no head');
     const logged = events.map((event, index) => ({ ...event, seq: head.seq - events.length + 1 + index }));
-    await tx.run(sql`
-      insert into revocation_log (seq, kind, resource_id, subject, valid_from, at, crc)
-      values ${list(logged.map((event) => asRow(event, head.at)))}`);
+    for (const some of batches(logged)) {
+      await tx.run(sql`
+        insert into revocation_log (seq, kind, resource_id, subject, valid_from, at, crc)
+        values ${list(some.map((event) => asRow(event, head.at)))}`);
+    }
     return logged;
   }
 

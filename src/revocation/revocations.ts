@@ -147,18 +147,22 @@ export class Revocations {
    * the event, or has been silent for longer than the lease.
    * @param work does it in one transaction; `record` writes events, one at least, and gives the position of the last.
    * Recording comes first, so that all such transactions take their locks in the same order
-   * @param turn see {@link GroupWriter.write}
+   * @param turn and weight see {@link GroupWriter.write}
    */
-  async end<T>(work: (tx: Rows, record: Recording) => Promise<T>, turn?: string): Promise<T> {
+  async end<T>(work: (tx: Rows, record: Recording) => Promise<T>, turn?: string, weight?: number): Promise<T> {
     const { store, writer, clock, events } = this.#uses;
-    const { result, logged } = await writer.write(async (tx) => {
-      const logged: LoggedEvent[] = [];
-      const result = await work(tx, async (...events) => {
-        logged.push(...(await store.appendAll(tx, events)));
-        return logged.at(-1)?.seq ?? 0;
-      });
-      return { result, logged };
-    }, turn);
+    const { result, logged } = await writer.write(
+      async (tx) => {
+        const logged: LoggedEvent[] = [];
+        const result = await work(tx, async (...events) => {
+          logged.push(...(await store.appendAll(tx, events)));
+          return logged.at(-1)?.seq ?? 0;
+        });
+        return { result, logged };
+      },
+      turn,
+      weight,
+    );
     const committedAt = clock.elapsed();
     const last = logged.at(-1);
     if (!last) return result;

@@ -21,6 +21,19 @@ export const sql = (texts: TemplateStringsArray, ...values: (Value | Sql)[]): Sq
 /** Parts with commas between them: the rows after `values`. There has to be one at least. */
 export const list = (parts: readonly Sql[]): Sql => new Sql(['', ...parts.slice(1).map(() => ', '), ''], parts);
 
+const MOST_PER_STATEMENT = 64;
+
+/**
+ * Parts of a list, for statements about many rows: 64 entries each, then 32, 16 and so on. So a statement has seven texts,
+ * whatever the length of the list, and the store keeps each of them prepared.
+ */
+export function* batches<Item>(items: readonly Item[]): Generator<readonly Item[]> {
+  for (let at = 0, size = MOST_PER_STATEMENT; at < items.length; at += size) {
+    while (size > items.length - at) size /= 2;
+    yield items.slice(at, at + size);
+  }
+}
+
 /** A statement of fixed text. Never made from anything that came over a wire. */
 export const statement = (text: string): Sql => new Sql([text], []);
 

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
+import { TimeSlice } from '../lib/time-slice.ts';
 import { type Database, StoreError } from './database.ts';
 import { Compiler, type Rows, type Sql, sql, type Value } from './sql.ts';
 import { isLogDamaged } from './sqlite-log.ts';
@@ -108,14 +109,18 @@ class Connection {
     });
   }
 
-  /** Gives the connection to one piece of work, which begins and ends a transaction. */
+  /**
+   * Gives the connection to one piece of work, which begins and ends a transaction. Statements run on the thread of the event
+   * loop, so a long transaction pauses between two of them: those who neither read nor write are served meanwhile.
+   */
   async exclusively(work: (tx: Rows) => Promise<void>): Promise<void> {
     while (this.#busy) await this.#busy;
     if (!this.isWriteable) throw this.#syncFailure;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#busy = promise;
     try {
-      await work(this.#rows(() => undefined));
+      const slice = new TimeSlice();
+      await work(this.#rows(() => slice.pause()));
     } finally {
       this.#busy = undefined;
       resolve();

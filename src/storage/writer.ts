@@ -3,6 +3,7 @@ import { type Rows, statement } from './sql.ts';
 
 interface Job {
   readonly turn: string | undefined;
+  readonly weight: number;
   run(tx: Rows): Promise<unknown>;
   resolve(value: unknown): void;
   reject(cause: unknown): void;
@@ -25,17 +26,26 @@ interface Uses {
   afterStoreFailure?(cause: unknown): void;
 }
 
+/** Weight of the jobs that share a transaction. */
 const MOST_PER_GROUP = 256;
+/** A job that weighs more than this is alone in its transaction, so that no other job waits for its commit. */
+const MOST_IN_COMPANY = 16;
 const MOST_ATTEMPTS = 5;
 
 /**
  * Durable writes, gathered: whatever arrives during one turn of the event loop, or while a commit is under way, shares
  * the next transaction and its one sync to disk. Each job runs behind a savepoint, so one that fails leaves no trace
  * and harms no other; a job's promise settles only after the commit returned.
+ *
+ * A job says how much it changes. Heavy jobs have transactions of their own, which alternate with those of the others: what
+ * arrives now waits for one heavy job at most, however many of them wait.
  */
 export class GroupWriter {
   readonly #uses: Uses;
   #waiting: Job[] = [];
+  #heavyWaiting: Job[] = [];
+  #heavyIsNext = false;
+  #heavyRunning = 0;
   /** Turns of the transactions under way. */
   readonly #turns = new Set<string>();
   #running = 0;
@@ -53,24 +63,26 @@ export class GroupWriter {
    * @param turn names what the work changes of what is there already, where others may change it at the same time: the
    * resource. Works of one turn are never in two transactions at a time. Without it two transactions, each with works of
    * many callers, could each wait for a row of the other's
+   * @param weight about how many rows it changes
    * @returns what the work returned, after it is durable
    * @throws what the work threw; ServiceError `StoreUnavailable` when the store failed, and then the outcome is unknown
    */
-  write<T>(work: (tx: Rows) => Promise<T>, turn?: string): Promise<T> {
+  write<T>(work: (tx: Rows) => Promise<T>, turn?: string, weight = 1): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ turn, run: work, resolve: resolve as (value: unknown) => void, reject });
+      const job = { turn, weight, run: work, resolve: resolve as (value: unknown) => void, reject };
+      (isHeavy(job) ? this.#heavyWaiting : this.#waiting).push(job);
       this.#schedule();
     });
   }
 
   /** Writes that wait for their transaction to begin. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.#heavyWaiting.length;
   }
 
   /** Resolves when every write asked for so far has settled. */
   settled(): Promise<void> {
-    if (this.#running === 0 && this.#waiting.length === 0) return Promise.resolve();
+    if (this.#running === 0 && this.waiting === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -87,26 +99,51 @@ export class GroupWriter {
     const group = this.#takeGroup();
     if (group.length > 0) {
       const turns = turnsOf(group);
+      const heavy = Number(group.some(isHeavy));
       for (const turn of turns) this.#turns.add(turn);
       this.#running += 1;
-      if (this.#waiting.length > 0) this.#schedule();
+      this.#heavyRunning += heavy;
+      if (this.waiting > 0) this.#schedule();
       await this.#commit(group);
       this.#running -= 1;
+      this.#heavyRunning -= heavy;
       for (const turn of turns) this.#turns.delete(turn);
-      if (this.#waiting.length > 0) this.#schedule();
+      if (this.waiting > 0) this.#schedule();
     }
-    if (this.#waiting.length === 0 && this.#running === 0) for (const wake of this.#idle.splice(0)) wake();
+    if (this.waiting === 0 && this.#running === 0) for (const wake of this.#idle.splice(0)) wake();
   }
 
-  /** Jobs whose turn is in another transaction wait for its end, and hold up nobody else. */
+  /** One heavy job, or several others. @returns none where every job that waits has its turn in another transaction */
   #takeGroup(): Job[] {
+    let group = this.#heavyIsNext ? this.#takeHeavy() : this.#takeLight();
+    if (group.length === 0) group = this.#heavyIsNext ? this.#takeLight() : this.#takeHeavy();
+    this.#heavyIsNext = !group.some(isHeavy);
+    return group;
+  }
+
+  /** Where several transactions run at a time, half of them are kept for the other jobs. */
+  #takeHeavy(): Job[] {
+    if (this.#heavyRunning >= Math.ceil(this.#uses.lanes / 2)) return [];
+    const index = this.#heavyWaiting.findIndex((job) => this.#mayBegin(job));
+    return index < 0 ? [] : this.#heavyWaiting.splice(index, 1);
+  }
+
+  #takeLight(): Job[] {
     const group: Job[] = [];
+    let weight = 0;
     this.#waiting = this.#waiting.filter((job) => {
-      const fits = group.length < MOST_PER_GROUP && !(job.turn !== undefined && this.#turns.has(job.turn));
-      if (fits) group.push(job);
-      return !fits;
+      const fits = weight + job.weight <= MOST_PER_GROUP && this.#mayBegin(job);
+      if (!fits) return true;
+      group.push(job);
+      weight += job.weight;
+      return false;
     });
     return group;
+  }
+
+  /** A job whose turn is in another transaction waits for its end, and holds up nobody else. */
+  #mayBegin({ turn }: Job): boolean {
+    return turn === undefined || !this.#turns.has(turn);
   }
 
   async #commit(group: Job[]): Promise<void> {
@@ -171,6 +208,8 @@ interface Outcome {
   value: unknown;
   failure?: { cause: unknown };
 }
+
+const isHeavy = ({ weight }: Pick<Job, 'weight'>): boolean => weight > MOST_IN_COMPANY;
 
 const turnsOf = (group: readonly Job[]): string[] => [...new Set(group.flatMap(({ turn }) => turn ?? []))];
 

@@ -87,6 +87,7 @@ export const trustRoutes = (trusts: Trusts): Route[] => [
     summary: 'Makes a trust, or replaces what it accepts; what is taken back ends the tokens issued through it.',
     at: 'PUT /-/trusts/{name}',
     access: { caller: 'operator' },
+    urgent: true,
     body: { schema: TrustBody, kind: 'json' },
     answers: { 200: TrustShape, 201: TrustShape },
     async handle({ path, body }) {

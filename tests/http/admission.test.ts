@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { Admission, holderOf, type Lane } from '../../src/http/admission.ts';
+import { Admission, holderOf, type Lane, type Place, placesFor } from '../../src/http/admission.ts';
+import { listOf, maybe, object, optional, recordOf, text } from '../../src/http/schema.ts';
 import { digestOf } from '../../src/lib/bytes.ts';
 import { assertError } from '../harness/envelope.ts';
 import { inPath, unusedId } from '../harness/resources.ts';
@@ -33,6 +35,50 @@ describe('places', () => {
     assert.deepEqual(admission.underWay, { usual: 56, urgent: 0 });
   });
 
+  test('a request that costs as much as several takes several places, and none more than a quarter', () => {
+    const admission = given(64, 8);
+    const place = admission.enter('usual', 'a', 8);
+    place.grow(4);
+    assert.equal(admission.underWay.usual, 8, 'it never shrinks');
+    place.grow(100);
+    assert.equal(admission.underWay.usual, 16);
+    const second = admission.enter('usual', 'a', 100);
+    assert.throws(() => admission.enter('usual', 'a', 100), { reason: 'overload.usual' });
+    const other = admission.enter('usual', 'b', 10);
+    const third = admission.enter('usual', 'c', 8);
+    assert.throws(() => other.grow(16), { reason: 'overload.usual' });
+    for (const one of [place, second, other, third]) one.leave();
+    assert.deepEqual(admission.underWay, { usual: 0, urgent: 0 });
+  });
+
+  test('places by bytes and by entries', () => {
+    assert.deepEqual(
+      [0, 1, 8192, 8193, 1024 * 1024].map((bytes) => placesFor(bytes)),
+      [1, 1, 1, 2, 128],
+    );
+    assert.deepEqual(
+      [0, 16, 17, 500].map((entries) => placesFor(100, entries)),
+      [1, 1, 2, 32],
+    );
+  });
+
+  test('entries count in lists and records at any depth', () => {
+    const schema = object({
+      name: text(),
+      all: optional(recordOf(optional(object({ names: optional(listOf(text())) })))),
+      more: maybe(listOf(listOf(text()))),
+    });
+    for (const [value, entries] of [
+      [{ name: 'x' }, 0],
+      [{ name: 'x', all: null, more: [] }, 0],
+      [{ name: 'x', all: { a: null, b: {}, c: { names: ['1', '2'] } } }, 5],
+      [{ name: 'x', more: [['1'], ['2', '3']], other: [1, 2, 3] }, 5],
+    ] as const) {
+      assert.equal(schema.misfit(value), undefined);
+      assert.equal(schema.entries(value), entries, JSON.stringify(value));
+    }
+  });
+
   test('those that end access have places of their own', () => {
     const admission = given(8, 8);
     admitted(admission, 'usual', 'a', 100);
@@ -42,21 +88,21 @@ describe('places', () => {
   test('whoever asks for more than the others end up with the same share as they', () => {
     const admission = given(60, 1);
     const random = new Random(7);
-    const held: { holder: string; leave: () => void }[] = [];
+    const held: { holder: string; place: Place }[] = [];
     for (let step = 0; step < 20_000; step += 1) {
       // One asks ten times as often as the two others; each place is held for as long.
       const holder = random.pick(['greedy', ...Array(9).fill('greedy'), 'b', 'c'] as string[]);
       try {
-        held.push({ holder, leave: admission.enter('usual', holder) });
+        held.push({ holder, place: admission.enter('usual', holder) });
       } catch {
         // refused
       }
-      if (held.length > 0 && random.chance(0.5)) held.splice(random.below(held.length), 1)[0]?.leave();
+      if (held.length > 0 && random.chance(0.5)) held.splice(random.below(held.length), 1)[0]?.place.leave();
       assert.equal(admission.underWay.usual, held.length);
       assert.ok(held.length < 60, 'there is a place for whoever comes next');
       assert.ok(held.filter((one) => one.holder === 'greedy').length <= 30);
     }
-    for (const { leave } of held) leave();
+    for (const { place } of held) place.leave();
     assert.deepEqual(admission.underWay, { usual: 0, urgent: 0 });
     assert.equal(admitted(admission, 'usual', 'b', 100), 30, 'nothing is remembered of those who left');
   });
@@ -93,6 +139,33 @@ async function metric(server: TestServer, name: string): Promise<number> {
 }
 
 describe('a server with four places', () => {
+  test('still takes what ends access by its body, and only that', async (t) => {
+    const server = await startTestServer(t, { env: { LINARITE_REQUESTS_MOST: '4' } });
+    const { tokens } = server.server;
+    const id = await server.givenIdentity();
+    const at = '/access/entra/assignments';
+    const [there, absent] = [randomUUID(), randomUUID()];
+    const assignment = { tenantId: randomUUID(), principalType: 'user', clientIds: [randomUUID()] };
+    const call = async (request: string, body?: object): Promise<number> =>
+      (await server.asService(`${request}?api-version=2025-03-02-preview`, body)).status;
+    assert.equal(await call(`PUT ${at}/${there}`, assignment), 201);
+    const gate = Promise.withResolvers<void>();
+    const issueToken = tokens.issue.bind(tokens);
+    t.mock.method(tokens, 'issue', async (...wish: Parameters<typeof issueToken>) => {
+      await gate.promise;
+      return issueToken(...wish);
+    });
+    const waiting = [1, 2].map(() => server.asService(`POST ${inPath(id)}/:issueAccessToken`, { scopes: ['chat'] }));
+    while ((await metric(server, 'linarite_requests_under_way{lane="usual"}')) < 2);
+    assert.equal(await call(`PUT ${at}/${absent}`, assignment), 503);
+    assert.equal(await call(`PUT ${at}/${there}`, { ...assignment, clientIds: [randomUUID()] }), 200);
+    assert.equal(await call(`PATCH ${at}`, { [absent]: assignment }), 503);
+    assert.equal(await call(`PATCH ${at}`, { [there]: null }), 204);
+    gate.resolve();
+    await Promise.all(waiting);
+    assert.equal(await call(`GET ${at}/${there}`), 404);
+  });
+
   test('refuses with 503 and Retry-After what finds none, before it reads the body; revoking goes on', async (t) => {
     const server = await startTestServer(t, {
       env: { LINARITE_REQUESTS_MOST: '4', LINARITE_URGENT_REQUESTS_MOST: '64' },

@@ -9,7 +9,7 @@ import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import type { Access, Reply, Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
-import { object, optional, text } from '../../src/http/schema.ts';
+import { listOf, object, optional, text, truth } from '../../src/http/schema.ts';
 import { versions } from '../../src/http/versions.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { sign } from '../harness/sign.ts';
@@ -78,10 +78,11 @@ function given(
     },
   };
   const admission = {
+    hasPlace: () => true,
     requirePlace: (lane: string, holder: string) => step('requirePlace', lane, holder),
     enter: (lane: string, holder: string) => {
       step('enter', lane, holder);
-      return () => step('leave');
+      return { grow: (places: number) => places > 1 && step('grow', places), leave: () => step('leave') };
     },
     openBody: (holder: string) => {
       step('openBody', holder);
@@ -258,6 +259,89 @@ describe('on the road', () => {
     ]);
   });
 
+  test('a request takes more places for the entries of its body, before anything is done', async () => {
+    const body = { schema: object({ names: listOf(text()) }), kind: 'json' } as const;
+    const { ask, steps } = given({ ...NOBODY, body });
+    const sent = (count: number): WireDraft => ({
+      body: JSON.stringify({ names: Array(count).fill('x') }),
+      headers: { 'content-type': 'application/json' },
+    });
+    await ask(sent(16));
+    assert.ok(!steps.some((step) => step.startsWith('grow')));
+    await ask(sent(161));
+    assert.deepEqual(steps.slice(-4), ['grow 11', 'operate', 'leave', 'close']);
+  });
+
+  test('what costs more than there is room for is refused before anything is done', async () => {
+    const body = { schema: object({ names: listOf(text()) }), kind: 'json' } as const;
+    const admission = new Admission({ places: { usual: 64, urgent: 1 }, bodyBytes: 100_000 });
+    const { ask, steps } = given({ ...NOBODY, body }, { uses: { admission } });
+    const held = [1, 2, 3].map(() => admission.enter('usual', 'nobody 127.0.0.1', 10));
+    const many = {
+      body: JSON.stringify({ names: Array(100).fill('x') }),
+      headers: { 'content-type': 'application/json' },
+    };
+    const refused = await ask(many);
+    assert.deepEqual([refused.status, refused.reason], [503, 'overload.usual']);
+    assert.deepEqual([steps, admission.underWay.usual], [[], 30], 'what it had taken is given back');
+    held[0]?.leave();
+    assert.equal((await ask(many)).status, 200);
+    assert.equal(admission.underWay.usual, 20);
+  });
+
+  test('a large body is read in a turn of the event loop of its own', async () => {
+    const { ask } = given(
+      { ...NOBODY, body: { schema: object({}), kind: 'json' } },
+      { options: { bodyBytesMost: 1e6 } },
+    );
+    const large = { body: `{"a":"${'x'.repeat(9000)}"}`, headers: { 'content-type': 'application/json' } };
+    const turnOf = async (draft: WireDraft): Promise<number> => {
+      await ask(draft);
+      return turns;
+    };
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      if (turns < 50) setImmediate(count);
+    };
+    setImmediate(count);
+    const [small, ...others] = await Promise.all([
+      turnOf({ ...large, body: '{}' }),
+      ...[1, 2, 3, 4].map(() => turnOf(large)),
+    ]);
+    assert.equal(small, 0);
+    assert.equal(new Set(others).size, 4, `turns ${others}`);
+  });
+
+  test('what only may end access takes an urgent place where no other is left, and only if it does', async () => {
+    const admission = new Admission({ places: { usual: 4, urgent: 8 }, bodyBytes: 1000 });
+    const asked: unknown[] = [];
+    const { ask, steps } = given(
+      {
+        ...NOBODY,
+        body: { schema: object({ ends: truth() }), kind: 'json' },
+        urgent: ({ body }) => {
+          asked.push(body);
+          return (body as { ends: boolean }).ends;
+        },
+      },
+      { uses: { admission }, operation: () => ({ status: admission.underWay.urgent > 0 ? 201 : 200 }) },
+    );
+    const sent = (ends: boolean): WireDraft => ({
+      body: JSON.stringify({ ends }),
+      headers: { 'content-type': 'application/json' },
+    });
+    assert.equal((await ask(sent(true))).status, 200, 'a usual place');
+    assert.deepEqual(asked, []);
+    const held = [1, 2].map(() => admission.enter('usual', 'nobody 127.0.0.1'));
+    assert.equal((await ask(sent(true))).status, 201, 'an urgent place');
+    steps.length = 0;
+    const refused = await ask(sent(false));
+    assert.deepEqual([refused.status, refused.reason, steps], [503, 'overload.usual', []]);
+    for (const place of held) place.leave();
+    assert.deepEqual(admission.underWay, { usual: 0, urgent: 0 });
+  });
+
   test('where there is no place no body is read', async () => {
     const { ask, steps } = given(NOBODY, {
       uses: { admission: new Admission({ places: { usual: 0, urgent: 1 }, bodyBytes: 100 }) },
@@ -389,7 +473,11 @@ describe('a signed request', () => {
       const reply = await askSigned({ body: sent, headers: JSON_BODY }, signed);
       assert.deepEqual([reply.status, reply.reason], [401, 'contentHash.differs']);
     }
-    assert.ok(!steps.some((step) => step.startsWith('enter')));
+    assert.ok(!steps.includes('operate'));
+    assert.equal(
+      steps.filter((step) => step.startsWith('enter')).length,
+      steps.filter((step) => step === 'leave').length,
+    );
   });
 
   test('warns where the published key is taken from everywhere', async () => {

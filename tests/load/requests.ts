@@ -26,6 +26,12 @@ export class Requests {
     return text;
   }
 
+  /** Makes assignments of these users, or (undefined) removes them. */
+  patchAssignments(objectIds: readonly string[], assignment: object | undefined): string {
+    const body = Object.fromEntries(objectIds.map((id) => [id, assignment ?? null]));
+    return this.#signer.patch('/access/entra/assignments?api-version=2025-03-02-preview', JSON.stringify(body));
+  }
+
   revoke(id: string): string {
     return this.#signer.post(`${inPath(id)}/:revokeAccessTokens${QUERY}`, '');
   }

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ServiceError } from '../../src/errors.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
-import { type Rows, sql, statement } from '../../src/storage/sql.ts';
+import { batches, type Rows, sql, statement } from '../../src/storage/sql.ts';
 import { GroupWriter } from '../../src/storage/writer.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { startTestServer } from '../harness/server.ts';
@@ -237,6 +237,134 @@ describe('turns', () => {
       }),
     );
     assert.deepEqual([...new Set(answers.map(({ status }) => status))].sort(), [200, 204]);
+  });
+});
+
+describe('heavy jobs', () => {
+  /** A writer whose transactions are noted, each as the names of its jobs. */
+  function noted(lanes = 1) {
+    const rows: Rows = { all: async () => [], first: async () => undefined, run: async () => 1 };
+    const transactions: string[][] = [];
+    const writer = new GroupWriter({
+      onConnection: async (work) => {
+        transactions.push([]);
+        await work(rows);
+      },
+      begin: 'begin',
+      lanes,
+      isStoreFailure: () => false,
+    });
+    const job = (name: string) => async () => void transactions.at(-1)?.push(name);
+    return { writer, transactions, job };
+  }
+
+  test('are alone in their transactions, which alternate with those of the others', async () => {
+    const { writer, transactions, job } = noted();
+    const all = ['H1', 'H2', 'H3'].map((name) => writer.write(job(name), 'one', 500));
+    all.push(...upTo(300).map((n) => writer.write(job(`l${n}`))));
+    assert.equal(writer.waiting, 303);
+    all.push(writer.write(job('H4'), undefined, 17));
+    await Promise.all(all);
+    assert.deepEqual(
+      transactions.map((names) => (names.length === 1 ? names[0] : names.length)),
+      [256, 'H1', 44, 'H2', 'H3', 'H4'],
+    );
+  });
+
+  test('let what arrives meanwhile go before the next of them', async () => {
+    const { writer, transactions, job } = noted();
+    const late: Promise<unknown>[] = [];
+    const heavy = upTo(4).map((n) =>
+      writer.write(
+        async () => {
+          await job(`H${n}`)();
+          late.push(writer.write(job(`l${n}`)));
+        },
+        'one',
+        100,
+      ),
+    );
+    await Promise.all(heavy);
+    await Promise.all(late);
+    assert.deepEqual(transactions.flat(), ['H0', 'l0', 'H1', 'l1', 'H2', 'l2', 'H3', 'l3']);
+  });
+
+  test('weigh together what one transaction may hold', async () => {
+    const { writer, transactions, job } = noted();
+    await Promise.all(upTo(40).map((n) => writer.write(job(String(n)), undefined, 16)));
+    assert.deepEqual(
+      transactions.map((names) => names.length),
+      [16, 16, 8],
+    );
+  });
+
+  test('never hold every transaction that runs at a time', async () => {
+    const rows: Rows = { all: async () => [], first: async () => undefined, run: async () => 1 };
+    const writer = new GroupWriter({
+      onConnection: (work) => work(rows),
+      begin: 'begin',
+      lanes: 4,
+      isStoreFailure: () => false,
+    });
+    const gate = Promise.withResolvers<void>();
+    const begun: number[] = [];
+    const heavy = upTo(4).map((n) =>
+      writer.write(
+        async () => {
+          begun.push(n);
+          await gate.promise;
+        },
+        `turn ${n}`,
+        500,
+      ),
+    );
+    assert.equal(await writer.write(async () => 'light'), 'light');
+    await sleep(10);
+    assert.deepEqual(begun, [0, 1]);
+    gate.resolve();
+    await Promise.all(heavy);
+    assert.deepEqual(begun, [0, 1, 2, 3]);
+  });
+});
+
+describe('a long transaction of the embedded store', () => {
+  test('lets the event loop go round, again and again', async (t) => {
+    const db = await givenEmptyStore(t, 'sqlite');
+    await db.rows.run(sql`create table things (n integer primary key)`);
+    let turns = 0;
+    let isDone = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const started = performance.now();
+    const turnsSeen: number[] = [];
+    await db.writer.write(async (tx) => {
+      // A statement of some tenths of a millisecond, so many of them that 40 ms go by on any machine.
+      while (performance.now() - started < 40) {
+        await tx.first(sql`with recursive r (n) as (select 1 union all select n + 1 from r where n < 1000)
+          select sum(n) from r`);
+        turnsSeen.push(turns);
+      }
+    });
+    isDone = true;
+    assert.ok(new Set(turnsSeen).size >= 5, `${new Set(turnsSeen).size} turns of the event loop`);
+  });
+});
+
+describe('statements about many rows', () => {
+  test('have few texts, and leave out no row', () => {
+    const sizes = new Set<number>();
+    for (const length of [0, 1, 2, 63, 64, 65, 127, 128, 500, 1000]) {
+      const parts = [...batches(upTo(length))];
+      assert.deepEqual(parts.flat(), upTo(length));
+      for (const { length: size } of parts) sizes.add(size);
+    }
+    assert.deepEqual(
+      [...sizes].sort((one, other) => one - other),
+      [1, 2, 4, 8, 16, 32, 64],
+    );
   });
 });
 

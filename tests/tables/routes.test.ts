@@ -339,23 +339,34 @@ describe('the list of routes', () => {
 });
 
 test('what ends access, or tells how the server is, has places of its own', () => {
-  const urgent = [...routesOf('dev'), ...routesOf('production')]
-    .filter((route) => route.urgent)
-    .map(({ operation }) => operation);
-  assert.deepEqual([...new Set(urgent)].sort(), [
+  const urgent = (kind: string): string[] => {
+    const routes = [...routesOf('dev'), ...routesOf('production')].filter((route) => typeof route.urgent === kind);
+    return [...new Set(routes.map(({ operation }) => operation))].sort();
+  };
+  assert.deepEqual(urgent('boolean'), [
     'deleteCommunicationService',
     'deleteEntraAssignment',
     'deleteGrant',
     'deleteIdentity',
+    'deleteResourceGroup',
     'deleteTeamsExtensionAssignment',
     'deleteTrust',
     'disableTrust',
     'getMetrics',
     'isLive',
     'isReady',
+    'putTrust',
     'recover',
     'regenerateKey',
     'revokeAccessTokens',
     'updateIdentity',
+  ]);
+  // Their body, or what there is, tells whether they do.
+  assert.deepEqual(urgent('function'), [
+    'putCommunicationService',
+    'putEntraAssignment',
+    'putTeamsExtensionAssignment',
+    'updateCommunicationService',
+    'updateEntraAssignments',
   ]);
 });
