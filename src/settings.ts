@@ -67,7 +67,7 @@ export const SETTINGS = {
     variable: 'LINARITE_MODE',
     standard: 'dev',
     prose:
-      '`dev` is the local emulator: loopback, a well-known resource and key, reasons in response headers. `production` is a start-up mode of its own with its own refusals.',
+      '`dev` is the local emulator: loopback, a well-known resource and key, reasons in response headers. `production` checks the settings at the start and refuses unsafe ones.',
     read: oneOf('dev', 'production'),
   }),
   hosts: setting({
@@ -79,7 +79,7 @@ export const SETTINGS = {
   port: setting({
     variable: 'LINARITE_PORT',
     standard: '7417',
-    prose: 'Port for HTTP and HTTPS alike. 0 takes any free port, which the ready block prints.',
+    prose: 'Port for both HTTP and HTTPS. 0 takes any free port; the ready block shows it.',
     read: (value) => {
       // Kubernetes sets this very variable beside a service that is called linarite.
       if (value.startsWith('tcp://'))
@@ -90,13 +90,13 @@ export const SETTINGS = {
   data: setting({
     variable: 'LINARITE_DATA',
     standard: './.linarite',
-    prose: 'Data folder: database, certificates, operator key. `:memory:` keeps nothing after the stop.',
+    prose: 'Data folder: database, certificates, operator key. `:memory:` keeps nothing after the server stops.',
     read: text,
   }),
   databaseUrl: setting({
     variable: 'LINARITE_DATABASE_URL',
     standard: undefined,
-    prose: 'PostgreSQL 15 or newer, `postgres://user:password@host/database`. Absent: SQLite in the data folder.',
+    prose: 'PostgreSQL 15 or newer, `postgres://user:password@host/database`. Not set: SQLite in the data folder.',
     secret: true,
     read: databaseUrl,
   }),
@@ -104,13 +104,13 @@ export const SETTINGS = {
     variable: 'LINARITE_PUBLIC_URL',
     standard: undefined,
     prose:
-      'Address under which clients reach the server; it is the issuer of tokens and stands in connection strings. Absent: https://localhost:<port>. Production mode needs it.',
+      'Address that clients use to reach the server. Tokens name it as their issuer, and connection strings contain it. Not set: https://localhost:<port>. Required in production mode.',
     read: httpsOrigin,
   }),
   tlsCertificate: setting({
     variable: 'LINARITE_TLS_CERT',
     standard: undefined,
-    prose: 'PEM file with the server certificate and its chain. Absent in dev mode: one of our own making.',
+    prose: 'PEM file with the server certificate and its chain. Not set: dev mode makes its own certificate.',
     read: text,
   }),
   tlsKey: setting({
@@ -123,35 +123,35 @@ export const SETTINGS = {
     variable: 'LINARITE_TRUSTED_PROXIES',
     standard: '',
     prose:
-      'Addresses of proxies that end TLS in front of the server, separated by commas. Only these may reach a plain-HTTP listener that is not loopback in production mode.',
+      'Addresses of proxies that end TLS in front of the server, separated by commas. In production mode only these may connect over plain HTTP from other machines.',
     read: list,
   }),
   allowedHosts: setting({
     variable: 'LINARITE_ALLOWED_HOSTS',
     standard: '',
     prose:
-      'Further host names to answer for, separated by commas, beside loopback names (dev mode) and the public URL. Guards against DNS rebinding.',
+      'More host names to answer for, separated by commas, in addition to loopback names (dev mode) and the public URL. Protects against DNS rebinding.',
     read: list,
   }),
   allowedOrigins: setting({
     variable: 'LINARITE_ALLOWED_ORIGINS',
     standard: '',
     prose:
-      'Web origins whose pages may call routes for user tokens, separated by commas. Loopback origins may in dev mode. Routes for access keys never answer a foreign page.',
+      'Web origins whose pages may call routes for user tokens, separated by commas. In dev mode loopback origins may call them too. Routes for access keys never answer pages of other origins.',
     read: list,
   }),
   wellKnownKey: setting({
     variable: 'LINARITE_WELL_KNOWN_KEY',
     standard: 'loopback',
     prose:
-      '`loopback`: the published development key, and the issuer with its published secret, work on loopback connections only, and dev mode refuses to listen elsewhere. `off`: the resource and the issuer get random keys. `everywhere`: anybody who reaches the port controls everything; a warning says so every minute.',
+      '`loopback`: the published development key, and the issuer with its published secret, work only on loopback connections, and dev mode refuses to listen on other addresses. `off`: the resource and the issuer get random keys. `everywhere`: anybody who reaches the port controls everything; a warning in the log says so every minute.',
     read: oneOf('loopback', 'off', 'everywhere'),
   }),
   kek: setting({
     variable: 'LINARITE_KEK',
     standard: undefined,
     prose:
-      'Key-encryption key, 32 bytes in base64; while it is being changed the new one, a blank and the former one. Production mode needs this or one of the next two.',
+      'Key-encryption key, 32 bytes in base64. To change it, give the new key, a space and the former key. Production mode needs this setting or one of the next two.',
     secret: true,
     read: text,
   }),
@@ -159,21 +159,21 @@ export const SETTINGS = {
     variable: 'LINARITE_KEK_FILE',
     standard: undefined,
     prose:
-      'File that holds the key-encryption key in base64, readable by its owner only; while it is being changed with the former one on a second line.',
+      'File with the key-encryption key in base64, readable by its owner only. To change the key, put the new key on the first line and the former key on the second.',
     read: text,
   }),
   kekCommand: setting({
     variable: 'LINARITE_KEK_COMMAND',
     standard: undefined,
     prose:
-      'Program that prints what LINARITE_KEK_FILE would hold, and its arguments, separated by blanks. It is run without a shell and has 10 seconds; what it prints is never logged.',
+      'Program that prints what LINARITE_KEK_FILE would contain, with its arguments, separated by spaces. It runs without a shell and must finish within 10 seconds. Its output is never logged.',
     read: text,
   }),
   operatorKey: setting({
     variable: 'LINARITE_OPERATOR_KEY',
     standard: undefined,
     prose:
-      'Operator credential, at least 32 characters. Absent: made at first start, in `operator.key` of the data folder.',
+      'Operator key, at least 32 characters. Not set: the first start makes one, in the file `operator.key` of the data folder.',
     secret: true,
     read: (value) => {
       if (!/^[\x21-\x7e]{32,512}$/.test(value))
@@ -184,91 +184,92 @@ export const SETTINGS = {
   signatureWindowMinutes: setting({
     variable: 'LINARITE_SIGNATURE_WINDOW_MINUTES',
     standard: '5',
-    prose: 'How far the date of a signed request may be from the server clock, either way. 1 to 15 minutes.',
+    prose:
+      'How far the date of a signed request may differ from the server clock, in either direction. 1 to 15 minutes.',
     read: whole(1, 15),
   }),
   tokenMinutesShortest: setting({
     variable: 'LINARITE_TOKEN_MINUTES_SHORTEST',
     standard: '60',
-    prose: 'Shortest token life a caller may ask for, in minutes.',
+    prose: 'Shortest token lifetime that a caller may ask for, in minutes.',
     read: whole(1, 10080),
   }),
   tokenMinutesLongest: setting({
     variable: 'LINARITE_TOKEN_MINUTES_LONGEST',
     standard: '1440',
-    prose: 'Longest token life a caller may ask for, in minutes.',
+    prose: 'Longest token lifetime that a caller may ask for, in minutes.',
     read: whole(1, 10080),
   }),
   tokenMinutesUsual: setting({
     variable: 'LINARITE_TOKEN_MINUTES',
     standard: '1440',
-    prose: 'Token life when the caller asks for none, in minutes.',
+    prose: 'Token lifetime when the caller does not ask for one, in minutes.',
     read: whole(1, 10080),
   }),
   signingAlgorithm: setting({
     variable: 'LINARITE_SIGNING_ALGORITHM',
     standard: 'RS256',
     prose:
-      '`RS256` is what the original signs with. `ES256` signs about ten times faster. Takes effect at the next rotation.',
+      '`RS256` is the algorithm of the original. `ES256` signs about ten times faster. A change takes effect at the next key rotation.',
     read: oneOf('RS256', 'ES256'),
   }),
   signingRsaBits: setting({
     variable: 'LINARITE_SIGNING_RSA_BITS',
     standard: '2048',
-    prose: 'Size of RSA signing keys. `3072` for 128-bit strength, at more than twice the cost.',
+    prose: 'Size of RSA signing keys. `3072` gives 128-bit strength and costs more than twice as much.',
     read: (value) => Number(oneOf('2048', '3072', '4096')(value)),
   }),
   signingKeyDays: setting({
     variable: 'LINARITE_SIGNING_KEY_DAYS',
     standard: '30',
-    prose: 'Days for which a signing key signs before the next one takes over.',
+    prose: 'Number of days a signing key is used before the next one replaces it.',
     read: whole(2, 365),
   }),
   leaseMs: setting({
     variable: 'LINARITE_LEASE_MS',
     standard: '2000',
     prose:
-      'Longest age of the last confirmed heartbeat with which a node still accepts tokens, in milliseconds. A revocation waits this long for a node that does not answer.',
+      'A node accepts tokens only while its last confirmed heartbeat with the store is younger than this, in milliseconds. A revocation waits at most this long for a node that does not answer.',
     read: whole(500, 60000),
   }),
   requestsMost: setting({
     variable: 'LINARITE_REQUESTS_MOST',
     standard: '256',
     prose:
-      'Requests under way at a time; what is above is refused with 503 and `Retry-After`. One resource alone holds at most half of them, so that others find a place. A request with a large body, or with long lists in it, counts as several.',
+      'Most requests that may be under way at the same time. More are refused with 503 and `Retry-After`. One resource alone can use at most half of them, so that others are served too. A request with a large body, or with long lists in it, counts as several.',
     read: whole(4, 100_000),
   }),
   urgentRequestsMost: setting({
     variable: 'LINARITE_URGENT_REQUESTS_MOST',
     standard: '1024',
     prose:
-      'The same for requests that end access (revoke, delete, regenerate a key) or ask for health and metrics. They come on top, and nothing else takes their places.',
+      'The same limit for requests that end access (revoke, delete, regenerate a key) or ask for health and metrics. It is separate: other requests do not count against it.',
     read: whole(4, 100_000),
   }),
   quotas: setting({
     variable: 'LINARITE_QUOTAS',
     standard: 'off',
     prose:
-      '`acs`: each resource is held to the request quotas of the original, for this node alone, with 429 and `Retry-After`; in production mode never for deleting and revoking. `off`: none.',
+      '`acs`: the request quotas of the original apply to each resource, counted by each node alone, with 429 and `Retry-After`. In production mode they never apply to delete and revoke. `off`: no quotas.',
     read: oneOf('off', 'acs'),
   }),
   drainSeconds: setting({
     variable: 'LINARITE_DRAIN_SECONDS',
     standard: '0',
     prose:
-      'After a stop signal the server is not ready at once, and for so many seconds still takes new connections: as long as a balancer needs to notice.',
+      'After a stop signal the server reports that it is not ready, and accepts new connections for this many seconds. Set it to the time that your load balancer needs to notice.',
     read: whole(0, 600),
   }),
   stopSeconds: setting({
     variable: 'LINARITE_STOP_SECONDS',
     standard: '30',
-    prose: 'Time that requests under way have to finish after a stop signal, in seconds.',
+    prose: 'Seconds that requests under way have to finish after a stop signal.',
     read: whole(1, 600),
   }),
   logLevel: setting({
     variable: 'LINARITE_LOG_LEVEL',
     standard: 'info',
-    prose: 'Least level of the JSON log lines on standard error.',
+    prose: 'Lowest level of log lines that are written to standard error.',
     read: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
   }),
 };

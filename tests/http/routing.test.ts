@@ -7,7 +7,7 @@ import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 
 const UNKNOWN = { status: 404, code: 'NotFound', message: 'There is no operation at this path.' };
-const NOT_ALLOWED = { status: 405, code: 'MethodNotAllowed', message: 'This path does not know that method.' };
+const NOT_ALLOWED = { status: 405, code: 'MethodNotAllowed', message: 'This path does not support that method.' };
 
 describe('a path', () => {
   let server: TestServer;
@@ -125,7 +125,7 @@ describe('a path', () => {
     assert.equal((await server.asService(`GET ${inPath(id)}`)).status, 200, 'nothing was deleted');
   });
 
-  test('asked with a method it does not know is 405, and says which it does', async () => {
+  test('asked with a method that it does not support is 405, and says which it supports', async () => {
     for (const [path, allow] of [
       ['/identities', 'POST'],
       [inPath(id), 'GET, PATCH, DELETE'],
