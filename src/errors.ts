@@ -66,6 +66,11 @@ export const ERRORS = {
   PageSizeOutOfRange:    { status: 400, code: 'ValidationError', message: 'PageSize must be a whole number from 1 to {most}.', target: 'pageSize', raisedBy: 'action' },
   ContinuationInvalid:   { status: 400, code: 'ValidationError', message: 'The continuation is none that a page of this list gave.', target: 'continuation', raisedBy: 'action' },
 
+  IdentityNotImportable: { status: 400, code: 'ValidationError', message: 'An id that names no resource is not imported. Teams users get their identity when they exchange their token.', target: 'id', raisedBy: 'action' },
+  IdentityDiffers:       { status: 409, code: 'IdentityDiffers', message: 'The identity is there already, with another customId or none.', target: 'customId', raisedBy: 'action' },
+  CustomIdTaken:         { status: 409, code: 'CustomIdTaken', message: 'Another identity has that customId.', target: 'customId', raisedBy: 'action' },
+  CreatedAtInvalid:      { status: 400, code: 'ValidationError', message: 'CreatedAt must be an RFC 3339 instant from 1970 to now.', target: 'createdAt', raisedBy: 'action' },
+  ImportTooLarge:        { status: 400, code: 'ValidationError', message: 'One request imports at most {most} identities.', target: 'identities', raisedBy: 'action' },
 
   // Resources.
   ResourceNameInvalid:   { status: 400, code: 'InvalidResourceName', message: 'A resource name has 1 to 63 letters, digits, hyphens or underscores.', target: 'name', raisedBy: 'action' },

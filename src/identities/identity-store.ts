@@ -5,6 +5,13 @@ import type { Identity } from './identity.ts';
 
 const COLUMNS = sql`resource_id, id, custom_id, created_at, last_token_issued_at`;
 
+/** Rows that a statement about many identities takes. */
+export const CHUNK = 100;
+
+/** A chunk that is always full, with its last entry repeated: one text of the statement, which is prepared once. */
+const filled = <T>(entries: readonly T[]): T[] =>
+  Array.from({ length: CHUNK }, (_, index) => entries[Math.min(index, entries.length - 1)] as T);
+
 export type IdentityKey = Pick<Identity, 'resourceId' | 'id'>;
 
 export class IdentityStore {
@@ -19,6 +26,51 @@ export class IdentityStore {
       values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, 0, null)
       on conflict do nothing`);
     return written === 1;
+  }
+
+  /**
+   * Where the log stands, for identities that are given to a resource now: the tokens of whoever had their ids before were
+   * issued before. @returns undefined when there is no such resource
+   */
+  async positionFor(tx: Rows, resourceId: ResourceId): Promise<number | undefined> {
+    const row = await tx.first<{ seq: number }>(
+      sql`select head.seq from head, resources where resources.id = ${resourceId} and resources.deleted_seq is null`,
+    );
+    return row?.seq;
+  }
+
+  /**
+   * Inserts some identities, up to {@link CHUNK} and one at least. @param revokedSeq position from before which no token of
+   * theirs holds @returns the ids of those that were inserted; of the others the id, or the custom id, is taken
+   */
+  async insertSome(
+    tx: Rows,
+    resourceId: ResourceId,
+    identities: readonly Pick<Identity, 'id' | 'customId' | 'createdAtMs'>[],
+    revokedSeq: number,
+  ): Promise<Set<IdentityId>> {
+    const given = filled(identities).map(
+      ({ id, customId, createdAtMs }) => sql`(${id}, ${customId ?? null}, ${createdAtMs})`,
+    );
+    const rows = await tx.all<{ id: IdentityId }>(sql`
+      insert into identities
+        (resource_id, id, custom_id, created_at, last_token_issued_at, revoked_seq, tokens_valid_from)
+      select ${resourceId}, given.column1, given.column2, cast(given.column3 as bigint), null, cast(${revokedSeq} as bigint), null
+      from (values ${list(given)}) as given where true
+      on conflict do nothing returning id`);
+    return new Set(rows.map(({ id }) => id));
+  }
+
+  /** The custom ids, or null, of those of some identities, up to {@link CHUNK} and one at least, that there are. */
+  async customIds(
+    tx: Rows,
+    resourceId: ResourceId,
+    ids: readonly IdentityId[],
+  ): Promise<Map<IdentityId, string | null>> {
+    const rows = await tx.all<Pick<IdentityRow, 'id' | 'custom_id'>>(sql`
+      select id, custom_id from identities
+      where resource_id = ${resourceId} and id in (${list(filled(ids).map((id) => sql`${id}`))})`);
+    return new Map(rows.map(({ id, custom_id }) => [id, custom_id]));
   }
 
   async find(rows: Rows, resourceId: ResourceId, id: IdentityId): Promise<Identity | undefined> {
