@@ -66,10 +66,13 @@ export class Identities {
     }
   }
 
-  /** Makes sure, within a transaction, that an identity of a given id is there. @returns true when it was not */
-  ensureIn(tx: Rows, resourceId: ResourceId, id: IdentityId): Promise<boolean> {
+  /**
+   * Makes sure, within a transaction, that an identity of a given id is there. One that was deleted comes back without the
+   * tokens it had. @param position where the log stands @returns true when it was not there
+   */
+  ensureIn(tx: Rows, resourceId: ResourceId, id: IdentityId, position: number): Promise<boolean> {
     const { store, clock } = this.#uses;
-    return store.insert(tx, { resourceId, id, customId: undefined, createdAtMs: clock.now() });
+    return store.insert(tx, { resourceId, id, customId: undefined, createdAtMs: clock.now() }, position);
   }
 
   /** Notes, within a transaction, when an identity was last given a token. */

@@ -15,15 +15,19 @@ const filled = <T>(entries: readonly T[]): T[] =>
 export type IdentityKey = Pick<Identity, 'resourceId' | 'id'>;
 
 export class IdentityStore {
-  /** @returns false when the id, or the custom id, is taken */
+  /**
+   * @param revokedSeq position from before which no token holds, for an id that somebody may have had before
+   * @returns false when the id, or the custom id, is taken
+   */
   async insert(
     tx: Rows,
     { resourceId, id, customId, createdAtMs }: Omit<Identity, 'lastTokenIssuedAtMs'>,
+    revokedSeq = 0,
   ): Promise<boolean> {
     const written = await tx.run(sql`
       insert into identities
         (resource_id, id, custom_id, created_at, last_token_issued_at, revoked_seq, tokens_valid_from)
-      values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, 0, null)
+      values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, ${revokedSeq}, null)
       on conflict do nothing`);
     return written === 1;
   }
