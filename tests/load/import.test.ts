@@ -16,7 +16,7 @@ import { writeResult } from '../harness/results.ts';
 import { sign } from '../harness/sign.ts';
 import { withChildren } from './revoking.ts';
 
-// A million identities are imported by the command line. That all of them are there is judged; the time is reported.
+// O8: a million identities are imported by the command line. That all of them are there is judged; the time is reported.
 
 const IDS = Number(process.env.TEST_IMPORT_IDS ?? 5000);
 /** Seconds for a million, for the table of promises. */
@@ -130,7 +130,7 @@ async function run(t: TestContext, store: 'sqlite' | 'postgres', count: number, 
 for (const store of ['sqlite', 'postgres'] as const) {
   const missing = store === 'postgres' && !binaries && 'PostgreSQL is missing: apt-get install postgresql';
   describe(`${IDS} identities are imported by the command line on ${store}`, { skip: !isLinux || missing }, () => {
-    const id = store === 'sqlite' ? 'I1' : 'I1-postgres';
+    const id = store === 'sqlite' ? 'O8' : 'O8-postgres';
     const report = { id, seed: 'none', figures: {}, passed: false, planted: false };
     after(() => writeResult(report));
 
