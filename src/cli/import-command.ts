@@ -125,7 +125,8 @@ class Import {
     const finishFirst = async (): Promise<void> => (await underWay.shift())?.();
     let list: ImportLine[] = [];
     let bytes = 0;
-    const send = (): void => {
+    const send = async (): Promise<void> => {
+      if (underWay.length === AT_ONCE) await finishFirst();
       const sent = this.#send(list);
       sent.catch(() => undefined); // it is waited for in its turn
       underWay.push(sent);
@@ -135,10 +136,9 @@ class Import {
       list.push(line);
       bytes += 'identity' in line ? Buffer.byteLength(JSON.stringify(line.identity)) : 0;
       if (list.length < MOST_PER_REQUEST && bytes < MOST_BYTES) continue;
-      send();
-      if (underWay.length > AT_ONCE) await finishFirst();
+      await send();
     }
-    if (list.length > 0) send();
+    if (list.length > 0) await send();
     while (underWay.length > 0) await finishFirst();
   }
 

@@ -123,7 +123,7 @@ async function run(t: TestContext, store: 'sqlite' | 'postgres', count: number, 
   if (first.code !== 0 || first.out.imported !== count) broken.push(`imported: ${JSON.stringify(first.out)}`);
   if (again.code !== 0 || again.out.unchanged !== count) broken.push(`unchanged: ${JSON.stringify(again.out)}`);
   if (there !== count) broken.push(`${there} of ${count} are there`);
-  if (first.mebibytes > 200) broken.push(`the command took ${first.mebibytes} MiB`);
+  if (first.mebibytes > 300) broken.push(`the command took ${first.mebibytes} MiB`);
   return { figures, broken };
 }
 
