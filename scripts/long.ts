@@ -54,6 +54,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   patterns: { words: ['load/patterns'], size: { TEST_PATTERNS: 'thorough' } },
   revocations: { words: ['load/revocations'], size: { TEST_REVOCATIONS: '10000000' } },
   revoking: { words: ['load/revoking'], size: { TEST_REVOKING_SECONDS: '60' } },
+  import: { words: ['load/import'], size: { TEST_IMPORT_IDS: '1000000' } },
   clock: { words: ['load/clock'], size: { TEST_CLOCK_ROUNDS: '50' } },
   stops: { words: ['load/stopping'], size: { TEST_STOPS: '50' } },
 };

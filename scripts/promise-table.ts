@@ -90,6 +90,7 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['O5', 'Expired tokens never come back to life', 'The clock of a running server jumps.', 'npm run test:clock'],
     ['O6', 'Health tells the truth', 'Each fault is switched on.', 'npm test -- status/health'],
     ['O7', 'A server that fails shut is seen to', 'Every counter of a refusal for safety is on the page of metrics before anything has gone wrong, and has an alarm suggested.', 'npm test -- failing-shut'],
+    ['O8', 'A million identities are imported within a minute, and once', 'The command line imports a file of ids with custom ids and times, twice; then the directory is counted. Its memory stays the same, whatever the length. The time is by the clock on the wall, with whatever else the machine does; processor times stand beside it.', 'npm run test:import'],
   ],
   'Supply chain': [
     ['U1-U2', 'Few dependencies, exact versions, no install scripts', 'The lock file is held to rules.', 'npm test -- supply-chain'],

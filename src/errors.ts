@@ -66,9 +66,19 @@ export const ERRORS = {
   PageSizeOutOfRange:    { status: 400, code: 'ValidationError', message: 'PageSize must be a whole number from 1 to {most}.', target: 'pageSize', raisedBy: 'action' },
   ContinuationInvalid:   { status: 400, code: 'ValidationError', message: 'This continuation value did not come from this list.', target: 'continuation', raisedBy: 'action' },
 
+  IdentityNotImportable: { status: 400, code: 'ValidationError', message: 'An id that names no resource is not imported. Teams users get their identity when they exchange their token.', target: 'id', raisedBy: 'action' },
+  IdentityDiffers:       { status: 409, code: 'IdentityDiffers', message: 'The identity is there already, with another customId or none.', target: 'customId', raisedBy: 'action' },
+  CustomIdTaken:         { status: 409, code: 'CustomIdTaken', message: 'Another identity has that customId.', target: 'customId', raisedBy: 'action' },
+  CreatedAtInvalid:      { status: 400, code: 'ValidationError', message: 'CreatedAt must be an RFC 3339 instant from 1970 to now.', target: 'createdAt', raisedBy: 'action' },
+  ImportTooLarge:        { status: 400, code: 'ValidationError', message: 'One request imports at most {most} identities.', target: 'identities', raisedBy: 'action' },
+
   // Resources.
   ResourceNameInvalid:   { status: 400, code: 'InvalidResourceName', message: 'A resource name has 1 to 63 letters, digits, hyphens or underscores.', target: 'name', raisedBy: 'action' },
   ResourceNameTaken:     { status: 409, code: 'ResourceNameTaken', message: 'Another resource has that name.', target: 'name', raisedBy: 'action' },
+  ResourceIdInvalid:     { status: 400, code: 'InvalidResourceId', message: 'A resource id must be a GUID.', target: 'resourceId', raisedBy: 'action' },
+  ResourceIdTaken:       { status: 409, code: 'ResourceIdTaken', message: 'A resource with that id is there already, with another {what}.', target: 'resourceId', raisedBy: 'action' },
+  ResourceIdDeleted:     { status: 409, code: 'ResourceIdDeleted', message: 'A resource with that id was deleted here. The id of a deleted resource is never used again in this store, so that none of its tokens can come back. Import it into a new store.', target: 'resourceId', raisedBy: 'action' },
+  AccessKeyInvalid:      { status: 400, code: 'InvalidAccessKey', message: '{field}: {why}.', raisedBy: 'action' },
   ResourceNotFound:      { status: 404, code: 'ResourceNotFound', message: 'The resource does not exist.', raisedBy: 'action' },
 
   // The management plane, in the words of ARM.

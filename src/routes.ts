@@ -11,6 +11,8 @@ import type { Route } from './http/route.ts';
 import { directoryRoutes } from './identities/directory-routes.ts';
 import type { Identities } from './identities/identities.ts';
 import { identityRoutes } from './identities/identity-routes.ts';
+import { importRoutes } from './identities/import-routes.ts';
+import type { Imports } from './identities/imports.ts';
 import { type IssuerParts, issuerRoutes } from './issuer/issuer-routes.ts';
 import type { CommunicationServices } from './management/communication-services.ts';
 import { managementRoutes } from './management/management-routes.ts';
@@ -27,6 +29,7 @@ import type { Trusts } from './trusts/trusts.ts';
 
 export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
   identities: Identities;
+  imports: Imports;
   tokens: AccessTokens;
   keys: SigningKeys;
   trusts: Trusts;
@@ -55,6 +58,7 @@ export function routeList(parts: RouteParts): Route[] {
   const routes: Route[] = [
     ...identityRoutes(parts.identities, parts.tokens, parts.lifetimes),
     ...directoryRoutes(parts.identities),
+    ...importRoutes(parts.imports),
     ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
     ...exchangeRoutes(parts.exchanges),
     ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),

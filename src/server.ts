@@ -17,6 +17,7 @@ import { Quotas } from './http/quotas.ts';
 import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
+import { Imports } from './identities/imports.ts';
 import { DevIssuer } from './issuer/dev-issuer.ts';
 import { DeviceCodes } from './issuer/device-codes.ts';
 import { APPLICATIONS, DIRECTORY_TENANT } from './issuer/directory.ts';
@@ -176,7 +177,9 @@ export async function startServer(
     if (mode === 'dev') await seedDevResource(resources, settings);
     else checkNoWellKnownKey(resources);
 
-    const identities = new Identities({ db, store: new IdentityStore(), revocations, clock, events });
+    const identityStore = new IdentityStore();
+    const identities = new Identities({ db, store: identityStore, revocations, clock, events });
+    const imports = new Imports({ db, store: identityStore, clock, events });
     const tokens = new AccessTokens(
       { db, store: new TokenStore(), identities, resources, keys, revocations, clock, time, events },
       { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
@@ -244,6 +247,7 @@ export async function startServer(
         routes: new RouteTable(
           routeList({
             identities,
+            imports,
             tokens,
             keys,
             trusts,

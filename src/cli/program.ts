@@ -8,6 +8,7 @@ import { addCommand, addGroup } from './command.ts';
 import { addCompletionCommand } from './completion.ts';
 import { CommandError, complain, DONE, FAILED, WRONG_USE } from './exit.ts';
 import { addUserCommands } from './identity-commands.ts';
+import { addImportCommand } from './import-command.ts';
 import { addKeyRingCommands } from './key-ring-commands.ts';
 import { addKeyCommands, addResourceCommands } from './resource-commands.ts';
 import { addStoreCommands } from './store-commands.ts';
@@ -65,6 +66,7 @@ export function buildProgram(environment: Environment, onServed: (exitCode: numb
   const identity = addGroup(program, 'identity', 'users and their access tokens');
   addUserCommands(identity, around);
   addTokenCommands(identity, around);
+  addImportCommand(identity, around);
   addResourceCommands(program, around);
   addTrustCommands(program, around);
   addAssignmentCommands(program, around);

@@ -16,6 +16,7 @@ import {
 import { confirm } from './confirm.ts';
 import { wrongUse } from './exit.ts';
 import { type Client, Refusal } from './http-client.ts';
+import { type KeyFileOptions, readKeys, withKeyFiles } from './key-files.ts';
 import { groupPath, type Keys, servicePath, subscriptionServicesPath } from './management-paths.ts';
 import { type Cells, print } from './output.ts';
 import { operatorAccess } from './server-access.ts';
@@ -31,28 +32,33 @@ interface Service {
 
 type Named = Placed & { name: string };
 
-interface CreateOptions extends Named, Printing {
+interface CreateOptions extends Named, Printing, KeyFileOptions {
   dataLocation: string;
   location: string;
   tags?: string[];
+  resourceId?: string;
 }
 
 /** `linarite resource …`: az's `communication create`, `list`, `show` and `delete`. */
 export function addResourceCommands(program: Command, around: Surroundings): void {
   const resources = addGroup(program, 'resource', 'resources, each with keys and users of its own');
 
-  withPlace(
-    addCommand(
-      resources,
-      'create',
-      'create a resource, or change its tags',
-      'linarite resource create --name contoso --data-location "United States"',
+  withKeyFiles(
+    withPlace(
+      addCommand(
+        resources,
+        'create',
+        'create a resource, or change its tags',
+        'linarite resource create --name contoso --data-location "United States"',
+        'linarite resource create --name contoso --data-location "United States" --resource-id <GUID> --primary-key-file primary.key --secondary-key-file secondary.key',
+      ),
     ),
   )
     .addOption(nameOption().makeOptionMandatory())
     .requiredOption('--data-location <name>', 'where its data is said to be, such as Europe; it stands in tokens')
     .option('-l, --location <name>', 'location of the resource', 'global')
     .option('--tags <key=value...>', 'tags')
+    .option('--resource-id <guid>', 'GUID that the resource has in the original: users keep their ids')
     .addOption(outputOption())
     .action(async (options: CreateOptions) => {
       const service = await create(operatorAccess(around, options), options);
@@ -165,9 +171,17 @@ const listKeys = (around: Surroundings, options: Named): Promise<Keys> =>
 
 /** Creates the group, too, when it is missing: outside of Azure it is a name and nothing else. */
 async function create(client: Client, options: CreateOptions): Promise<Service> {
-  const { location, dataLocation, tags = [] } = options;
-  const body = { location, tags: Object.fromEntries(tags.map(tag)), properties: { dataLocation } };
-  const put = () => client.call<Service>('PUT', pathOf(options), { body });
+  const { location, dataLocation, tags: words = [], resourceId, subscription, resourceGroup, name } = options;
+  const keys = await readKeys(options);
+  const tags = Object.fromEntries(words.map(tag));
+  if (resourceId === undefined && Object.keys(keys).length > 0)
+    throw wrongUse('access keys are taken over with the id of their resource: give --resource-id');
+  const put = () =>
+    resourceId === undefined
+      ? client.call<Service>('PUT', pathOf(options), { body: { location, tags, properties: { dataLocation } } })
+      : client.call<Service>('PUT', `/-/resources/${encodeURIComponent(resourceId)}`, {
+          body: { subscriptionId: subscription, resourceGroup, name, location, dataLocation, tags, ...keys },
+        });
   try {
     return await put();
   } catch (cause) {

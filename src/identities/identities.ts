@@ -14,6 +14,8 @@ interface Uses {
   revocations: Revocations;
   clock: Clock;
   events: Events;
+  /** For tests that have to know which ids come next. */
+  newId?: ReturnType<typeof identityIdMaker>;
 }
 
 const MOST_PER_SWEEP = 1000;
@@ -32,12 +34,13 @@ const MOST_PER_BATCH = 64;
 /** The directory of a resource's users. */
 export class Identities {
   readonly #uses: Uses;
-  readonly #newId = identityIdMaker();
+  readonly #newId: ReturnType<typeof identityIdMaker>;
   /** Those that have not begun, one of a resource. */
   readonly #batches = new Map<ResourceId, Batch>();
 
   constructor(uses: Uses) {
     this.#uses = uses;
+    this.#newId = uses.newId ?? identityIdMaker();
   }
 
   /** Makes an identity; with a custom id that exists already, gives the one that has it. */
@@ -63,10 +66,13 @@ export class Identities {
     }
   }
 
-  /** Makes sure, within a transaction, that an identity of a given id is there. @returns true when it was not */
-  ensureIn(tx: Rows, resourceId: ResourceId, id: IdentityId): Promise<boolean> {
+  /**
+   * Makes sure, within a transaction, that an identity of a given id is there. One that was deleted comes back without the
+   * tokens it had. @param position where the log stands @returns true when it was not there
+   */
+  ensureIn(tx: Rows, resourceId: ResourceId, id: IdentityId, position: number): Promise<boolean> {
     const { store, clock } = this.#uses;
-    return store.insert(tx, { resourceId, id, customId: undefined, createdAtMs: clock.now() });
+    return store.insert(tx, { resourceId, id, customId: undefined, createdAtMs: clock.now() }, position);
   }
 
   /** Notes, within a transaction, when an identity was last given a token. */

@@ -1,6 +1,6 @@
 import type { IdentityId, ResourceId } from '../callers.ts';
 import type { IdentityRow } from '../storage/database.ts';
-import { list, type Rows, sql } from '../storage/sql.ts';
+import { batches, list, type Rows, sql } from '../storage/sql.ts';
 import type { Identity } from './identity.ts';
 
 const COLUMNS = sql`resource_id, id, custom_id, created_at, last_token_issued_at`;
@@ -8,17 +8,75 @@ const COLUMNS = sql`resource_id, id, custom_id, created_at, last_token_issued_at
 export type IdentityKey = Pick<Identity, 'resourceId' | 'id'>;
 
 export class IdentityStore {
-  /** @returns false when the id, or the custom id, is taken */
+  /**
+   * @param revokedSeq position from before which no token holds, for an id that somebody may have had before
+   * @returns false when the id, or the custom id, is taken
+   */
   async insert(
     tx: Rows,
     { resourceId, id, customId, createdAtMs }: Omit<Identity, 'lastTokenIssuedAtMs'>,
+    revokedSeq = 0,
   ): Promise<boolean> {
     const written = await tx.run(sql`
       insert into identities
         (resource_id, id, custom_id, created_at, last_token_issued_at, revoked_seq, tokens_valid_from)
-      values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, 0, null)
+      values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, ${revokedSeq}, null)
       on conflict do nothing`);
     return written === 1;
+  }
+
+  /**
+   * Where the log stands, for identities that are given to a resource now: the tokens of whoever had their ids before were
+   * issued before. @returns undefined when there is no such resource
+   */
+  async positionFor(tx: Rows, resourceId: ResourceId): Promise<number | undefined> {
+    const row = await tx.first<{ seq: number }>(
+      sql`select head.seq from head, resources where resources.id = ${resourceId} and resources.deleted_seq is null`,
+    );
+    return row?.seq;
+  }
+
+  /**
+   * Inserts identities.
+   * @param revokedSeq position from before which no token of theirs holds
+   * @returns the ids of those that were inserted; of the others the id, or the custom id, is taken
+   */
+  async insertAll(
+    tx: Rows,
+    resourceId: ResourceId,
+    identities: readonly Pick<Identity, 'id' | 'customId' | 'createdAtMs'>[],
+    revokedSeq: number,
+  ): Promise<Set<IdentityId>> {
+    const inserted = new Set<IdentityId>();
+    for (const some of batches(identities)) {
+      const given = some.map(
+        ({ id, customId, createdAtMs }) =>
+          sql`(${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, ${revokedSeq}, null)`,
+      );
+      const rows = await tx.all<{ id: IdentityId }>(sql`
+        insert into identities
+          (resource_id, id, custom_id, created_at, last_token_issued_at, revoked_seq, tokens_valid_from)
+        values ${list(given)}
+        on conflict do nothing returning id`);
+      for (const { id } of rows) inserted.add(id);
+    }
+    return inserted;
+  }
+
+  /** The custom ids, or null, of those of some identities that there are. */
+  async customIds(
+    tx: Rows,
+    resourceId: ResourceId,
+    ids: readonly IdentityId[],
+  ): Promise<Map<IdentityId, string | null>> {
+    const found = new Map<IdentityId, string | null>();
+    for (const some of batches(ids)) {
+      const rows = await tx.all<Pick<IdentityRow, 'id' | 'custom_id'>>(sql`
+        select id, custom_id from identities
+        where resource_id = ${resourceId} and id in (${list(some.map((id) => sql`${id}`))})`);
+      for (const { id, custom_id } of rows) found.set(id, custom_id);
+    }
+    return found;
   }
 
   async find(rows: Rows, resourceId: ResourceId, id: IdentityId): Promise<Identity | undefined> {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IdentityId, ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { GUID } from '../lib/guid.ts';
+import { parseInstant } from '../lib/instants.ts';
 
 /** A user of a resource: an id, and nothing personal. */
 export interface Identity {
@@ -60,7 +61,52 @@ export function pageStart(text: string | undefined): IdentityId | undefined {
   return text as IdentityId;
 }
 
+/** An identity as somebody has written it down who has it already elsewhere. */
+export interface GivenIdentity {
+  readonly id: string;
+  readonly customId?: string | null | undefined;
+  /** RFC 3339. */
+  readonly createdAt?: string | null | undefined;
+}
+
+/**
+ * Checks an identity that is to keep its id. Without a time of its own it was made when its id says so.
+ * @throws ServiceError `IdentityIdMalformed`, `IdentityNotOwned`, `IdentityNotImportable`, `CustomIdOutOfRange`,
+ * `CreatedAtInvalid`
+ */
+export function importedIdentity(
+  given: GivenIdentity,
+  owner: ResourceId,
+  nowMs: number,
+): Pick<Identity, 'id' | 'customId' | 'createdAtMs'> {
+  const id = identityId(given.id, owner);
+  if (namesNoResource(id)) throw new ServiceError('IdentityNotImportable');
+  return {
+    id,
+    customId: typeof given.customId === 'string' ? customId(given.customId) : undefined,
+    createdAtMs:
+      typeof given.createdAt === 'string' ? pastInstant(given.createdAt, nowMs) : (madeAt(id, nowMs) ?? nowMs),
+  };
+}
+
+/** Clocks of others may be ahead of ours. */
+const AHEAD_MS = 300_000;
+
+function pastInstant(text: string, nowMs: number): number {
+  const at = parseInstant(text);
+  if (at === undefined || at < 0 || at > nowMs + AHEAD_MS) throw new ServiceError('CreatedAtInvalid');
+  return at;
+}
+
 const EPOCH_MS = Date.UTC(2020, 0, 1, 8);
+const SUFFIX = /^[^_]+_([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** When an id of the original's layout was made; undefined for an id of another layout, or a time yet to come. */
+function madeAt(id: IdentityId, nowMs: number): number | undefined {
+  const [, ...parts] = SUFFIX.exec(id) ?? [];
+  const at = EPOCH_MS + Number.parseInt(parts.join(''), 16);
+  return at <= nowMs + AHEAD_MS ? at : undefined;
+}
 
 /**
  * Makes ids in the original's layout: 64 bits of milliseconds since 2020-01-01T08:00Z, three random bytes, three bytes

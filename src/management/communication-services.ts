@@ -1,8 +1,9 @@
-import type { KeySlot, OperatorCaller, ResourceId } from '../callers.ts';
+import { KEY_SLOTS, type KeySlot, type OperatorCaller, type ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
+import { sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import { echo } from '../lib/echo.ts';
-import { resourceName } from '../resources/resource.ts';
+import { importedKey, keyInvalid, resourceName } from '../resources/resource.ts';
 import type { Resources } from '../resources/resources.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -35,6 +36,9 @@ export interface ServiceWish {
 
 /** Both keys of a resource, in base64. */
 export type KeyPair = Readonly<Record<KeySlot, string>>;
+
+/** Access keys that were made elsewhere, in base64; a slot without one gets a fresh key. */
+export type GivenKeys = Readonly<Partial<Record<KeySlot, string | undefined>>>;
 
 /** Of a resource group, in characters; of services it is less. */
 const LONGEST_NAME = 90;
@@ -81,6 +85,36 @@ export class CommunicationServices {
     const existing = await this.#findFor(caller, place, name);
     if (existing) return { service: await this.#change(caller, existing, wish, 'replace'), fresh: false };
     await this.#create(place, name, wish);
+    return { service: await this.get(caller, place, name), fresh: true };
+  }
+
+  /**
+   * Makes a service with the GUID, and the access keys, that it has elsewhere. Once more with the same finds it done.
+   * @throws ServiceError `AccessKeyInvalid`, and those of {@link put}; `ResourceIdTaken` when a resource of that GUID is
+   * there and is another one, `ResourceIdDeleted` when it was
+   */
+  async import(
+    caller: OperatorCaller,
+    resourceId: ResourceId,
+    { place, name, wish, keys: given }: { place: Place; name: string; wish: ServiceWish; keys: GivenKeys },
+  ): Promise<{ service: CommunicationService; fresh: boolean }> {
+    const { resources } = this.#uses;
+    const keys = bytesOf(given);
+    if (resources.has(resourceId)) {
+      const service = await this.#find(place, name);
+      if (service?.resourceId !== resourceId) throw taken('name, group or subscription');
+      if (wish.dataLocation !== service.dataLocation) throw taken('dataLocation');
+      if (!this.#hasKeys(resourceId, keys)) throw taken('access key');
+      return { service, fresh: false };
+    }
+    if (await resources.wasDeleted(resourceId)) throw new ServiceError('ResourceIdDeleted');
+    for (const slot of KEY_SLOTS) {
+      const key = keys[slot];
+      const owner =
+        key && resources.list().find(({ id }) => KEY_SLOTS.some((slot) => this.#hasKeys(id, { [slot]: key })));
+      if (owner) throw keyInvalid(`${slot}Key`, `The resource '${owner.name}' has this key`);
+    }
+    await this.#create(place, name, wish, { id: resourceId, keys });
     return { service: await this.get(caller, place, name), fresh: true };
   }
 
@@ -198,13 +232,20 @@ export class CommunicationServices {
     return this.#uses.store.service(this.#uses.db.rows, subscriptionId, nameKey(group), nameKey(name));
   }
 
-  async #create(place: Place, name: string, wish: ServiceWish): Promise<void> {
+  /** @param more what the resource has already elsewhere */
+  async #create(
+    place: Place,
+    name: string,
+    wish: ServiceWish,
+    more: { id?: ResourceId; keys?: Partial<Record<KeySlot, Buffer>> } = {},
+  ): Promise<void> {
     const { store, resources, clock } = this.#uses;
     await this.getGroup(place);
     if (!wish.location) throw new ServiceError('LocationRequired');
     if (!wish.dataLocation) throw new ServiceError('DataLocationRequired');
     if (!(await this.isNameFree(name))) throw new ServiceError('PlaceTaken', { values: { name } });
-    const resource = await resources.create({ name, location: tokenLocation(wish.dataLocation) }, async (tx, id) => {
+    const location = tokenLocation(wish.dataLocation);
+    const resource = await resources.create({ name, location, ...more }, async (tx, id) => {
       await store.insertService(tx, this.#row(id, place, name, wish, clock.now()));
     });
     if (wish.disableLocalAuth) await resources.setKeysDisabled(resource.id, true);
@@ -265,6 +306,14 @@ export class CommunicationServices {
     }
   }
 
+  /** Whether a resource has all of some keys, each in its slot. */
+  #hasKeys(resourceId: ResourceId, wanted: Partial<Record<KeySlot, Buffer>>): boolean {
+    return this.#uses.resources.get(resourceId).keys.every(({ slot, secret }) => {
+      const key = wanted[slot];
+      return key === undefined || sameBytes(key, secret.export());
+    });
+  }
+
   #keysOf(resourceId: ResourceId): KeyPair {
     const { keys } = this.#uses.resources.get(resourceId);
     const text = (slot: KeySlot): string =>
@@ -278,3 +327,19 @@ export class CommunicationServices {
 
 const manages = ({ over }: OperatorCaller, { resourceId }: CommunicationService): boolean =>
   over === 'everything' || over.has(resourceId);
+
+/** @throws ServiceError `AccessKeyInvalid` */
+function bytesOf(given: GivenKeys): Partial<Record<KeySlot, Buffer>> {
+  const keys = Object.fromEntries(
+    KEY_SLOTS.flatMap((slot) => {
+      const text = given[slot];
+      return text === undefined ? [] : [[slot, importedKey(text, `${slot}Key`)]];
+    }),
+  ) as Partial<Record<KeySlot, Buffer>>;
+  const { primary, secondary } = keys;
+  if (primary && secondary && sameBytes(primary, secondary))
+    throw keyInvalid('secondaryKey', 'It is the primary key once more');
+  return keys;
+}
+
+const taken = (what: string): ServiceError => new ServiceError('ResourceIdTaken', { values: { what } });

@@ -16,6 +16,7 @@ import {
 } from '../http/schema.ts';
 import { API_VERSIONS } from '../http/versions.ts';
 import { sevenDigits } from '../lib/instants.ts';
+import { resourceId } from '../resources/resource.ts';
 import {
   type CommunicationService,
   FIRST_SUBSCRIPTION,
@@ -53,6 +54,18 @@ const ServiceBody = object({
       publicNetworkAccess: optional(text()),
     }),
   ),
+});
+
+/** What of a service is the same here as elsewhere, beside its GUID. */
+const ImportBody = object({
+  subscriptionId: text(),
+  resourceGroup: text(),
+  name: text(),
+  location: keptText(),
+  dataLocation: keptText(),
+  tags: optional(Tags),
+  primaryKey: optional(secret()),
+  secondaryKey: optional(secret()),
 });
 
 const ServiceShape = object({
@@ -243,6 +256,24 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       answers: { 200: ServiceShape, 201: ServiceShape },
       async handle({ caller, path, body }) {
         const { service, fresh } = await services.put(caller, ...at(path), wishOf(body));
+        return fresh ? created(shown(service)) : ok(shown(service));
+      },
+    }),
+    route({
+      operation: 'importCommunicationService',
+      summary: 'Creates a communication service with the GUID and the access keys that it has in the original.',
+      at: 'PUT /-/resources/{resource}',
+      access: { caller: 'operator' },
+      body: { schema: ImportBody, kind: 'json' },
+      answers: { 200: ServiceShape, 201: ServiceShape },
+      async handle({ caller, path, body }) {
+        const { subscriptionId: subscription, resourceGroup: group, location, dataLocation, tags } = body;
+        const { service, fresh } = await services.import(caller, resourceId(path.resource), {
+          place: placeOf({ subscription, group }),
+          name: serviceName(body.name),
+          wish: { location, dataLocation, tags: tags ?? undefined },
+          keys: { primary: body.primaryKey ?? undefined, secondary: body.secondaryKey ?? undefined },
+        });
         return fresh ? created(shown(service)) : ok(shown(service));
       },
     }),

@@ -30,6 +30,11 @@ export interface Events {
   /** A request asked for an api-version newer than all known ones. */
   newerVersionServed(asked: string, served: string, operation: string): void;
   identityCreated(resourceId: ResourceId, identityId: IdentityId): void;
+  /** A request to import identities was done: how many were new, there already, or refused. */
+  identitiesImported(
+    resourceId: ResourceId,
+    counts: { readonly imported: number; readonly unchanged: number; readonly refused: number },
+  ): void;
   tokenIssued(resourceId: ResourceId, identityId: IdentityId, scopes: readonly Scope[]): void;
   /** An event that ends tokens was committed at a position of the revocation log. */
   tokensEnded(kind: string, position: number, resourceId: ResourceId | undefined, subject: string | undefined): void;

@@ -47,6 +47,15 @@ export class Monitor implements Events {
     });
   }
 
+  identitiesImported(
+    resourceId: ResourceId,
+    { imported, unchanged, refused }: Parameters<Events['identitiesImported']>[1],
+  ): void {
+    this.#safely(() => {
+      this.#log.write('info', 'identities imported', { resourceId, imported, unchanged, refused });
+    });
+  }
+
   tokenIssued(resourceId: ResourceId, identityId: IdentityId, scopes: readonly Scope[]): void {
     this.#safely(() => {
       for (const scope of scopes) this.#metrics.tokens.add(scope);

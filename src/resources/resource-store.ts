@@ -68,6 +68,11 @@ export class ResourceStore {
     return true;
   }
 
+  async isDeleted(rows: Rows, id: ResourceId): Promise<boolean> {
+    const row = await rows.first(sql`select id from resources where id = ${id} and deleted_seq is not null`);
+    return row !== undefined;
+  }
+
   /** Deleted resources that still have identities or assignments. */
   async unfinishedDeletions(rows: Rows): Promise<ResourceId[]> {
     const found = await rows.all<{ id: ResourceId }>(sql`

@@ -1,14 +1,13 @@
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { KEY_SLOTS, type KeySlot, type ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
-import { sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Place } from '../secrets/envelope.ts';
 import type { KeyRing } from '../secrets/key-ring.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
-import { type AccessKey, DEV_RESOURCE, newResourceId, REGIONS, type Resource, resourceName } from './resource.ts';
+import { type AccessKey, isWellKnown, newResourceId, REGIONS, type Resource, resourceName } from './resource.ts';
 import type { ResourceStore } from './resource-store.ts';
 
 interface Uses {
@@ -200,19 +199,22 @@ export class Resources {
     await this.reload();
   }
 
+  /** Whether there was a resource of that id, which is gone for good. */
+  wasDeleted(id: ResourceId): Promise<boolean> {
+    return this.#uses.store.isDeleted(this.#uses.db.rows, id);
+  }
+
   /** Deleted resources whose identities are still being removed. */
   unfinishedDeletions(): Promise<ResourceId[]> {
     return this.#uses.store.unfinishedDeletions(this.#uses.db.rows);
   }
 }
 
-const WELL_KNOWN = Buffer.from(DEV_RESOURCE.primaryKey, 'base64');
-
 const accessKey = (slot: KeySlot, version: number, bytes: Buffer): AccessKey => ({
   slot,
   version,
   secret: createSecretKey(bytes),
-  wellKnown: sameBytes(bytes, WELL_KNOWN),
+  wellKnown: isWellKnown(bytes),
 });
 
 const keyPlace = (id: ResourceId, slot: KeySlot, version: number): Place => ({

@@ -144,7 +144,7 @@ export class AccessTokens {
       // go by has a higher position than the token then.
       const snapshot = await this.#snapshotFor(tx, resourceId, user.credential, identityId);
       const assignmentId = await admit(tx);
-      const fresh = await identities.ensureIn(tx, resourceId, identityId);
+      const fresh = await identities.ensureIn(tx, resourceId, identityId, snapshot.seq);
       if (!holds(snapshot, user.credential)) throw new ServiceError('InvalidAccessToken', { reason: 'trust.changed' });
       return { snapshot, fresh, assignmentId };
     }, resourceId);

@@ -112,7 +112,7 @@ const LONGEST_TOKEN_ID = 64;
 
 const RESOURCE_ID = new RegExp(`^${GUID}$`);
 /** Communication users of all clouds, also those that came through Entra (`…_wf_<tenant>_<object>`). */
-const ACS_ID = new RegExp(`^8:(?:acs|dod-acs|gcch-acs):(${GUID})_[\\w-]{1,128}$`);
+const ACS_ID = new RegExp(`^8:(?:acs|dod-acs|gcch-acs):(${GUID})(?:_[0-9A-Za-z-]{1,64}){1,3}$`);
 const TEAMS_ID = new RegExp(`^8:orgid:${GUID}$`);
 const TRUST_ID = RESOURCE_ID;
 const ASSIGNMENT_ID = new RegExp(`^(?:entra|teamsExtension/${GUID})/${GUID}$`);

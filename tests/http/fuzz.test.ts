@@ -13,7 +13,7 @@ import { versions } from '../../src/http/versions.ts';
 import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
 import { safeFacts } from '../../src/monitoring/safe-text.ts';
 import { RawClient, requestText } from '../harness/raw.ts';
-import { accessKeyOf, unusedId } from '../harness/resources.ts';
+import { accessKeyOf, DEV_ID, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
 import { givenRoad } from '../harness/road.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
@@ -70,6 +70,11 @@ const GOOD: GoodValues = {
   dataLocation: ['United States'],
   keyType: ['primary', 'Secondary'],
   resourceId: ['/x'],
+  resource: [DEV_ID, '7a3c9d10-0000-4000-8000-00000000000b'],
+  subscriptionId: [FIRST_SUBSCRIPTION],
+  resourceGroup: ['fuzz'],
+  createdAt: ['2020-01-01T00:00:00Z'],
+  primaryKey: [Buffer.alloc(64, 7).toString('base64')],
 };
 
 const LONG_AGO = 'Thu, 01 Jan 2026 00:00:00 GMT';

@@ -109,7 +109,7 @@ async function counters(server: Child, database: number | undefined) {
 }
 
 /** Processor time of a process and those that it has started. */
-function withChildren(pid: number): number {
+export function withChildren(pid: number): number {
   const children = readdirSync('/proc').filter((name) => {
     try {
       return (

@@ -58,7 +58,7 @@ const hostOf = (server: TestServer, id: ResourceId) => ({
 });
 
 /** A user of the development directory whom a fresh resource lets in. */
-async function givenExchange(server: TestServer) {
+export async function givenExchange(server: TestServer) {
   await operator(server, `POST ${TRUST}/:enable`);
   const { id, key } = await givenResource(server, `r-${randomUUID()}`);
   const assign = async (clientIds: readonly string[]) => {
@@ -72,6 +72,7 @@ async function givenExchange(server: TestServer) {
   return {
     issue,
     assign,
+    deleteUser: async (user: string) => (await server.asService(`DELETE ${inPath(user)}`, undefined, { key })).status,
     remove: async () => (await server.asService(`DELETE ${ASSIGNMENT}`, undefined, { key })).status,
   };
 }

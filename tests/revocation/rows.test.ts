@@ -14,7 +14,7 @@ import { claimsOf, OPERATOR_KEY } from '../harness/dev-tokens.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { DEV_ID } from '../harness/resources.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
-import { FOR_GOOD, FOR_NOW, type Subject } from './endings.ts';
+import { FOR_GOOD, FOR_NOW, givenExchange, type Subject } from './endings.ts';
 
 // Below the floor of what a node remembers, the rows decide: they must say the same as the memory did.
 
@@ -104,4 +104,27 @@ for (const store of STORES)
     await db.writer.write((tx) => new IdentityStore().setValidFrom(tx, DEV_ID, bounded.identityId, halfASecondLater));
     assert.equal(await issuedAt(boundSeconds), 'validFrom');
     assert.equal(await issuedAt(boundSeconds + 1), undefined);
+  });
+
+for (const store of STORES)
+  test(`a user who was deleted and exchanges a token again has none of the former ones, as the rows tell, on ${store}`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'linarite-rows-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const url = store === 'postgres' ? await freshDatabase(t) : undefined;
+    const env = { LINARITE_SIGNING_ALGORITHM: 'ES256', LINARITE_OPERATOR_KEY: OPERATOR_KEY };
+    const server = await startTestServer(t, { folder, env: { ...env, ...(url && { LINARITE_DATABASE_URL: url }) } });
+    const { issue, deleteUser } = await givenExchange(server);
+    const before = revocable((await issue()) ?? '');
+    assert.equal(await deleteUser(before.identityId), 204);
+    const after = revocable((await issue()) ?? '');
+    assert.equal(after.identityId, before.identityId);
+    await server.server.close();
+
+    const db = url ? await openPostgres(url) : openSqlite(join(folder, 'linarite.db'));
+    t.after(() => db.close());
+    const rows = new RevocationStore(db);
+    assert.deepEqual(
+      [(await rows.verdictFromRows(before))?.kind, await rows.verdictFromRows(after)],
+      ['identity', undefined],
+    );
   });

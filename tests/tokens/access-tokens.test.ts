@@ -318,7 +318,7 @@ describe('a token for somebody whom a trusted issuer vouches for', () => {
     assert.deepEqual(admitted, ['tx']);
     assert.deepEqual(steps, [
       ['snapshot', 'tx', RESOURCE, USER.credential, IDENTITY],
-      ['ensureIn', 'tx', RESOURCE, IDENTITY],
+      ['ensureIn', 'tx', RESOURCE, IDENTITY, 41],
       ['identityCreated', RESOURCE, IDENTITY],
       ['tokenIssued', RESOURCE, IDENTITY, ['voip']],
     ]);
