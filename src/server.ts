@@ -124,7 +124,9 @@ export async function startServer(
   try {
     // Its lock comes before anything is written into the folder: another server may be starting there.
     const db = await openDatabase(settings, folder, (cause) => {
-      events.notice('fatal', 'the disk did not confirm a sync: this process writes no more, start it again', { cause });
+      events.notice('fatal', 'the disk did not confirm a sync: this process has stopped writing: restart it', {
+        cause,
+      });
       onFatal();
     });
     undo.push(() => db.close());
@@ -139,7 +141,7 @@ export async function startServer(
     await migrate(db, clock.now());
     const ahead = await stepsAhead(db);
     if (ahead.length > 0)
-      events.notice('warn', 'the store was changed by a newer release, which this one can go on with', {
+      events.notice('warn', 'a newer release has changed the store; this release can still use it', {
         steps: ahead.join(', '),
       });
     await checkMark(db, mode);

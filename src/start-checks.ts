@@ -21,7 +21,7 @@ export function checkSettings({
   if (mode === 'dev') {
     if (exposed !== undefined && wellKnownKey === 'loopback') {
       throw new SettingsError(
-        `LINARITE_HOST names ${exposed}, which others can reach, and the development key is published: set LINARITE_WELL_KNOWN_KEY=off for random keys, or listen on loopback addresses only`,
+        `LINARITE_HOST names ${exposed}, which other machines can reach, and the development key is published: set LINARITE_WELL_KNOWN_KEY=off for random keys, or listen on loopback addresses only`,
       );
     }
     return;
@@ -33,7 +33,7 @@ export function checkSettings({
     throw new SettingsError('LINARITE_PUBLIC_URL must begin with https:// in production mode');
   if (exposed !== undefined && tlsCertificate === undefined && trustedProxies.length === 0) {
     throw new SettingsError(
-      `LINARITE_HOST names ${exposed}, which others can reach without TLS: set LINARITE_TLS_CERT and LINARITE_TLS_KEY, or LINARITE_TRUSTED_PROXIES when a proxy ends TLS in front`,
+      `LINARITE_HOST names ${exposed}, which other machines can reach without TLS: set LINARITE_TLS_CERT and LINARITE_TLS_KEY, or LINARITE_TRUSTED_PROXIES when a proxy ends TLS in front`,
     );
   }
 }
@@ -59,11 +59,12 @@ export async function checkMark(db: Database, mode: Settings['mode']): Promise<v
 /** @throws SettingsError when the clock is certainly wrong: tokens would be issued for the past */
 export async function checkClock(db: Database, clock: Clock): Promise<void> {
   const now = clock.now();
-  if (now < BUILT_AT_MS) throw new SettingsError('the system clock is earlier than the release was made: set it');
+  if (now < BUILT_AT_MS)
+    throw new SettingsError('the system clock is earlier than the date of this release: set the clock');
   const highWater = Number((await new MetaStore().get(db.rows, HIGH_WATER)) ?? 0);
   if (now < highWater - CLOCK_TOLERANCE_MS) {
     throw new SettingsError(
-      `the system clock is behind the time this store has seen, ${new Date(highWater).toISOString()}: set it`,
+      `the system clock is behind the last time that this store has seen, ${new Date(highWater).toISOString()}: set the clock`,
     );
   }
 }
@@ -77,9 +78,7 @@ export async function checkDurability(db: Database): Promise<void> {
   for (const setting of UNSAFE) {
     const row = await db.rows.first<{ value: string }>(sql`select current_setting(${setting}) as value`);
     if (row?.value === 'off')
-      throw new StoreError(
-        `PostgreSQL runs with ${setting} = off, with which a crash loses what was confirmed: set it on`,
-      );
+      throw new StoreError(`PostgreSQL runs with ${setting} = off, so a crash can lose confirmed writes: turn it on`);
   }
 }
 

@@ -100,7 +100,7 @@ async function requireOther(file: string, database: string): Promise<void> {
   const log = await stat(`${path}-wal`).catch(() => undefined);
   if (log && log.size > 0)
     throw new StoreError(
-      `${file} has a write-ahead log beside it, so it is no backup but a database that was not closed`,
+      `${file} has a write-ahead log beside it, so it is not a backup but a database that was not closed`,
     );
 }
 

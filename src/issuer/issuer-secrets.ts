@@ -41,7 +41,9 @@ function readKey(pem: string): KeyObject {
   } catch {
     // said below
   }
-  throw new SettingsError(`LINARITE_DATA holds an ${KEY_FILE} that is no RSA key: remove it, and a new one is made`);
+  throw new SettingsError(
+    `LINARITE_DATA holds an ${KEY_FILE} that is not an RSA key: remove it, and the next start makes a new one`,
+  );
 }
 
 /**

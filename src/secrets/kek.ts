@@ -41,7 +41,7 @@ export async function steadyKeks(read: ReadKeks): Promise<readonly KeyObject[]> 
   const [keks, again] = [await read(), await read()];
   if (keks.length !== again.length || keks.some((kek, index) => again[index]?.equals(kek) !== true))
     throw new SettingsError(
-      'LINARITE_KEK_COMMAND prints another key at each call: it has to find one, not to make one',
+      'LINARITE_KEK_COMMAND prints a different key at each call: it must print the same key each time',
     );
   return keks;
 }
@@ -55,12 +55,12 @@ function keysFrom(text: string, variable: string): readonly KeyObject[] {
   const keys = words.map(fromBase64);
   if (keys.length === 0 || keys.length > 2 || keys.some((bytes) => bytes?.length !== 32)) {
     throw new SettingsError(
-      `${variable} must give 32 bytes in base64, and behind them the former 32 while the key is being changed: \`openssl rand -base64 32\` makes a key`,
+      `${variable} must contain 32 bytes in base64, followed by the former 32 bytes while the key is being changed: \`openssl rand -base64 32\` makes a key`,
     );
   }
   return keys.map((bytes = Buffer.alloc(0)) => {
     if (bytes.equals(DEVELOPMENT_KEK))
-      throw new SettingsError(`${variable} gives the published development key: make one of your own`);
+      throw new SettingsError(`${variable} is the published development key: make a key of your own`);
     return createSecretKey(bytes);
   });
 }

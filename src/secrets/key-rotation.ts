@@ -27,7 +27,7 @@ export interface DataKeyInfo {
   readonly encryptions: number;
   /** Sealed values in the store. */
   readonly values: number;
-  /** The key-encryption key it is under; undefined when this node was not given that one. */
+  /** The key-encryption key it is under; undefined when this node does not have that key-encryption key. */
   readonly kekId: string | undefined;
 }
 
@@ -158,7 +158,8 @@ export class KeyRotation {
       const [current] = (await this.#store.all(tx)).slice(-1);
       if (!current || !isDue(current)) return undefined;
       const kek = ring.kekOf(current);
-      if (!kek) throw new ServiceError('KekUnusable', { values: { why: 'this node was not given that one' } });
+      if (!kek)
+        throw new ServiceError('KekUnusable', { values: { why: 'this node does not have that key-encryption key' } });
       const fresh = newDataKey(kek);
       // Later than the one it follows, even by the clock of another node: the newest seals.
       await this.#store.insert(tx, { ...fresh, created_at: Math.max(clock.now(), current.created_at + 1) });

@@ -69,7 +69,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
     handle() {
       const pem = caPem();
       if (pem === undefined)
-        throw new ServiceError('OperationUnknown', { detail: 'the certificate is not of our making' });
+        throw new ServiceError('OperationUnknown', { detail: 'this server did not make its certificate' });
       return { status: 200, body: pem, contentType: 'application/x-pem-file' };
     },
   }),

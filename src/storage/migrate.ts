@@ -56,7 +56,7 @@ export function migrate({ dialect, writer }: Database, now: number, steps = MIGR
       const needed = await meta.get(tx, NEEDED);
       if (missing.length > 0 || !steps.some(({ name }) => name === needed))
         throw new StoreError(
-          `the store was changed by a newer release (${ahead.join(', ')}), and this one cannot go on with it: run the newer one, or restore a backup from before`,
+          `a newer release has changed the store (${ahead.join(', ')}), and this release cannot use it: run the newer release, or restore an older backup`,
         );
       return [];
     }

@@ -90,7 +90,7 @@ export class KeySets {
 
   #tell(trust: string, failure: string | undefined): void {
     const { events } = this.#uses;
-    if (failure === undefined) events.notice('info', 'the keys of a trust are read again', { trust });
+    if (failure === undefined) events.notice('info', 'the keys of a trust can be read again', { trust });
     else events.notice('warn', 'the keys of a trust could not be read', { trust, failure });
   }
 

@@ -157,7 +157,7 @@ export class Trusts {
       if (await this.#lock(tx, name))
         throw new ServiceError('TrustInvalid', {
           target: 'name',
-          values: { why: 'somebody else has just made one of that name' },
+          values: { why: 'another request has just created a trust with that name' },
         });
       const position = await revocations.positionIn(tx);
       const trust = { id, name, enabled, version: 1, definition, grants: [], createdAtMs: now, changedAtMs: now };

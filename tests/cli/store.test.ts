@@ -63,7 +63,7 @@ describe('migrate', () => {
     );
     const newer = await cliBeside(server, ['migrate']);
     assert.equal(newer.code, 1);
-    assert.match(newer.stderr, /newer release \(9999-later\)/);
+    assert.match(newer.stderr, /newer release has changed the store \(9999-later\)/);
   });
 });
 

@@ -47,7 +47,7 @@ describe('keys that are read twice', () => {
     const left = calls.map((texts) => texts.map(keyOf));
     return async () => left.shift() ?? [];
   };
-  const changing = { name: 'SettingsError', message: /another key at each call/ };
+  const changing = { name: 'SettingsError', message: /a different key at each call/ };
 
   test('are the same both times', async () => {
     for (const texts of [[KEK], [KEK, FORMER]]) {
@@ -124,7 +124,7 @@ for (const [variable, env] of GIVEN) {
       test(`is refused without being repeated: wrong text ${index + 1}`, async () => {
         await assert.rejects(read(env(text)), ({ name, message }: Error) => {
           assert.equal(name, 'SettingsError');
-          assert.ok(message.startsWith(`${variable} must give 32 bytes in base64`), message);
+          assert.ok(message.startsWith(`${variable} must contain 32 bytes in base64`), message);
           for (const word of text.split(/\s+/).filter(Boolean)) assert.ok(!message.includes(word));
           return true;
         });
@@ -134,7 +134,7 @@ for (const [variable, env] of GIVEN) {
     test('is never the published development key', async () => {
       for (const text of [DEVELOPMENT, `${KEK} ${DEVELOPMENT}`])
         await assert.rejects(read(env(text)), {
-          message: `${variable} gives the published development key: make one of your own`,
+          message: `${variable} is the published development key: make a key of your own`,
         });
     });
   });
@@ -175,13 +175,13 @@ describe('the program that prints the key-encryption key', () => {
       `import { randomBytes } from 'node:crypto'; console.log(randomBytes(32).toString('base64'))`,
     );
     await assert.rejects(steadyKeks(kekReader(readSettings({ LINARITE_KEK_COMMAND: makes }))), {
-      message: /another key at each call/,
+      message: /a different key at each call/,
     });
     const env = { LINARITE_KEK_COMMAND: makes, LINARITE_DATA: join(folder, 'made'), LINARITE_PORT: '0' };
     const { code, stderr } = await cli(['serve'], { env });
     assert.deepEqual(
       [code, stderr],
-      [2, 'linarite: LINARITE_KEK_COMMAND prints another key at each call: it has to find one, not to make one\n'],
+      [2, 'linarite: LINARITE_KEK_COMMAND prints a different key at each call: it must print the same key each time\n'],
     );
   });
 });

@@ -97,7 +97,7 @@ describe('the key ring, by the command line', () => {
     file.write('not a key');
     const { code, stderr } = await cliBeside(server, ['key-ring', 'rotate-kek']);
     assert.equal(code, 1);
-    assert.match(stderr, /KeyEncryptionKeyUnusable.*LINARITE_KEK_FILE must give 32 bytes in base64/);
+    assert.match(stderr, /KeyEncryptionKeyUnusable.*LINARITE_KEK_FILE must contain 32 bytes in base64/);
     assert.doesNotMatch(stderr, /not a key/);
   });
 

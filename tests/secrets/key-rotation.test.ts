@@ -261,7 +261,7 @@ for (const store of STORES) {
         Promise.reject(new SettingsError('LINARITE_KEK_FILE names a file that cannot be read')),
       );
       await assert.rejects(none.rotateKek(), { error: 'KekUnusable', message: /LINARITE_KEK_FILE names/ });
-      await assert.rejects(failing(async () => [newKek()]).rotateKek(), { message: /another key at each call/ });
+      await assert.rejects(failing(async () => [newKek()]).rotateKek(), { message: /a different key at each call/ });
       assert.deepEqual(await rows(sql`select * from data_keys`), before);
       await assertReadable(kek);
     });

@@ -156,7 +156,7 @@ for (const store of STORES) {
           assert.deepEqual(await stepsAhead(db, steps), ahead);
           report.figures.olderAccepted += 1;
         } else {
-          await assert.rejects(migrate(db, 2, steps), { name: 'StoreError', message: /cannot go on with it/ });
+          await assert.rejects(migrate(db, 2, steps), { name: 'StoreError', message: /this release cannot use it/ });
           report.figures.olderRefused += 1;
         }
         assert.equal(await schemaOf(db), before);
@@ -185,7 +185,7 @@ for (const store of STORES) {
         if (!compatible) {
           await assert.rejects(startTestServer(t, { folder, env }), {
             name: 'StoreError',
-            message: /newer release \(9999-of-the-future\), and this one cannot go on with it: run the newer one/,
+            message: /newer release has changed the store \(9999-of-the-future\), and this release cannot use it: run the newer release/,
           });
           return;
         }
@@ -211,7 +211,7 @@ for (const store of STORES) {
       const before = await schemaOf(db);
       await assert.rejects(migrate(db, 2), (cause) => {
         assert.ok(cause instanceof StoreError);
-        assert.match(cause.message, /newer release \(9999-of-the-future\)/);
+        assert.match(cause.message, /newer release has changed the store \(9999-of-the-future\)/);
         return true;
       });
       assert.equal(await schemaOf(db), before);

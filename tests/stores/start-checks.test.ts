@@ -69,7 +69,7 @@ for (const store of STORES)
     await checkClock(db, new TestClock(BUILT_AT_MS));
     await noteClock(db, new TestClock(seen));
     for (const ahead of [-5, -1, 0, 60]) await checkClock(db, new TestClock(seen + ahead * MINUTE_MS));
-    const wrong = [[seen - 5 * MINUTE_MS - 1, /behind the time/] as const, [BUILT_AT_MS - 1, /earlier/] as const];
+    const wrong = [[seen - 5 * MINUTE_MS - 1, /behind the last time/] as const, [BUILT_AT_MS - 1, /earlier/] as const];
     for (const [now, words] of wrong)
       await assert.rejects(checkClock(db, new TestClock(now)), (cause) => {
         assert.ok(cause instanceof SettingsError);

@@ -154,7 +154,7 @@ describe('a provider that', () => {
       assert.equal(await find(MAIN), 'key');
       assert.deepEqual(notices, [
         `the keys of a trust could not be read: ${failure}`,
-        'the keys of a trust are read again',
+        'the keys of a trust can be read again',
       ]);
     });
 
