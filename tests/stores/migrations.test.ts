@@ -185,7 +185,8 @@ for (const store of STORES) {
         if (!compatible) {
           await assert.rejects(startTestServer(t, { folder, env }), {
             name: 'StoreError',
-            message: /newer release has changed the store \(9999-of-the-future\), and this release cannot use it: run the newer release/,
+            message:
+              /newer release has changed the store \(9999-of-the-future\), and this release cannot use it: run the newer release/,
           });
           return;
         }
