@@ -186,6 +186,7 @@ export const REASONS = {
   'token.expired':              'The token has expired.',
   'token.notYetValid':          'The token was issued in the future.',
   'token.resource':             'The resource that the token names does not exist here.',
+  'token.otherResource':        'The host names another resource than the one that the token is for.',
   'token.ahead':                'The token is newer than the store: committed state was lost, see recover.',
   'revoked.identity':           'All tokens of the identity were revoked after this one was issued.',
   'revoked.identityDeleted':    'The identity was deleted.',

@@ -277,7 +277,11 @@ export async function startServer(
             wellKnownKey: settings.wellKnownKey === 'everywhere' ? 'everywhere' : 'loopback',
           },
         ),
-        userOf: async (jwt) => (await tokens.verify(jwt)).caller,
+        userOf: async (jwt, host) => {
+          const { caller } = await tokens.verify(jwt);
+          resources.requireMeant(host, caller.resourceId);
+          return caller;
+        },
         isOperator,
         principals,
         admission,
