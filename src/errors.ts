@@ -155,6 +155,7 @@ export const REASONS = {
   'signature.date':             'The signature fits another date header of this request.',
   'signature.contentHash':      'The signature fits another content hash.',
   'signature.key':              'The signature fits no key of this server: the key is wrong, was regenerated, or its resource is gone.',
+  'signature.tooManyWrong':     'The host names no resource, and wrong signatures came too often to try the keys of all resources once more.',
   'accessKey.replaced':         'The access key was regenerated while the request was on its way.',
   'accessKey.loopbackOnly':     'The well-known development key works on loopback connections without forwarding headers only.',
   'issuer.loopbackOnly':        'The development issuer gives tokens to everybody who asks, hence on loopback connections without forwarding headers only.',

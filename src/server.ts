@@ -275,6 +275,8 @@ export async function startServer(
           {
             windowMinutes: settings.signatureWindowMinutes,
             wellKnownKey: settings.wellKnownKey === 'everywhere' ? 'everywhere' : 'loopback',
+            trustedProxies: settings.trustedProxies,
+            publicHosts: publicHosts(settings),
           },
         ),
         userOf: async (jwt, host) => {
@@ -405,6 +407,13 @@ async function tlsIdentity(settings: Settings, folder: string | undefined, clock
 function allowedHosts({ mode, allowedHosts: listed, publicUrl }: Settings): string[] {
   if (publicUrl === undefined || (mode === 'production' && listed.length === 0)) return [...listed];
   return [...listed, new URL(publicUrl).hostname];
+}
+
+/** What clients may put into Host and sign: the public names, with and without the port that they are reached by. */
+function publicHosts({ publicUrl, allowedHosts, port }: Settings): string[] {
+  const url = publicUrl === undefined ? undefined : new URL(publicUrl);
+  const names = [...(url ? [url.hostname] : []), ...allowedHosts];
+  return names.flatMap((name) => [name, `${name}:${url ? url.port || 443 : port}`]);
 }
 
 /** Which issuers a token of ours may name. In dev mode the port changes from start to start; the keys tell who made it. */
