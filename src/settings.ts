@@ -110,7 +110,8 @@ export const SETTINGS = {
   tlsCertificate: setting({
     variable: 'LINARITE_TLS_CERT',
     standard: undefined,
-    prose: 'PEM file with the server certificate and its chain. Absent in dev mode: one of our own making.',
+    prose:
+      'PEM file with the server certificate and its chain, read again when it changes and on SIGHUP. Absent in dev mode: one of our own making.',
     read: text,
   }),
   tlsKey: setting({
