@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import {
   chmodSync,
   mkdirSync,
@@ -251,5 +251,21 @@ test('a process reads its certificate again by itself, and at once on SIGHUP', {
   await shows(pairs[1], 1500); // the watch itself takes two seconds at least
   writePair(folder, pairs[2]);
   await shows(pairs[2], 20_000);
+  assert.equal(await child.end('SIGTERM'), 0);
+});
+
+test('in production SIGHUP ends nothing, with certificate files or without', {
+  timeout: 60_000,
+  skip: process.platform === 'win32' && 'no SIGHUP on Windows',
+}, async (t) => {
+  const child = await startChild(t, {
+    env: {
+      LINARITE_MODE: 'production',
+      LINARITE_PUBLIC_URL: 'https://acs.example.org:8443',
+      LINARITE_KEK: randomBytes(32).toString('base64'),
+    },
+  });
+  process.kill(child.pid, 'SIGHUP');
+  await sleep(500);
   assert.equal(await child.end('SIGTERM'), 0);
 });
