@@ -147,12 +147,27 @@ describe('beside wrong signatures', () => {
     }
   });
 
+  test('who has sent no wrong one for a minute is a newcomer again', () => {
+    for (const [seconds, outcome] of [
+      [59, 'signature.tooManyWrong'],
+      [61, World.idOf(0)],
+    ] as const) {
+      const world = new World(1000);
+      world.ask(randomBytes(64), { peer: '192.0.2.7' });
+      world.clock.advance(seconds * 1000);
+      world.exhaust({ peer: STRANGER });
+      assert.equal(world.ask(world.keys[0] as Buffer, { peer: '192.0.2.7' }), outcome);
+    }
+  });
+
   test('clients behind a proxy of ours are told apart, and nobody else says for whom they ask', () => {
     const world = new World(1000);
     const [key] = world.keys as [Buffer];
     world.exhaust({ peer: PROXY, forwardedFor: '203.0.113.1, 203.0.113.66' });
     assert.equal(world.ask(randomBytes(64), { peer: PROXY, forwardedFor: '203.0.113.66' }), 'signature.tooManyWrong');
     assert.equal(world.ask(key, { peer: PROXY, forwardedFor: '203.0.113.7' }), World.idOf(0));
+    const mapped = { peer: `::ffff:${PROXY}`, forwardedFor: '203.0.113.66' };
+    assert.equal(world.ask(randomBytes(64), mapped), 'signature.tooManyWrong');
     const direct = new World(1000);
     direct.exhaust({ peer: STRANGER, forwardedFor: '203.0.113.66' });
     assert.equal(
