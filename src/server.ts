@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backups } from './backup/backups.ts';
 import { Recovery } from './backup/recovery.ts';
-import { certificatesFromFiles } from './certificates/certificate-files.ts';
+import { certificatesFromFiles, type GivenCertificates } from './certificates/certificate-files.ts';
+import { CertificateWatch } from './certificates/certificate-watch.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
 import { dataFolder, openDatabase } from './data-folder.ts';
 import { AssignmentStore } from './exchanges/assignment-store.ts';
@@ -84,6 +85,8 @@ export interface Server {
   readonly tokens: AccessTokens;
   readonly keys: SigningKeys;
   readonly revocations: Revocations;
+  /** Reads the certificate files again now; undefined where the settings name none. */
+  readonly rereadCertificates: (() => void) | undefined;
   close(): Promise<void>;
 }
 
@@ -281,9 +284,15 @@ export async function startServer(
           {
             windowMinutes: settings.signatureWindowMinutes,
             wellKnownKey: settings.wellKnownKey === 'everywhere' ? 'everywhere' : 'loopback',
+            trustedProxies: settings.trustedProxies,
+            publicHosts: publicHosts(settings),
           },
         ),
-        userOf: async (jwt) => (await tokens.verify(jwt)).caller,
+        userOf: async (jwt, host) => {
+          const { caller } = await tokens.verify(jwt);
+          resources.requireMeant(host, caller.resourceId);
+          return caller;
+        },
         isOperator,
         principals,
         admission,
@@ -308,6 +317,16 @@ export async function startServer(
       connections: () => door.connections.open,
       connectionsRefused: () => door.connections.refused,
     });
+
+    const files = givenFiles(settings, clock);
+    const watch =
+      files && certificates.tls
+        ? new CertificateWatch(
+            { read: files.read, use: (pair) => door.setTls(tlsOf(pair)), events },
+            { paths: files.paths, inUse: certificates.tls },
+          )
+        : undefined;
+    undo.push(() => watch?.stop());
 
     const chores: Chore[] = [
       // Keys that a wrong clock throws away are gone for good; after a jump there is no hurry.
@@ -358,6 +377,7 @@ export async function startServer(
       tokens,
       keys,
       revocations,
+      rereadCertificates: watch && (() => watch.reread()),
       async close() {
         events.notice('info', 'stopping');
         await unwind(undo);
@@ -383,15 +403,23 @@ interface Certificates {
   dispose: () => void;
 }
 
+const tlsOf = ({ certPem, keyPem }: GivenCertificates): TlsIdentity => ({ cert: certPem, key: keyPem });
+
+/** The certificate files that the settings name, and how they are read. */
+function givenFiles({ tlsCertificate, tlsKey, mode }: Settings, clock: Clock) {
+  if (tlsCertificate === undefined || tlsKey === undefined) return undefined;
+  const options = { insistOnPrivateKeyFile: mode === 'production' };
+  return {
+    paths: [tlsCertificate, tlsKey],
+    read: () => certificatesFromFiles(tlsCertificate, tlsKey, clock, options),
+  };
+}
+
 async function tlsIdentity(settings: Settings, folder: string | undefined, clock: Clock): Promise<Certificates> {
-  const { tlsCertificate, tlsKey, mode, allowedHosts } = settings;
+  const { mode, allowedHosts } = settings;
   const none = { caPem: undefined, caPath: undefined, renewAtMs: Number.POSITIVE_INFINITY, dispose: () => undefined };
-  if (tlsCertificate !== undefined && tlsKey !== undefined) {
-    const given = certificatesFromFiles(tlsCertificate, tlsKey, clock, {
-      insistOnPrivateKeyFile: mode === 'production',
-    });
-    return { ...none, tls: { cert: given.certPem, key: given.keyPem } };
-  }
+  const files = givenFiles(settings, clock);
+  if (files) return { ...none, tls: tlsOf(files.read()) };
   if (mode === 'production') return { ...none, tls: undefined };
   const own = await certificatesIn(folder, clock, allowedHosts);
   return {
@@ -407,6 +435,13 @@ async function tlsIdentity(settings: Settings, folder: string | undefined, clock
 function allowedHosts({ mode, allowedHosts: listed, publicUrl }: Settings): string[] {
   if (publicUrl === undefined || (mode === 'production' && listed.length === 0)) return [...listed];
   return [...listed, new URL(publicUrl).hostname];
+}
+
+/** What clients may put into Host and sign: the public names, with and without the port that they are reached by. */
+function publicHosts({ publicUrl, allowedHosts, port }: Settings): string[] {
+  const url = publicUrl === undefined ? undefined : new URL(publicUrl);
+  const names = [...(url ? [url.hostname] : []), ...allowedHosts];
+  return names.flatMap((name) => [name, `${name}:${url ? url.port || 443 : port}`]);
 }
 
 /** Which issuers a token of ours may name. In dev mode the port changes from start to start; the keys tell who made it. */

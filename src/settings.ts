@@ -110,7 +110,8 @@ export const SETTINGS = {
   tlsCertificate: setting({
     variable: 'LINARITE_TLS_CERT',
     standard: undefined,
-    prose: 'PEM file with the server certificate and its chain. Not set: dev mode makes its own certificate.',
+    prose:
+      'PEM file with the server certificate and its chain. It is read again when it changes, and on SIGHUP. Not set: dev mode makes its own certificate.',
     read: text,
   }),
   tlsKey: setting({

@@ -38,16 +38,23 @@ const caOption = (): Option =>
     "certificate authority to trust (default: ca.pem of the data folder, on the server's machine)",
   );
 
-/** Options of commands that act for a resource. */
-export const withService = (command: Command): Command =>
+/** Both ways to give a connection string. @param summary what it is for, with its default */
+export const withConnectionString = (command: Command, summary: string): Command =>
   command
+    .addOption(new Option('--connection-string <text>', `${summary}; the list of processes shows it`))
     .addOption(
       new Option(
-        '--connection-string <text>',
-        `endpoint=…;accesskey=… (default: ${CONNECTION_STRING_VARIABLES.join(', ')}, or that of the resource '${DEFAULT_RESOURCE.name}' on this machine)`,
-      ),
-    )
-    .addOption(caOption());
+        '--connection-string-file <file>',
+        'file that holds the connection string, for its owner only; - reads standard input',
+      ).conflicts('connectionString'),
+    );
+
+/** Options of commands that act for a resource. */
+export const withService = (command: Command): Command =>
+  withConnectionString(
+    command,
+    `endpoint=…;accesskey=… (default: ${CONNECTION_STRING_VARIABLES.join(', ')}, or that of the resource '${DEFAULT_RESOURCE.name}' on this machine)`,
+  ).addOption(caOption());
 
 /** Options of commands that act for the operator. */
 export const withOperator = (command: Command): Command =>

@@ -55,6 +55,9 @@ export async function serve(environment: Readonly<Record<string, string | undefi
     if (code !== undefined) return complain(message, FAILED);
     throw cause;
   }
+  // Service managers reload with it. Elsewhere it keeps its meaning: the terminal has gone.
+  if (settings.mode === 'production' || server.rereadCertificates)
+    process.on('SIGHUP', () => server.rereadCertificates?.());
   process.stdout.write(readyBlock(settings, server));
   await signal.promise;
   await server.close();

@@ -17,6 +17,7 @@ import type { Surroundings } from './surroundings.ts';
 /** Options of every command that acts for a resource. */
 export interface ServiceOptions {
   connectionString?: string;
+  connectionStringFile?: string;
   ca?: string;
 }
 
@@ -36,16 +37,21 @@ export async function serviceAccess(
   options: ServiceOptions,
   fallback: Place & { name: string },
 ): Promise<Client> {
-  const connection = givenConnection(around, options) ?? (await ownConnection(around, options, fallback));
+  const connection = (await givenConnection(around, options)) ?? (await ownConnection(around, options, fallback));
   return serviceClient(connection, authorities(around, connection.endpoint, options.ca));
 }
 
-/** The connection string that was given, by option or environment. */
-export function givenConnection(
-  { environment }: Surroundings,
-  { connectionString }: ServiceOptions,
-): Connection | undefined {
+/** The connection string that was given, by option or environment. @throws CommandError, SettingsError when it cannot be read */
+export async function givenConnection(
+  around: Surroundings,
+  { connectionString, connectionStringFile: file }: ServiceOptions,
+): Promise<Connection | undefined> {
+  const { environment } = around;
   if (connectionString !== undefined) return connectionFrom(connectionString, '--connection-string');
+  if (file !== undefined) {
+    const text = file === '-' ? await around.input() : readPrivateFile(file, '--connection-string-file');
+    return connectionFrom(text, '--connection-string-file');
+  }
   const variable = CONNECTION_STRING_VARIABLES.find((name) => environment[name]);
   return variable && connectionFrom(environment[variable] ?? '', variable);
 }
@@ -56,7 +62,7 @@ async function ownConnection(
   { name, ...place }: Place & { name: string },
 ): Promise<Connection> {
   const operator = findOperatorAccess(around, ca === undefined ? {} : { ca });
-  const missing = `no connection string: give --connection-string, or set ${CONNECTION_STRING_VARIABLES[0]}`;
+  const missing = `no connection string: give --connection-string-file, or set ${CONNECTION_STRING_VARIABLES[0]}`;
   if (!operator) throw wrongUse(missing);
   try {
     const keys = await operator.call<Keys>('POST', servicePath(place, `/${name}/listKeys`));

@@ -4,6 +4,7 @@ import { readSettings, type Settings } from '../settings.ts';
 export class Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   #settings: Settings | undefined;
+  #input: Promise<string> | undefined;
 
   constructor(environment: Readonly<Record<string, string | undefined>>) {
     this.environment = environment;
@@ -13,5 +14,14 @@ export class Surroundings {
   get settings(): Settings {
     this.#settings ??= readSettings(this.environment);
     return this.#settings;
+  }
+
+  /** Everything on standard input, as text; read once. */
+  input(): Promise<string> {
+    this.#input ??= process.stdin
+      .setEncoding('utf8')
+      .toArray()
+      .then((chunks) => chunks.join(''));
+    return this.#input;
   }
 }

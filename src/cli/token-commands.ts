@@ -6,13 +6,14 @@ import {
   DEFAULT_RESOURCE,
   outputOption,
   type Printing,
+  withConnectionString,
   withOperator,
   withService,
   type Yes,
   yesOption,
 } from './command.ts';
 import { confirm } from './confirm.ts';
-import { CommandError } from './exit.ts';
+import { CommandError, wrongUse } from './exit.ts';
 import { type Explanation, explainToken, type Introspection, type ServerAnswer } from './explain-token.ts';
 import type { Client } from './http-client.ts';
 import { wholeNumber } from './identity-commands.ts';
@@ -84,8 +85,8 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
       'echo "$TOKEN" | linarite identity token introspect --token -',
     ),
   ).action(async (options: Asking) => {
-    const token = await tokenFrom(options);
-    const client = findOperator(around, options) ?? (await serviceAccess(around, options, DEFAULT_RESOURCE));
+    const token = await tokenFrom(around, options);
+    const client = (await findOperator(around, options)) ?? (await serviceAccess(around, options, DEFAULT_RESOURCE));
     const answer = await client.call<Introspection>('POST', '/-/introspect', {
       body: String(new URLSearchParams({ token })),
     });
@@ -100,7 +101,7 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
       'linarite identity token explain --token eyJ… --output table',
     ),
   ).action(async (options: Asking) => {
-    const token = await tokenFrom(options);
+    const token = await tokenFrom(around, options);
     const explanation = explainToken(token, await ask(around, options, token), Date.now());
     print(explanation, options.output, explanationCells(explanation));
   });
@@ -108,9 +109,13 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
 
 const asking = (command: Command): Command =>
   withOperator(
-    command
-      .requiredOption('--token <token>', 'the token; - reads it from standard input, where no process list shows it')
-      .option('--connection-string <text>', 'ask as this resource, not as the operator'),
+    withConnectionString(
+      command.requiredOption(
+        '--token <token>',
+        'the token; - reads it from standard input, where no process list shows it',
+      ),
+      'ask as this resource, not as the operator',
+    ),
   ).addOption(outputOption());
 
 async function issue(
@@ -131,16 +136,17 @@ async function issue(
   return { user: identity.id, ...accessToken };
 }
 
-async function tokenFrom({ token }: Asking): Promise<string> {
+async function tokenFrom(around: Surroundings, { token, connectionStringFile }: Asking): Promise<string> {
   if (token !== '-') return token;
-  const chunks = await process.stdin.setEncoding('utf8').toArray();
-  return chunks.join('').trim();
+  if (connectionStringFile === '-')
+    throw wrongUse('--token and --connection-string-file cannot both be read from standard input');
+  return (await around.input()).trim();
 }
 
 /** The operator is told why, so the operator asks, unless the connection string is that of another server. */
-function findOperator(around: Surroundings, options: Asking): Client | undefined {
-  if (options.connectionString !== undefined) return undefined;
-  const given = options.endpoint === undefined ? givenConnection(around, options) : undefined;
+async function findOperator(around: Surroundings, options: Asking): Promise<Client | undefined> {
+  if (options.connectionString !== undefined || options.connectionStringFile !== undefined) return undefined;
+  const given = options.endpoint === undefined ? await givenConnection(around, options) : undefined;
   if (given && given.endpoint.origin !== operatorEndpoint(around, options).origin) return undefined;
   return findOperatorAccess(around, options);
 }
@@ -149,8 +155,8 @@ function findOperator(around: Surroundings, options: Asking): Client | undefined
 async function ask(around: Surroundings, options: Asking, token: string): Promise<ServerAnswer> {
   const body = String(new URLSearchParams({ token }));
   try {
-    const operator = findOperator(around, options);
-    const isGiven = givenConnection(around, options) !== undefined;
+    const operator = await findOperator(around, options);
+    const isGiven = (await givenConnection(around, options)) !== undefined;
     if (!operator && !isGiven) return { asked: 'nobody', problem: 'neither an operator key nor a connection string' };
     const client = operator ?? (await serviceAccess(around, options, DEFAULT_RESOURCE));
     const answer = await client.call<Introspection>('POST', '/-/introspect', { body });

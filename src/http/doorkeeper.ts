@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors.ts';
 import { isLoopback } from '../lib/loopback.ts';
 import { hostName } from './hmac.ts';
+import { plainAddress } from './peer.ts';
 import type { Access, Reply, Route } from './route.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -38,8 +39,7 @@ export class Doorkeeper {
   /** In production mode a secret never crosses a network in plain text. @throws ServiceError `HttpsRequired` */
   requireTransport(request: WireRequest): void {
     if (this.#options.mode === 'dev' || request.secure || isLoopback(request.peer)) return;
-    const peer = request.peer.replace(/^::ffff:(?=\d)/i, '');
-    if (!this.#options.trustedProxies.includes(peer))
+    if (!this.#options.trustedProxies.includes(plainAddress(request.peer)))
       throw new ServiceError('HttpsRequired', { detail: 'see LINARITE_TRUSTED_PROXIES' });
   }
 

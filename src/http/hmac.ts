@@ -1,10 +1,11 @@
 import { createHmac, type KeyObject } from 'node:crypto';
-import type { KeySlot, ResourceId, ServiceCaller } from '../callers.ts';
+import { KEY_SLOTS, type KeySlot, type ResourceId, type ServiceCaller } from '../callers.ts';
 import { type Reason, ServiceError } from '../errors.ts';
 import { fromBase64, sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import { parseHttpDate } from './http-date.ts';
-import { isLocal } from './peer.ts';
+import { KeyTrials } from './key-trials.ts';
+import { clientAddress, isLocal } from './peer.ts';
 import type { WireRequest } from './wire.ts';
 
 /** Who may have signed: a resource with its keys. */
@@ -36,6 +37,10 @@ interface Options {
   windowMinutes: number;
   /** `loopback`: the published development key is taken from loopback peers only. */
   wellKnownKey: 'loopback' | 'everywhere';
+  /** Proxies that say for whom they ask. */
+  trustedProxies?: readonly string[];
+  /** Values of Host that clients may have signed before a proxy wrote another one. */
+  publicHosts?: readonly string[];
 }
 
 /** A request whose headers were signed with one of our keys. Its body has yet to be compared with what was signed. */
@@ -65,13 +70,18 @@ const AUTHORIZATION = /^HMAC-SHA256 SignedHeaders=([A-Za-z0-9;-]{1,128})&Signatu
 export class SignatureVerifier {
   readonly #uses: Uses;
   readonly #options: Options;
+  readonly #trials: KeyTrials;
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
+    this.#trials = new KeyTrials(uses.clock);
   }
 
-  /** @throws ServiceError `Denied` or `ClockSkewed`, the same to the caller for every cause but the clock */
+  /**
+   * @throws ServiceError `Denied` or `ClockSkewed`, the same to the caller for every cause but the clock; `TooManyRequests` when
+   * the keys of many resources would have to be tried and wrong signatures have used up what may be spent on that
+   */
   verify(request: WireRequest): SignedRequest {
     const { names, signature } = readAuthorization(only(request, 'authorization', 'authorization.missing'));
     const dateName = names.includes('x-ms-date') ? 'x-ms-date' : 'date';
@@ -86,8 +96,8 @@ export class SignatureVerifier {
     if (bodyHash?.length !== 32) throw denied('contentHash.missing', 'not a SHA-256 in base64');
 
     const candidates = [...this.#uses.candidatesFor(hostName(parts.host))];
-    const match = find(candidates, spellings(parts), names, signature);
-    if (!match) throw denied(...differenceOf(candidates, parts, names, signature, request));
+    const match = this.#find(candidates, parts, names, signature, request);
+    if (!match) throw denied(...this.#differenceOf(candidates, parts, names, signature, request));
     // Only now: who holds no key learns nothing about our clock.
     this.#requireRecent(parts.date, dateName);
     const exposed = match.key.wellKnown && this.#requireLoopback(request);
@@ -100,6 +110,68 @@ export class SignatureVerifier {
       bodyHash,
       exposed,
     };
+  }
+
+  /** Tries the keys of few candidates; of many those first that are likely, since most have a host that is shared. */
+  #find(
+    candidates: readonly Signatory[],
+    parts: Signed,
+    names: readonly string[],
+    signature: Buffer,
+    request: WireRequest,
+  ): Match | undefined {
+    const variants = [...spellings(parts)];
+    if (candidates.length <= FEW) return find(candidates, variants, names, signature);
+    const trials = this.#trials;
+    const client = clientAddress(request, this.#options.trustedProxies ?? []);
+    const likely = new Set<string | undefined>([...trials.provenBy(client), resourceIn(parts.target)]);
+    const isLikely = ({ resource }: Signatory): boolean => likely.has(resource.id);
+    let match = find(candidates.filter(isLikely), variants, names, signature);
+    if (!match) {
+      trials.requireAllowance(client);
+      const others = candidates.filter((candidate) => !isLikely(candidate));
+      match = find(others, variants, names, signature);
+      if (!match) trials.failed(client, others.length * KEY_SLOTS.length * variants.length);
+    }
+    if (match) trials.proved(client, match.signatory.resource.id);
+    return match;
+  }
+
+  /**
+   * Finds out which part of a signature differed, for the person who will read the log: by what the client says it signed
+   * (the Java SDK does), else by trying what proxies and frameworks commonly change. Nothing found here opens anything.
+   */
+  #differenceOf(
+    candidates: readonly Signatory[],
+    parts: Signed,
+    names: readonly string[],
+    signature: Buffer,
+    request: WireRequest,
+  ): [Reason, string?] {
+    const signedText = request.header('x-ms-hmac-string-to-sign-base64')[0];
+    const claimed = signedText === undefined ? undefined : fromBase64(signedText)?.toString('utf8');
+    if (claimed !== undefined && claimed.length < 8192) {
+      const some = candidates.slice(0, FEW);
+      const ours = some.some(({ keys }) => keys.some((key) => fits(key.secret, claimed, signature)));
+      if (!ours) return ['signature.key'];
+      return compare(claimed, stringToSign(parts, names), names);
+    }
+    if (parts.target.length > MOST_DIAGNOSED.characters) return ['signature.key'];
+    const some = candidates.slice(0, MOST_DIAGNOSED.candidates);
+    for (const [reason, variants] of suspects(parts, request)) {
+      if (find(some, variants, names, signature)) return [reason];
+    }
+    return [this.#isSignedForPublicHost(parts, names, signature) ? 'signature.host' : 'signature.key'];
+  }
+
+  /** Whether the signature fits one of our public hosts: a proxy in front has written another Host. */
+  #isSignedForPublicHost(parts: Signed, names: readonly string[], signature: Buffer): boolean {
+    const hosts = this.#options.publicHosts ?? [];
+    return hosts.slice(0, MOST_DIAGNOSED.hosts).some((host) => {
+      // The host may name the resource.
+      const some = [...this.#uses.candidatesFor(hostName(host))].slice(0, MOST_DIAGNOSED.candidates);
+      return find(some, [{ ...parts, host }], names, signature) !== undefined;
+    });
   }
 
   #requireRecent(date: string, name: string): void {
@@ -189,33 +261,14 @@ function find(
 const fits = (secret: KeyObject, text: string, signature: Buffer): boolean =>
   sameBytes(createHmac('sha256', secret).update(text).digest(), signature);
 
+/** Candidates whose keys are tried for everybody: no more than some hundred HMACs. */
+const FEW = 16;
 /** Strangers cause it: some hundred signatures over a text of ordinary length are what they may cost. */
-const MOST_DIAGNOSED = { candidates: 2, characters: 2048 };
+const MOST_DIAGNOSED = { candidates: 2, hosts: 12, characters: 2048 };
 
-/**
- * Finds out which part of a signature differed, for the person who will read the log: by what the client says it signed
- * (the Java SDK does), else by trying what proxies and frameworks commonly change. Nothing found here opens anything.
- */
-function differenceOf(
-  candidates: readonly Signatory[],
-  parts: Signed,
-  names: readonly string[],
-  signature: Buffer,
-  request: WireRequest,
-): [Reason, string?] {
-  const signedText = request.header('x-ms-hmac-string-to-sign-base64')[0];
-  const claimed = signedText === undefined ? undefined : fromBase64(signedText)?.toString('utf8');
-  if (claimed !== undefined && claimed.length < 8192) {
-    const ours = candidates.some(({ keys }) => keys.some((key) => fits(key.secret, claimed, signature)));
-    if (!ours) return ['signature.key'];
-    return compare(claimed, stringToSign(parts, names), names);
-  }
-  const some = parts.target.length > MOST_DIAGNOSED.characters ? [] : candidates.slice(0, MOST_DIAGNOSED.candidates);
-  for (const [reason, variants] of suspects(parts, request)) {
-    if (find(some, variants, names, signature)) return [reason];
-  }
-  return ['signature.key'];
-}
+/** The resource of the identity that a target names, if it does. */
+const resourceIn = (target: string): string | undefined =>
+  /8(?::|%3A)acs(?::|%3A)([\da-f-]{36})/i.exec(target)?.[1]?.toLowerCase();
 
 function compare(claimed: string, expected: string, names: readonly string[]): [Reason, string?] {
   const [method, target, values = ''] = claimed.split('\n');

@@ -34,8 +34,8 @@ export const WIRE_LIMITS: WireLimits = {
 
 /** Key and certificate chain, both in PEM. */
 export interface TlsIdentity {
-  readonly key: string | Buffer;
-  readonly cert: string | Buffer;
+  readonly key: string;
+  readonly cert: string;
 }
 
 export interface ListenOptions {

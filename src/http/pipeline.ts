@@ -38,8 +38,8 @@ interface Uses {
   routes: RouteTable;
   doorkeeper: Doorkeeper;
   signatures: SignatureVerifier;
-  /** Verifies a user's token. @throws ServiceError `TokenRefused` */
-  userOf: (jwt: string) => Promise<UserCaller>;
+  /** Verifies a user's token. @param host host name without port, which may name the resource. @throws ServiceError `TokenRefused` */
+  userOf: (jwt: string, host: string) => Promise<UserCaller>;
   isOperator: (secret: string) => boolean;
   principals: Principals;
   admission: Admission;
@@ -241,7 +241,7 @@ export class Pipeline implements Road {
       return undefined;
     }
     if (access.caller === 'user') {
-      trace.caller = await userOf(bearer(request, 'TokenRefused'));
+      trace.caller = await userOf(bearer(request, 'TokenRefused'), hostName(request.header('host')[0] ?? ''));
       return undefined;
     }
     if (access.caller !== 'operator' && access.caller !== 'entraUser' && !isBearer(request)) {

@@ -102,6 +102,12 @@ export class Resources {
     return host.includes('.') ? this.#byName.get(host.split('.', 1)[0]?.toLowerCase() ?? '') : undefined;
   }
 
+  /** Insists that a host does not name another resource. @param host host name without port. @throws ServiceError `TokenRefused` */
+  requireMeant(host: string, id: ResourceId): void {
+    const named = this.namedBy(host);
+    if (named && named.resource.id !== id) throw new ServiceError('TokenRefused', { reason: 'token.otherResource' });
+  }
+
   /**
    * The resources whose keys may have signed a request to a host: the one whose name the host begins with, or else all.
    * @param host host name without port

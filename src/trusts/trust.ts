@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ResourceId, TrustId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { echo } from '../lib/echo.ts';
@@ -62,7 +63,7 @@ export type Algorithm = (typeof ALGORITHMS)[number];
 
 /** What is believed of whose tokens: the whole of it configured, nothing taken from a token. */
 export interface TrustDefinition {
-  /** Exact values of `iss`. `{tenantId}` stands for each of the tenants, `{endpoint}` for this server. */
+  /** Exact values of `iss`, the first that fits decides. `{tenantId}` stands for each of the tenants, `{endpoint}` for this server. */
   readonly issuers: readonly string[];
   /** Address of the discovery document (OpenID Connect Discovery 1.0), the only place to learn of keys from. */
   readonly metadata: string;
@@ -150,7 +151,7 @@ export function trustName(text: string, target = 'name'): string {
 export function trustDefinition(wish: TrustWish, { plainHttp }: { plainHttp: boolean }): TrustDefinition {
   const privateAddresses = wish.privateAddresses ?? false;
   const insecure = plainHttp && privateAddresses;
-  const issuers = entries(wish.issuers, 'issuers');
+  const issuers = exactEntries(wish.issuers, 'issuers');
   const [first] = issuers;
   if (first === undefined) throw invalid('issuers', 'name at least one');
   const tenants = entries(wish.tenants ?? [], 'tenants').map((tenant) => {
@@ -184,6 +185,12 @@ function entries(list: readonly string[], target: string): string[] {
   return [...new Set(list)];
 }
 
+/** Entries that are compared as they are: whoever writes `*` means more than that. */
+function exactEntries(list: readonly string[], target: string): string[] {
+  if (list.includes('*')) throw invalid(target, "'*' does not stand for any value here: name each value");
+  return entries(list, target);
+}
+
 /** Placeholders are filled in later, with what is an address again. */
 function address(text: string, target: string, plainHttp: boolean): string {
   const url = URL.parse(text.replace('{endpoint}', 'https://localhost').replace('{tenantId}', 'tenant'));
@@ -196,7 +203,7 @@ function address(text: string, target: string, plainHttp: boolean): string {
 function audiences(wish: NonNullable<TrustWish['audiences']>): TrustDefinition['audiences'] {
   const named = PURPOSES.flatMap((purpose) => {
     const list = wish[purpose];
-    return list ? [[purpose, entries(list, `audiences.${purpose}`)] as const] : [];
+    return list ? [[purpose, exactEntries(list, `audiences.${purpose}`)] as const] : [];
   });
   return Object.fromEntries(named);
 }
@@ -248,24 +255,57 @@ export function grant(
     );
   const right = RIGHTS.find((candidate) => candidate === wish.right);
   if (!right) throw invalid('right', `one of ${RIGHTS.join(', ')}`);
-  const [value] = entries([wish.principal.value], 'principal.value');
+  const [value] = exactEntries([wish.principal.value], 'principal.value');
   return { name: trustName(name), principal: { kind, value: value ?? '' }, right, resource: wish.resource };
 }
 
-/** Whether a changed definition takes back anything that the former one accepted. */
-export function narrows(former: TrustDefinition, next: TrustDefinition): boolean {
-  const lists = ['issuers', 'tenants', 'applications', 'algorithms'] as const;
-  const keeps = (before: readonly string[], after: readonly string[]): boolean =>
-    after.includes('*') || before.every((entry) => after.includes(entry));
-  const wider =
-    lists.every((list) => keeps(former[list], next[list])) &&
-    // No tenants means that any would do.
-    (former.tenants.length > 0 || next.tenants.length === 0) &&
-    PURPOSES.every((purpose) => keeps(audiencesFor(former, purpose), audiencesFor(next, purpose)));
-  const { metadata, keySet, claims, certificateAuthority } = former;
-  const source = JSON.stringify([metadata, keySet, claims, certificateAuthority]);
-  return !wider || source !== JSON.stringify([next.metadata, next.keySet, next.claims, next.certificateAuthority]);
+/** Whether entries of a list are gone. */
+const loses = (former: readonly string[], next: readonly string[]): boolean =>
+  !former.every((entry) => next.includes(entry));
+
+/** Text in which a tenant's GUID could stand without being written as `{tenantId}`. */
+const MAY_NAME_TENANT = /\{endpoint\}|-[\da-f]{4}-/i;
+
+/**
+ * Whether an issuer may come to stand for another tenant: the first entry that fits decides, so an entry or a tenant that is
+ * new can come before one that fitted so far.
+ */
+function mayMoveIssuer(former: TrustDefinition, next: TrustDefinition): boolean {
+  if (next.issuers.length < 2 || !next.issuers.some((issuer) => issuer.includes('{tenantId}'))) return false;
+  if (former.issuers.some((issuer, index) => issuer !== next.issuers[index])) return true;
+  return loses(next.tenants, former.tenants) && next.issuers.some((issuer) => MAY_NAME_TENANT.test(issuer));
 }
+
+const differs =
+  (member: keyof TrustDefinition) =>
+  (former: TrustDefinition, next: TrustDefinition): boolean =>
+    !isDeepStrictEqual(former[member], next[member]);
+
+type Comparison = (former: TrustDefinition, next: TrustDefinition) => boolean;
+
+/** For every member, whether its change takes something back. Of all lists only `applications` gives `*` a meaning. */
+const TAKES_BACK: { readonly [Member in keyof TrustDefinition]: Comparison } = {
+  issuers: (former, next) => loses(former.issuers, next.issuers) || mayMoveIssuer(former, next),
+  metadata: differs('metadata'),
+  keySet: differs('keySet'),
+  // No tenants means that any would do, except for the exchanges of users' tokens.
+  tenants: (former, next) =>
+    loses(former.tenants, next.tenants) || (former.tenants.length === 0 && next.tenants.length > 0),
+  audiences: (former, next) =>
+    PURPOSES.some((purpose) => loses(audiencesFor(former, purpose), audiencesFor(next, purpose))),
+  applications: (former, next) => !next.applications.includes('*') && loses(former.applications, next.applications),
+  algorithms: (former, next) => loses(former.algorithms, next.algorithms),
+  claims: differs('claims'),
+  privateAddresses: (former, next) => former.privateAddresses && !next.privateAddresses,
+  certificateAuthority: differs('certificateAuthority'),
+};
+
+/**
+ * Whether a changed definition takes back anything that the former one accepted. Where that is not certain the answer is yes:
+ * it costs clients a new token, and nobody keeps a token that would no longer be given.
+ */
+export const narrows = (former: TrustDefinition, next: TrustDefinition): boolean =>
+  Object.values(TAKES_BACK).some((takesBack) => takesBack(former, next));
 
 /** The audiences that a token must be made for. */
 export const audiencesFor = ({ audiences }: TrustDefinition, purpose: Purpose): readonly string[] =>

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
 import { accessKeyOf, unusedId } from '../harness/resources.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
@@ -110,6 +113,55 @@ test('the option goes before AZURE_COMMUNICATION_CONNECTION_STRING, that before 
     ]),
     [0, 0, 1, 0],
   );
+});
+
+describe('a connection string that no list of processes shows', () => {
+  const good = () => `endpoint=https://localhost:${server.server.port}/;accesskey=${server.key}\n`;
+  const create = (file: string, more: { input?: string; args?: string[] } = {}) =>
+    cliBeside(server, ['identity', 'user', 'create', '--connection-string-file', file, ...(more.args ?? [])], {
+      ...more,
+      // What is named by an option goes before it.
+      env: { AZURE_COMMUNICATION_CONNECTION_STRING: 'endpoint=https://localhost:1/;accesskey=AAAA' },
+    });
+  const fileWith = (t: TestContext, text: string, mode = 0o600): string => {
+    const folder = mkdtempSync(join(tmpdir(), 'linarite-test-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    writeFileSync(join(folder, 'connection'), text);
+    chmodSync(join(folder, 'connection'), mode); // whatever the umask
+    return join(folder, 'connection');
+  };
+
+  test('is read from a file and from standard input', async (t) => {
+    for (const { code, stdout, stderr } of [await create(fileWith(t, good())), await create('-', { input: good() })]) {
+      assert.deepEqual([code, stderr], [0, '']);
+      assert.match(JSON.parse(stdout).rawId, /^8:acs:/);
+    }
+  });
+
+  test('is refused in one line that does not show it', async (t) => {
+    const WRONG: [file: string, more: { input?: string; args?: string[] }, complaint: RegExp][] = [
+      ['/nonexistent', {}, /--connection-string-file names a file that cannot be read: \/nonexistent$/],
+      ['-', { input: '' }, /--connection-string-file has no accesskey in base64$/],
+      [fileWith(t, 'accesskey=AAAA'), {}, /--connection-string-file names no endpoint such as/],
+      [
+        '-',
+        { args: ['--connection-string', good().trim()] },
+        /cannot be used with option '--connection-string <text>'/,
+      ],
+    ];
+    if (process.platform !== 'win32')
+      WRONG.push([
+        fileWith(t, good(), 0o640),
+        {},
+        /--connection-string-file names a file that others can read: chmod 600/,
+      ]);
+    for (const [file, more, complaint] of WRONG) {
+      const { code, stdout, stderr } = await create(file, more);
+      assert.deepEqual([code, stdout], [2, '']);
+      assert.match(stderr.trimEnd(), complaint);
+      assert.ok(stderr.startsWith('linarite: ') && stderr.split('\n').length === 2 && !stderr.includes(server.key));
+    }
+  });
 });
 
 test('elsewhere, without the data folder, it takes a connection string and --ca', async () => {

@@ -30,6 +30,22 @@ test('introspect as a resource tells no reason', async () => {
   assert.deepEqual(await cliJson(server, args), { active: false });
 });
 
+test('a connection string from standard input asks as that resource, and leaves no room for the token there', async () => {
+  const given = ['--connection-string-file', '-'];
+  for (const [command, asked] of [
+    ['introspect', { active: true }],
+    ['explain', { active: true, asked: 'resource' }],
+  ] as const) {
+    const args = ['identity', 'token', command, ...given];
+    const answer = await cliJson(server, [...args, '--token', token], { input: ours() });
+    const said = command === 'explain' ? answer.server : { active: answer.active };
+    assert.deepEqual(said, asked);
+    const { code, stderr } = await cliBeside(server, [...args, '--token', '-'], { input: ours() });
+    assert.equal(code, 2);
+    assert.match(stderr, /^linarite: --token and --connection-string-file cannot both be read from standard input\n$/);
+  }
+});
+
 test('explain shows header, claims, what the scopes permit and why the token is refused', async () => {
   const explained = await cliJson(server, ['identity', 'token', 'explain', '--token', ended]);
   assert.equal(explained.header.alg, 'RS256');

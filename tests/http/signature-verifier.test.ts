@@ -38,12 +38,19 @@ interface Given {
   windowMinutes?: number;
   wellKnownKey?: 'loopback' | 'everywhere';
   candidatesFor?: (host: string) => Iterable<Signatory>;
+  publicHosts?: readonly string[];
 }
 
-const verifier = ({ nowMs = NOON, windowMinutes = 5, wellKnownKey = 'loopback', candidatesFor }: Given = {}) =>
+const verifier = ({
+  nowMs = NOON,
+  windowMinutes = 5,
+  wellKnownKey = 'loopback',
+  candidatesFor,
+  publicHosts = [],
+}: Given = {}) =>
   new SignatureVerifier(
     { candidatesFor: candidatesFor ?? (() => [ONE, OTHER]), clock: { now: () => nowMs, elapsed: () => nowMs } },
-    { windowMinutes, wellKnownKey },
+    { windowMinutes, wellKnownKey, publicHosts },
   );
 
 const GOOD: ToSign = { method: 'POST', target: TARGET, host: HOST, body: BODY, key: PRIMARY, date: DATE };
@@ -333,6 +340,19 @@ describe('why a signature fits nothing is found out', () => {
     assert.equal(reasonOf(wrong, among(0)), 'signature.host');
     assert.equal(reasonOf(wrong, among(1)), 'signature.host');
     assert.equal(reasonOf(wrong, among(2)), 'signature.key');
+  });
+
+  test('by the keys of the resource that a public host names, where a proxy wrote another Host', () => {
+    const many = Array.from({ length: 9 }, (): Signatory => ({ ...ONE, keys: [] }));
+    const candidatesFor = (host: string) => (host === 'other.example' ? [OTHER] : [...many, OTHER]);
+    const given = { candidatesFor, publicHosts: ['x.example', 'other.example', 'other.example:8443'] };
+    for (const host of ['other.example', 'other.example:8443'])
+      assert.equal(reasonOf(request({ host, key: NEIGHBOUR }), given), 'signature.host');
+    assert.equal(reasonOf(request({ host: 'x.example', key: NEIGHBOUR }), given), 'signature.key');
+    assert.equal(reasonOf(request({ host: 'other.example', key: PRIMARY }), given), 'signature.key');
+    // Strangers cause it, so there is an end to it.
+    const late = { ...given, publicHosts: [...Array.from({ length: 12 }, () => 'x.example'), 'other.example'] };
+    assert.equal(reasonOf(request({ host: 'other.example', key: NEIGHBOUR }), late), 'signature.key');
   });
 
   const stated = (text: string, { key = PRIMARY, by = text, said = Buffer.from(text).toString('base64') } = {}) =>

@@ -651,6 +651,21 @@ describe('the reason of a refusal in dev mode', () => {
     }
   });
 
+  test('is signature.host where a proxy wrote another Host over a public name', async (t) => {
+    const behind = await startTestServer(t, {
+      env: {
+        LINARITE_PUBLIC_URL: 'https://acs.example.org',
+        LINARITE_ALLOWED_HOSTS: 'shop.acs.example.org,other.example',
+      },
+    });
+    const PUBLIC = ['acs.example.org', 'acs.example.org:443', 'shop.acs.example.org', 'other.example'];
+    for (const host of PUBLIC)
+      assert.equal(reasonOf(await create(behind, { signed: { host } })), 'signature.host', host);
+    assert.equal(reasonOf(await create(behind, { signed: { host: 'elsewhere.example' } })), 'signature.key');
+    const key = Buffer.alloc(64).toString('base64');
+    assert.equal(reasonOf(await create(behind, { signed: { host: 'acs.example.org', key } })), 'signature.key');
+  });
+
   test('opens nothing: a string to sign that is signed, and not that of the request, is refused', async () => {
     const text = 'POST\n/x\na;b;c';
     const answer = await create(server, {

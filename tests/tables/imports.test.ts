@@ -39,7 +39,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   storage: [],
   // Core, from the bottom up.
   monitoring: [SETTINGS],
-  certificates: [SETTINGS],
+  certificates: [SETTINGS, 'monitoring'],
   secrets: [SETTINGS, 'storage', 'monitoring'],
   operators: [SETTINGS, 'secrets'],
   revocation: ['storage', 'monitoring'],

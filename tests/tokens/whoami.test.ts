@@ -51,6 +51,30 @@ describe('whoami', () => {
     assert.equal(await count(), before + 1);
   });
 
+  test('refuses a token where the host names another resource, and only there', async (t) => {
+    const two = await startTestServer(t);
+    const shop = await givenResource(two, 'shop');
+    const created = await two.asService('POST /identities', { createTokenWithScopes: ['chat'] }, { key: shop.key });
+    const tokens = { shop: created.body.accessToken.token, dev: await two.givenToken(await two.givenIdentity()) };
+    const ask = (token: string, host: string) =>
+      two.send({
+        target: '/-/whoami',
+        headers: { Authorization: `Bearer ${token}`, Host: host },
+      });
+    for (const host of ['shop.localhost', `shop.localhost:${two.port}`, 'SHOP.acs.localhost']) {
+      assert.equal((await ask(tokens.shop, host)).status, 200, host);
+      const refused = await ask(tokens.dev, host);
+      assertError(refused, REFUSED, host);
+      assert.equal(refused.headers['x-linarite-reason'], 'token.otherResource');
+    }
+    assertError(await ask(tokens.shop, 'dev.localhost'), REFUSED);
+    // No resource is meant by these.
+    for (const host of ['localhost', '127.0.0.1', '[::1]', 'nobody.localhost'])
+      for (const token of Object.values(tokens)) assert.equal((await ask(token, host)).status, 200, host);
+    await two.server.resources.delete(shop.id);
+    assert.equal((await ask(tokens.dev, 'shop.localhost')).status, 200);
+  });
+
   test('knows the resource of the token', async () => {
     const neighbour = await givenResource(server);
     const created = await server.asService(

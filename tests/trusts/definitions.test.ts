@@ -18,6 +18,7 @@ import {
 const ISSUER = 'https://id.example.org';
 const TENANT = 'aaaaaaaa-0000-4000-8000-00000000000a';
 const OTHER_TENANT = 'aaaaaaaa-0000-4000-8000-00000000000b';
+const BY_TENANT = `${ISSUER}/{tenantId}`;
 const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 
 type Wish = Partial<TrustWish> & { claims?: object };
@@ -241,6 +242,17 @@ describe('the name of a trust', () => {
   });
 });
 
+test('only applications can be any: elsewhere `*` is refused', () => {
+  const why = "'*' does not stand for any value here: name each value";
+  refusesWish({ issuers: ['*'] }, 'issuers', why);
+  refusesWish({ issuers: [ISSUER, '*'] }, 'issuers', why);
+  for (const purpose of PURPOSES) refusesWish({ audiences: { [purpose]: ['a', '*'] } }, `audiences.${purpose}`, why);
+  refusesWish({ tenants: ['*'] }, 'tenants', '* is no GUID');
+  refusesWish({ algorithms: ['*'] }, 'algorithms', `one of ${ALGORITHMS.join(', ')}`);
+  for (const member of ['metadata', 'keySet']) refusesWish({ [member]: '*' }, member, '* is no https address');
+  assert.deepEqual(defined({ applications: ['*'] }).applications, ['*']);
+});
+
 describe('a grant', () => {
   const resource = 'one' as ResourceId;
   const made = (wish: { kind?: string; value?: string; right?: string } = {}, definition = defined()) =>
@@ -269,6 +281,12 @@ describe('a grant', () => {
     refuses(() => made({ kind: 'user' }), 'principal.kind', 'one of objectId, applicationId, role');
     refuses(() => made({ right: 'write' }), 'right', 'one of data, management, read');
     for (const value of ['', 'a b', 'x'.repeat(1025)]) refuses(() => made({ value }), 'principal.value', BAD_ENTRY);
+    for (const kind of ['objectId', 'applicationId', 'role'])
+      refuses(
+        () => made({ kind, value: '*' }),
+        'principal.value',
+        "'*' does not stand for any value here: name each value",
+      );
   });
 
   test('to an application needs tokens that tell it from its users', () => {
@@ -297,6 +315,14 @@ describe('a changed definition', () => {
       [{ audiences: { service: ['a'] } }, { audiences: { service: ['b', 'a'] } }],
       [{}, { audiences: { service: [...AUDIENCES.service, 'more'] } }],
       [{}, { privateAddresses: true }],
+      [
+        { issuers: [BY_TENANT, 'urn:{tenantId}'], tenants: [TENANT] },
+        { issuers: [BY_TENANT, 'urn:{tenantId}', 'urn:third'], tenants: [TENANT, OTHER_TENANT] },
+      ],
+      [
+        { issuers: [`${BY_TENANT}?dead-beef-`], tenants: [TENANT] },
+        { issuers: [`${BY_TENANT}?dead-beef-`], tenants: [TENANT, OTHER_TENANT] },
+      ],
     ] as [Wish, Wish][])
       assert.equal(changes(former, next), false, JSON.stringify([former, next]));
   });
@@ -319,8 +345,49 @@ describe('a changed definition', () => {
       [{}, { claims: { roles: 'r' } }],
       [{}, { certificateAuthority: PEM }],
       [{ certificateAuthority: PEM }, {}],
+      [{ privateAddresses: true }, {}],
     ] as [Wish, Wish][])
       assert.equal(changes(former, next), true, JSON.stringify([former, next]));
+  });
+
+  test('in which an issuer may stand for another tenant narrows', () => {
+    const tenants = [TENANT, OTHER_TENANT];
+    const exact = `${ISSUER}/${OTHER_TENANT}`;
+    const { metadata } = defined();
+    for (const [former, next] of [
+      // Until now its tokens could be of any tenant, from now on of one.
+      [{ issuers: [exact] }, { issuers: [BY_TENANT, exact] }],
+      [{ issuers: [exact, BY_TENANT] }, { issuers: [BY_TENANT, exact] }],
+      [
+        { issuers: [BY_TENANT, exact], tenants: [TENANT] },
+        { issuers: [BY_TENANT, exact], tenants },
+      ],
+      [
+        { issuers: [BY_TENANT, '{endpoint}/x'], tenants: [TENANT] },
+        { issuers: [BY_TENANT, '{endpoint}/x'], tenants },
+      ],
+    ] as [Wish, Wish][])
+      assert.equal(
+        changes({ tenants, metadata, ...former }, { tenants, metadata, ...next }),
+        true,
+        JSON.stringify([former, next]),
+      );
+  });
+
+  test('that an earlier release took with `*` in it counts as that text and nothing more', () => {
+    const stored = defined();
+    const star = ['*'];
+    for (const wild of [
+      { issuers: star },
+      { tenants: star },
+      { algorithms: star },
+      ...PURPOSES.map((purpose) => ({ audiences: { [purpose]: star } })),
+    ]) {
+      const next = { ...stored, tenants: [TENANT], ...wild } as TrustDefinition;
+      const former = { ...stored, tenants: [TENANT] };
+      assert.equal(narrows(former, next), true, JSON.stringify(wild));
+      assert.equal(narrows(next, next), false);
+    }
   });
 });
 

@@ -130,6 +130,30 @@ for (const store of STORES) {
       });
     }
 
+    test('to no longer look for keys at private addresses ends it', async (t) => {
+      const server = await started(t);
+      await asOperator(server, 'PUT /-/trusts/dev', definition({ privateAddresses: true }));
+      const tokens = await all(server);
+      await asOperator(server, 'PUT /-/trusts/dev', definition());
+      assert.deepEqual(await statuses(server, tokens), each(401));
+    });
+
+    test('`*` where it has no meaning is refused, and ends nothing', async (t) => {
+      const server = await started(t);
+      const tokens = await all(server);
+      for (const [more, target] of [
+        [{ audiences: { entraUser: ['*'] } }, 'audiences.entraUser'],
+        [{ issuers: ['*'] }, 'issuers'],
+        [{ tenants: ['*'] }, 'tenants'],
+      ] as const)
+        assertError(await withBearer(server, OPERATOR_KEY, 'PUT /-/trusts/dev', definition(more)), {
+          status: 400,
+          code: 'ValidationError',
+          target,
+        });
+      assert.deepEqual(await statuses(server, tokens), each(200));
+    });
+
     test('widening it ends nothing', async (t) => {
       const server = await started(t);
       const tokens = await all(server);

@@ -195,6 +195,32 @@ describe('what is issued for a presented token', () => {
   });
 });
 
+test('a service issues tokens that outlive its own, and the end of the trust ends them', async (t) => {
+  const provider = await Provider.start();
+  t.after(() => provider.stop());
+  const server = await given(t);
+  await trustIn(server, provider, 'entra');
+  const usual = GOOD_TOKENS.find(({ purpose }) => purpose === 'service') ?? assert.fail();
+  const now = Math.floor(Date.now() / 1000);
+  const change: typeof usual.change = (draft, facts) => {
+    usual.change(draft, facts);
+    draft.claims.exp = now + 60;
+  };
+  const own = tokenOf(
+    { ...usual, change },
+    { provider, nowMs: Date.now(), endpoint: `https://localhost:${server.port}` },
+  );
+  const issue = asBearer(`POST /identities?api-version=${API_VERSION}`, {
+    createTokenWithScopes: ['chat'],
+    expiresInMinutes: 1440,
+  });
+  const { token, expiresOn } = (await issue(server, own)).body.accessToken;
+  assert.ok(Date.parse(expiresOn) >= (now + 86_400) * 1000);
+  assert.equal((await server.asUser(token)).status, 200);
+  await asOperatorOf(server)('POST /-/trusts/entra/:disable');
+  assert.equal((await server.asUser(token)).status, 401);
+});
+
 const given = (t: TestContext): Promise<TestServer> =>
   startTestServer(t, { env: { LINARITE_OPERATOR_KEY: OPERATOR_KEY } });
 
