@@ -22,6 +22,7 @@ import type { AccessTokens } from './tokens/access-tokens.ts';
 import type { SigningKeys } from './tokens/signing-keys.ts';
 import type { Lifetimes } from './tokens/token.ts';
 import { tokenRoutes } from './tokens/token-routes.ts';
+import type { KeySets } from './trusts/key-sets.ts';
 import { trustRoutes } from './trusts/trust-routes.ts';
 import type { Trusts } from './trusts/trusts.ts';
 
@@ -30,6 +31,7 @@ export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
   tokens: AccessTokens;
   keys: SigningKeys;
   trusts: Trusts;
+  keySets: Pick<KeySets, 'check'>;
   exchanges: Exchanges;
   assignments: Assignments;
   lifetimes: Lifetimes;
@@ -58,7 +60,7 @@ export function routeList(parts: RouteParts): Route[] {
     ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
     ...exchangeRoutes(parts.exchanges),
     ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
-    ...trustRoutes(parts.trusts),
+    ...trustRoutes(parts.trusts, parts.keySets),
     ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
     ...signInRoutes(parts),
     ...backupRoutes(parts.backups, parts.recovery),

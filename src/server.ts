@@ -73,6 +73,8 @@ export interface Server {
   readonly endpoint: string;
   /** For the development resource; undefined in production mode, where keys are shown to the operator only. */
   readonly connectionString: string | undefined;
+  /** Where it listens, as addresses of the system: `http://127.0.0.1:7417`. */
+  readonly addresses: readonly string[];
   /** File with the certificate authority of our own making. */
   readonly caPath: string | undefined;
   /** Gives tokens of the dev directory; undefined in production mode. */
@@ -190,9 +192,10 @@ export async function startServer(
     if (mode === 'dev') await seedDevTrust(trusts);
     const endpoint = (): string => address.issuer;
     const ownKeys = () => issuerParts?.issuer.keySet();
+    const keySets = new KeySets({ clock, events, endpoint, ownKeys }, { plainHttp: mode === 'dev' });
     const foreignTokens = new ForeignTokens({
       trusts: () => trusts.enabled(),
-      keySets: new KeySets({ clock, events, endpoint, ownKeys }, { plainHttp: mode === 'dev' }),
+      keySets,
       clock,
       endpoint,
     });
@@ -247,6 +250,7 @@ export async function startServer(
             tokens,
             keys,
             trusts,
+            keySets,
             exchanges,
             assignments,
             services,
@@ -345,6 +349,7 @@ export async function startServer(
       port: door.port,
       endpoint: `${endpoint()}/`,
       connectionString: mode === 'dev' ? connectionString(`${endpoint()}/`, resources) : undefined,
+      addresses: door.addresses.map((address) => listeningAt(address, door.port, certificates.tls !== undefined)),
       caPath: certificates.caPath,
       issuer: issuerParts?.issuer,
       resources,
@@ -396,6 +401,9 @@ async function tlsIdentity(settings: Settings, folder: string | undefined, clock
     dispose: () => own.dispose(),
   };
 }
+
+const listeningAt = (address: string, port: number, secure: boolean): string =>
+  `${secure ? 'https' : 'http'}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 
 /** Names to answer for beside those of this machine. In production mode an empty list means any. */
 function allowedHosts({ mode, allowedHosts: listed, publicUrl }: Settings): string[] {

@@ -41,6 +41,7 @@ const caOption = (): Option =>
 /** Options of commands that act for a resource. */
 export const withService = (command: Command): Command =>
   command
+    .addOption(new Option('--endpoint <url>', 'address of the server, where it is not that of the connection string'))
     .addOption(
       new Option(
         '--connection-string <text>',

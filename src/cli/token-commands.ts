@@ -22,7 +22,7 @@ import {
   findOperatorAccess,
   givenConnection,
   type OperatorOptions,
-  operatorEndpoint,
+  operatorAddress,
   type ServiceOptions,
   serviceAccess,
 } from './server-access.ts';
@@ -141,7 +141,7 @@ async function tokenFrom({ token }: Asking): Promise<string> {
 function findOperator(around: Surroundings, options: Asking): Client | undefined {
   if (options.connectionString !== undefined) return undefined;
   const given = options.endpoint === undefined ? givenConnection(around, options) : undefined;
-  if (given && given.endpoint.origin !== operatorEndpoint(around, options).origin) return undefined;
+  if (given && given.endpoint.origin !== operatorAddress(around, options).endpoint.origin) return undefined;
   return findOperatorAccess(around, options);
 }
 
