@@ -6,6 +6,7 @@ import { VERSION } from '../version.ts';
 import { addAssignmentCommands } from './assignment-commands.ts';
 import { addCommand, addGroup } from './command.ts';
 import { addCompletionCommand } from './completion.ts';
+import { addEnvCommand } from './env-command.ts';
 import { CommandError, complain, DONE, FAILED, WRONG_USE } from './exit.ts';
 import { addUserCommands } from './identity-commands.ts';
 import { addKeyRingCommands } from './key-ring-commands.ts';
@@ -79,6 +80,7 @@ export function buildProgram(environment: Environment, { args, onServed }: Run):
       const { serve } = await import('./serve.ts');
       onServed(await serve({ ...environment, ...(port && { [PORT]: port }), ...(data && { [DATA]: data }) }));
     });
+  addEnvCommand(program, around);
   addKeyCommands(program, around);
   const identity = addGroup(program, 'identity', 'users and their access tokens');
   addUserCommands(identity, around);

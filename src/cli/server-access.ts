@@ -143,10 +143,14 @@ function noOperatorKey({ settings }: Surroundings): string {
 
 const operatorKeyFile = ({ data }: Surroundings['settings']): string => join(resolve(data), 'operator.key');
 
+/** The certificate authority that a server in dev mode leaves in its data folder. */
+export const authorityFile = ({ settings }: Pick<Surroundings, 'settings'>): string =>
+  join(resolve(settings.data), 'ca.pem');
+
 /** Whom to trust: the file that was named; or on this machine the server's own authority; or what the system trusts. */
 function authorities({ settings }: Surroundings, endpoint: URL, file: string | undefined): Line['ca'] {
   if (file !== undefined) return [readAuthority(file)];
-  const own = join(resolve(settings.data), 'ca.pem');
+  const own = authorityFile({ settings });
   if (!isThisMachine(endpoint) || endpoint.protocol === 'http:' || !existsSync(own)) return undefined;
   return [readAuthority(own), ...getCACertificates('extra')]; // NODE_EXTRA_CA_CERTS may name another server's
 }
