@@ -268,8 +268,15 @@ export const SETTINGS = {
   logLevel: setting({
     variable: 'LINARITE_LOG_LEVEL',
     standard: 'info',
-    prose: 'Least level of the JSON log lines on standard error.',
+    prose: 'Least level of the log lines on standard error.',
     read: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+  }),
+  logFormat: setting({
+    variable: 'LINARITE_LOG_FORMAT',
+    standard: 'auto',
+    prose:
+      '`json`: a JSON object per line. `pretty`: lines for people, which say less; in colour at a terminal unless NO_COLOR is set. `auto`: `pretty` in dev mode when standard error is a terminal, else `json`.',
+    read: oneOf('auto', 'json', 'pretty'),
   }),
 };
 

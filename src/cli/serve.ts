@@ -1,5 +1,6 @@
 import { ServiceError } from '../errors.ts';
-import { openLog } from '../monitoring/log.ts';
+import { isForPeople, openLog } from '../monitoring/log.ts';
+import type { LineFormat } from '../monitoring/pretty-line.ts';
 import { type Server, startServer } from '../server.ts';
 import { readSettings, type Settings, SettingsError } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';
@@ -28,7 +29,7 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   let server: Server;
   try {
     settings = readSettings(environment);
-    const log = openLog(settings);
+    const log = openLog(settings, { format: await lineFormat(settings) });
     process.on('exit', () => log.flushSync());
     process.on('uncaughtException', (cause) => {
       log.write('fatal', 'unexpected', { cause });
@@ -57,4 +58,11 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   await signal.promise;
   await server.close();
   return DONE;
+}
+
+/** Loaded by those who see it. The colours that the terminal has, which NO_COLOR and its like take away, Node.js finds out. */
+async function lineFormat(settings: Settings): Promise<LineFormat | undefined> {
+  if (!isForPeople(settings)) return undefined;
+  const { prettyFormat } = await import('../monitoring/pretty-line.ts');
+  return prettyFormat(process.stderr.isTTY && process.stderr.hasColors());
 }

@@ -2,6 +2,7 @@ import type { IdentityId, ResourceId } from '../callers.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import type { Events, RequestFacts } from './events.ts';
 import type { Log } from './log.ts';
+import { pathText } from './path-text.ts';
 import { callerText } from './safe-text.ts';
 import type { ServerMetrics } from './server-metrics.ts';
 
@@ -94,6 +95,7 @@ const identityText = (id: string): string => (/^8:[a-z-]+:/.test(id) ? callerTex
 const requestLine = (facts: RequestFacts): Record<string, unknown> => ({
   operation: callerText(facts.operation),
   method: callerText(facts.method),
+  path: facts.path === undefined ? undefined : pathText(facts.path, facts.pathPattern),
   status: facts.status,
   durationMs: Math.round(facts.durationMs * 1000) / 1000,
   clientRequestId: facts.clientRequestId && callerText(facts.clientRequestId),
