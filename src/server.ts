@@ -129,7 +129,7 @@ export async function startServer(
       onFatal();
     });
     undo.push(() => db.close());
-    const identity = tlsIdentity(settings, folder, clock); // takes its time at the first start, so it runs beside the rest
+    const identity = tlsIdentity(settings, folder, { clock, events }); // takes its time at the first start, so it runs beside the rest
     identity.catch(() => undefined);
     const operator = operatorKey(settings, folder);
     operator.catch(() => undefined);
@@ -324,7 +324,7 @@ export async function startServer(
         'renewing the certificate',
         async () => {
           if (folder === undefined || clock.now() < certificates.renewAtMs) return;
-          certificates = await tlsIdentity(settings, folder, clock);
+          certificates = await tlsIdentity(settings, folder, { clock, events });
           if (certificates.tls) door.setTls(certificates.tls);
         },
       ],
@@ -382,7 +382,11 @@ interface Certificates {
   dispose: () => void;
 }
 
-async function tlsIdentity(settings: Settings, folder: string | undefined, clock: Clock): Promise<Certificates> {
+async function tlsIdentity(
+  settings: Settings,
+  folder: string | undefined,
+  { clock, events }: { clock: Clock; events: Pick<Monitor, 'notice'> },
+): Promise<Certificates> {
   const { tlsCertificate, tlsKey, mode, allowedHosts } = settings;
   const none = { caPem: undefined, caPath: undefined, renewAtMs: Number.POSITIVE_INFINITY, dispose: () => undefined };
   if (tlsCertificate !== undefined && tlsKey !== undefined) {
@@ -393,6 +397,11 @@ async function tlsIdentity(settings: Settings, folder: string | undefined, clock
   }
   if (mode === 'production') return { ...none, tls: undefined };
   const own = await certificatesIn(folder, clock, allowedHosts);
+  if (own.replacedBecause !== undefined)
+    events.notice('warn', 'new certificate authority: trust it again', {
+      file: own.caPath,
+      because: own.replacedBecause,
+    });
   return {
     tls: { cert: own.certPem, key: own.keyPem },
     caPem: own.caPem,

@@ -130,7 +130,7 @@ export const SETTINGS = {
     variable: 'LINARITE_ALLOWED_HOSTS',
     standard: '',
     prose:
-      'Further host names to answer for, separated by commas, beside loopback names (dev mode) and the public URL. Guards against DNS rebinding.',
+      'Further host names to answer for, separated by commas, beside loopback names (dev mode) and the public URL. Guards against DNS rebinding. In dev mode the certificate is for these names, too: a name that is added makes a new certificate authority, which clients have to trust again.',
     read: list,
   }),
   allowedOrigins: setting({
