@@ -157,7 +157,7 @@ export const REASONS = {
   'signature.key':              'The signature fits no key of this server: the key is wrong, was regenerated, or its resource is gone.',
   'accessKey.replaced':         'The access key was regenerated while the request was on its way.',
   'accessKey.loopbackOnly':     'The well-known development key works on loopback connections without forwarding headers only.',
-  'issuer.loopbackOnly':        'The development issuer gives tokens to everybody who asks, hence on loopback connections without forwarding headers only.',
+  'issuer.loopbackOnly':        'The development issuer, and the page at /, give tokens to everybody who asks, hence on loopback connections without forwarding headers only.',
   'operatorKey.wrong':          'The operator credential is not the one of this server.',
   'foreign.malformed':          'The presented token is not a compact JWS in canonical base64url with a JSON payload.',
   'foreign.issuer':             'The presented token names no issuer of an enabled trust.',

@@ -2,6 +2,8 @@ import { backupRoutes } from './backup/backup-routes.ts';
 import type { Backups } from './backup/backups.ts';
 import type { Recovery } from './backup/recovery.ts';
 import { HOME_TENANT } from './callers.ts';
+import type { Start } from './console/start.ts';
+import { startRoutes } from './console/start-routes.ts';
 import { assignmentRoutes } from './exchanges/assignment-routes.ts';
 import type { Assignments } from './exchanges/assignments.ts';
 import { exchangeRoutes } from './exchanges/exchange-routes.ts';
@@ -43,6 +45,8 @@ export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
   isOperator: (secret: string) => boolean;
   /** In dev mode only. */
   devIssuer: IssuerParts | undefined;
+  /** In dev mode only. */
+  start: Start | undefined;
   wellKnownKey: 'loopback' | 'off' | 'everywhere';
 }
 
@@ -63,6 +67,7 @@ export function routeList(parts: RouteParts): Route[] {
     ...trustRoutes(parts.trusts, parts.keySets),
     ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
     ...signInRoutes(parts),
+    ...(parts.mode === 'dev' ? startRoutes(parts.start as Start) : []),
     ...backupRoutes(parts.backups, parts.recovery),
     ...keyRingRoutes(parts.keyRotation),
     ...statusRoutes({ ...parts, apiDocument: () => apiDocument(routes) }),

@@ -4,6 +4,8 @@ import { Backups } from './backup/backups.ts';
 import { Recovery } from './backup/recovery.ts';
 import { certificatesFromFiles } from './certificates/certificate-files.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
+import { Start } from './console/start.ts';
+import { START_OPERATIONS } from './console/start-routes.ts';
 import { dataFolder, openDatabase } from './data-folder.ts';
 import { AssignmentStore } from './exchanges/assignment-store.ts';
 import { Assignments } from './exchanges/assignments.ts';
@@ -31,6 +33,7 @@ import { ManagementStore } from './management/management-store.ts';
 import { type Log, openLog } from './monitoring/log.ts';
 import { OPEN_METRICS } from './monitoring/metrics.ts';
 import { Monitor } from './monitoring/monitor.ts';
+import { RecentRequests } from './monitoring/recent-requests.ts';
 import { ServerMetrics } from './monitoring/server-metrics.ts';
 import { operatorKey } from './operators/operator-key.ts';
 import { DEV_RESOURCE } from './resources/resource.ts';
@@ -101,6 +104,8 @@ const DEV_TRUST = 'dev';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
+/** Requests that the start page of dev mode shows. */
+const RECENT_MOST = 50;
 const BODY_BYTES_MOST = 1024 * 1024;
 const BODY_BYTES_TOGETHER = 32 * 1024 * 1024;
 
@@ -119,7 +124,8 @@ export async function startServer(
   const folder = dataFolder(settings);
   const time = new SteadyTime(clock);
   const metrics = new ServerMetrics(VERSION);
-  const events = new Monitor(log, metrics);
+  const recent = mode === 'dev' ? new RecentRequests({ most: RECENT_MOST, except: START_OPERATIONS }) : undefined;
+  const events = new Monitor(log, metrics, (facts) => recent?.add(facts, clock.now()));
   const undo: (() => Promise<void> | void)[] = [() => log.drain()];
 
   try {
@@ -219,6 +225,16 @@ export async function startServer(
       clock,
       events,
     });
+    const start =
+      recent &&
+      new Start({
+        resources,
+        tokens,
+        recent,
+        lifetimes,
+        origin: () => address.issuer,
+        caPath: () => certificates.caPath,
+      });
     const health = new Health({ db, revocations, keys, clock });
     let certificates = await identity;
     undo.push(certificates.dispose);
@@ -259,6 +275,7 @@ export async function startServer(
             keyRotation,
             isOperator,
             devIssuer: issuerParts,
+            start,
             wellKnownKey: settings.wellKnownKey,
             lifetimes,
             issuer: () => address.issuer,

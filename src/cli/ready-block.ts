@@ -11,6 +11,8 @@ export function readyBlock(settings: Settings, server: Server): string {
   return lines([
     `Linarite ${VERSION} is ready in ${settings.mode} mode.`,
     `Endpoint: ${endpoint}`,
+    // By plain HTTP, so that no browser has to trust anything.
+    ...(settings.mode === 'dev' ? [`In a browser: http://localhost:${server.port}/`] : []),
     ...(connectionString === undefined ? [] : [`Connection string: ${connectionString}`]),
     ...signInLines(server),
     ...(settings.mode === 'production' ? operatorLines(settings, server) : []),

@@ -13,11 +13,14 @@ const MOST_NEWER_VERSIONS = 32;
 export class Monitor implements Events {
   readonly #log: Log;
   readonly #metrics: ServerMetrics;
+  readonly #noteRequest: (facts: RequestFacts) => void;
   readonly #newerVersions = new Set<string>();
 
-  constructor(log: Log, metrics: ServerMetrics) {
+  /** @param noteRequest told of every answered request, too */
+  constructor(log: Log, metrics: ServerMetrics, noteRequest: (facts: RequestFacts) => void = () => undefined) {
     this.#log = log;
     this.#metrics = metrics;
+    this.#noteRequest = noteRequest;
     metrics.watch({ logLinesDropped: () => log.dropped });
   }
 
@@ -28,6 +31,7 @@ export class Monitor implements Events {
       this.#metrics.durations.observe(durationMs / 1000, operation);
       if (reason !== undefined) this.#metrics.refusals.add(reason);
       this.#log.write(status >= 500 ? 'error' : 'info', 'request', requestLine(facts));
+      this.#noteRequest(facts);
     });
   }
 
