@@ -41,7 +41,7 @@ const PARENT_WATCH = new URL('./parent-watch.js', import.meta.url).href;
  */
 export async function launch(args, { server = false } = {}) {
   const runtime = chooseRuntime();
-  if (server && process.env.LINARITE_MODE === 'production') warnOfKnownHoles(runtime.version);
+  if (server && process.env.LINARITE_MODE === 'production') warnOfKnownHoles(runtime);
   keepCompiledCode();
   if (!runtime.host) await requireLibraries(runtime);
   if (process.execve && process.platform !== 'win32' && existsSync(runtime.path)) {
@@ -109,24 +109,27 @@ async function runAsChild(runtime, args) {
 }
 
 /** Ends this process with one line to act on when the binary cannot even say its version. */
-async function explainWhenBroken({ path, version }) {
+async function explainWhenBroken({ path, version, host }) {
   const { spawnSync } = await import('node:child_process');
   const { status, stderr, error } = spawnSync(path, ['--version'], { encoding: 'utf8' });
   if (status === 0) return;
   const complaint = (stderr || error?.message || '').trim().split('\n')[0];
   fail(
     complaint.includes('libatomic')
-      ? `Node.js ${version} needs libatomic.so.1: apt-get install libatomic1 (Debian, Ubuntu) or dnf install libatomic (Fedora).`
-      : `The Node.js ${version} that npm brought does not start here (${complaint}): ${ADVICE}.`,
+      ? `${nameOf({ version, host })} needs libatomic.so.1: apt-get install libatomic1 (Debian, Ubuntu) or dnf install libatomic (Fedora).`
+      : `${nameOf({ version, host })} does not start here (${complaint}): ${ADVICE}.`,
   );
 }
 
-function warnOfKnownHoles(version) {
+function warnOfKnownHoles({ version, host }) {
   const safe = SAFE_FROM[version.split('.')[0]];
   if (safe && !isAtLeast(version, safe)) {
-    console.error(`Notice: Node.js ${version} lacks security fixes of ${safe}. For production, ${ADVICE}.`);
+    console.error(`Notice: ${nameOf({ version, host })} lacks security fixes of ${safe}. For production, ${ADVICE}.`);
   }
 }
+
+/** Most machines have a Node.js of their own, too; whoever reads about one must know which. */
+const nameOf = ({ version, host }) => `Node.js ${version}${host ? '' : ' (which came with npm)'}`;
 
 /** Takes the cost of TypeScript off every start but the first. Node.js does without where the folder cannot be written. */
 function keepCompiledCode() {

@@ -168,7 +168,7 @@ export const REASONS = {
   'signature.tooManyWrong':     'The host names no resource, and too many wrong signatures have come to try the keys of all resources again.',
   'accessKey.replaced':         'The access key was regenerated while the request was being handled.',
   'accessKey.loopbackOnly':     'The well-known development key works only on loopback connections without forwarding headers.',
-  'issuer.loopbackOnly':        'The development issuer gives tokens to everybody who asks, so it works only on loopback connections without forwarding headers.',
+  'issuer.loopbackOnly':        'The development issuer, and the page at /, give tokens to everybody who asks, so they work only on loopback connections without forwarding headers.',
   'operatorKey.wrong':          'The operator key is wrong.',
   'foreign.malformed':          'The presented token is not a compact JWS in canonical base64url with a JSON payload.',
   'foreign.issuer':             'No enabled trust has the issuer that the presented token names.',

@@ -2,6 +2,8 @@ import { backupRoutes } from './backup/backup-routes.ts';
 import type { Backups } from './backup/backups.ts';
 import type { Recovery } from './backup/recovery.ts';
 import { HOME_TENANT } from './callers.ts';
+import type { Start } from './console/start.ts';
+import { startRoutes } from './console/start-routes.ts';
 import { assignmentRoutes } from './exchanges/assignment-routes.ts';
 import type { Assignments } from './exchanges/assignments.ts';
 import { exchangeRoutes } from './exchanges/exchange-routes.ts';
@@ -24,6 +26,7 @@ import type { AccessTokens } from './tokens/access-tokens.ts';
 import type { SigningKeys } from './tokens/signing-keys.ts';
 import type { Lifetimes } from './tokens/token.ts';
 import { tokenRoutes } from './tokens/token-routes.ts';
+import type { KeySets } from './trusts/key-sets.ts';
 import { trustRoutes } from './trusts/trust-routes.ts';
 import type { Trusts } from './trusts/trusts.ts';
 
@@ -33,6 +36,7 @@ export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
   tokens: AccessTokens;
   keys: SigningKeys;
   trusts: Trusts;
+  keySets: Pick<KeySets, 'check'>;
   exchanges: Exchanges;
   assignments: Assignments;
   lifetimes: Lifetimes;
@@ -44,6 +48,8 @@ export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
   isOperator: (secret: string) => boolean;
   /** In dev mode only. */
   devIssuer: IssuerParts | undefined;
+  /** In dev mode only. */
+  start: Start | undefined;
   wellKnownKey: 'loopback' | 'off' | 'everywhere';
 }
 
@@ -62,9 +68,10 @@ export function routeList(parts: RouteParts): Route[] {
     ...tokenRoutes(parts.tokens, parts.keys, parts.lifetimes, parts.issuer),
     ...exchangeRoutes(parts.exchanges),
     ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
-    ...trustRoutes(parts.trusts),
+    ...trustRoutes(parts.trusts, parts.keySets),
     ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
     ...signInRoutes(parts),
+    ...(parts.mode === 'dev' ? startRoutes(parts.start as Start) : []),
     ...backupRoutes(parts.backups, parts.recovery),
     ...keyRingRoutes(parts.keyRotation),
     ...statusRoutes({ ...parts, apiDocument: () => apiDocument(routes) }),

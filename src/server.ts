@@ -5,6 +5,8 @@ import { Recovery } from './backup/recovery.ts';
 import { certificatesFromFiles, type GivenCertificates } from './certificates/certificate-files.ts';
 import { CertificateWatch } from './certificates/certificate-watch.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
+import { Start } from './console/start.ts';
+import { START_OPERATIONS } from './console/start-routes.ts';
 import { dataFolder, openDatabase } from './data-folder.ts';
 import { AssignmentStore } from './exchanges/assignment-store.ts';
 import { Assignments } from './exchanges/assignments.ts';
@@ -33,6 +35,7 @@ import { ManagementStore } from './management/management-store.ts';
 import { type Log, openLog } from './monitoring/log.ts';
 import { OPEN_METRICS } from './monitoring/metrics.ts';
 import { Monitor } from './monitoring/monitor.ts';
+import { RecentRequests } from './monitoring/recent-requests.ts';
 import { ServerMetrics } from './monitoring/server-metrics.ts';
 import { operatorKey } from './operators/operator-key.ts';
 import { DEV_RESOURCE } from './resources/resource.ts';
@@ -75,6 +78,8 @@ export interface Server {
   readonly endpoint: string;
   /** For the development resource; undefined in production mode, where keys are shown to the operator only. */
   readonly connectionString: string | undefined;
+  /** Where it listens, as addresses of the system: `http://127.0.0.1:7417`. */
+  readonly addresses: readonly string[];
   /** File with the certificate authority of our own making. */
   readonly caPath: string | undefined;
   /** Gives tokens of the dev directory; undefined in production mode. */
@@ -103,6 +108,8 @@ const DEV_TRUST = 'dev';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
+/** Requests that the start page of dev mode shows. */
+const RECENT_MOST = 50;
 const BODY_BYTES_MOST = 1024 * 1024;
 const BODY_BYTES_TOGETHER = 32 * 1024 * 1024;
 
@@ -121,7 +128,8 @@ export async function startServer(
   const folder = dataFolder(settings);
   const time = new SteadyTime(clock);
   const metrics = new ServerMetrics(VERSION);
-  const events = new Monitor(log, metrics);
+  const recent = mode === 'dev' ? new RecentRequests({ most: RECENT_MOST, except: START_OPERATIONS }) : undefined;
+  const events = new Monitor(log, metrics, (facts) => recent?.add(facts, clock.now()));
   const undo: (() => Promise<void> | void)[] = [() => log.drain()];
 
   try {
@@ -133,7 +141,7 @@ export async function startServer(
       onFatal();
     });
     undo.push(() => db.close());
-    const identity = tlsIdentity(settings, folder, clock); // takes its time at the first start, so it runs beside the rest
+    const identity = tlsIdentity(settings, folder, { clock, events }); // takes its time at the first start, so it runs beside the rest
     identity.catch(() => undefined);
     const operator = operatorKey(settings, folder);
     operator.catch(() => undefined);
@@ -198,9 +206,10 @@ export async function startServer(
     if (mode === 'dev') await seedDevTrust(trusts);
     const endpoint = (): string => address.issuer;
     const ownKeys = () => issuerParts?.issuer.keySet();
+    const keySets = new KeySets({ clock, events, endpoint, ownKeys }, { plainHttp: mode === 'dev' });
     const foreignTokens = new ForeignTokens({
       trusts: () => trusts.enabled(),
-      keySets: new KeySets({ clock, events, endpoint, ownKeys }, { plainHttp: mode === 'dev' }),
+      keySets,
       clock,
       endpoint,
     });
@@ -224,6 +233,16 @@ export async function startServer(
       clock,
       events,
     });
+    const start =
+      recent &&
+      new Start({
+        resources,
+        tokens,
+        recent,
+        lifetimes,
+        origin: () => address.issuer,
+        caPath: () => certificates.caPath,
+      });
     const health = new Health({ db, revocations, keys, clock });
     let certificates = await identity;
     undo.push(certificates.dispose);
@@ -256,6 +275,7 @@ export async function startServer(
             tokens,
             keys,
             trusts,
+            keySets,
             exchanges,
             assignments,
             services,
@@ -264,6 +284,7 @@ export async function startServer(
             keyRotation,
             isOperator,
             devIssuer: issuerParts,
+            start,
             wellKnownKey: settings.wellKnownKey,
             lifetimes,
             issuer: () => address.issuer,
@@ -345,7 +366,7 @@ export async function startServer(
         'renewing the certificate',
         async () => {
           if (folder === undefined || clock.now() < certificates.renewAtMs) return;
-          certificates = await tlsIdentity(settings, folder, clock);
+          certificates = await tlsIdentity(settings, folder, { clock, events });
           if (certificates.tls) door.setTls(certificates.tls);
         },
       ],
@@ -370,6 +391,7 @@ export async function startServer(
       port: door.port,
       endpoint: `${endpoint()}/`,
       connectionString: mode === 'dev' ? connectionString(`${endpoint()}/`, resources) : undefined,
+      addresses: door.addresses.map((address) => listeningAt(address, door.port, certificates.tls !== undefined)),
       caPath: certificates.caPath,
       issuer: issuerParts?.issuer,
       resources,
@@ -415,13 +437,22 @@ function givenFiles({ tlsCertificate, tlsKey, mode }: Settings, clock: Clock) {
   };
 }
 
-async function tlsIdentity(settings: Settings, folder: string | undefined, clock: Clock): Promise<Certificates> {
+async function tlsIdentity(
+  settings: Settings,
+  folder: string | undefined,
+  { clock, events }: { clock: Clock; events: Pick<Monitor, 'notice'> },
+): Promise<Certificates> {
   const { mode, allowedHosts } = settings;
   const none = { caPem: undefined, caPath: undefined, renewAtMs: Number.POSITIVE_INFINITY, dispose: () => undefined };
   const files = givenFiles(settings, clock);
   if (files) return { ...none, tls: tlsOf(files.read()) };
   if (mode === 'production') return { ...none, tls: undefined };
   const own = await certificatesIn(folder, clock, allowedHosts);
+  if (own.replacedBecause !== undefined)
+    events.notice('warn', 'new certificate authority: trust it again', {
+      file: own.caPath,
+      because: own.replacedBecause,
+    });
   return {
     tls: { cert: own.certPem, key: own.keyPem },
     caPem: own.caPem,
@@ -430,6 +461,9 @@ async function tlsIdentity(settings: Settings, folder: string | undefined, clock
     dispose: () => own.dispose(),
   };
 }
+
+const listeningAt = (address: string, port: number, secure: boolean): string =>
+  `${secure ? 'https' : 'http'}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 
 /** Names to answer for beside those of this machine. In production mode an empty list means any. */
 function allowedHosts({ mode, allowedHosts: listed, publicUrl }: Settings): string[] {

@@ -131,7 +131,7 @@ export const SETTINGS = {
     variable: 'LINARITE_ALLOWED_HOSTS',
     standard: '',
     prose:
-      'More host names to answer for, separated by commas, in addition to loopback names (dev mode) and the public URL. Protects against DNS rebinding.',
+      'More host names to answer for, separated by commas, in addition to loopback names (dev mode) and the public URL. Protects against DNS rebinding. In dev mode the certificate covers these names too: adding a name makes a new certificate authority, which clients must trust again.',
     read: list,
   }),
   allowedOrigins: setting({
@@ -272,6 +272,13 @@ export const SETTINGS = {
     standard: 'info',
     prose: 'Lowest level of log lines that are written to standard error.',
     read: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+  }),
+  logFormat: setting({
+    variable: 'LINARITE_LOG_FORMAT',
+    standard: 'auto',
+    prose:
+      '`json`: one JSON object per line. `pretty`: short lines for people, in colour on a terminal unless NO_COLOR is set. `auto`: `pretty` in dev mode when standard error is a terminal, otherwise `json`.',
+    read: oneOf('auto', 'json', 'pretty'),
   }),
 };
 

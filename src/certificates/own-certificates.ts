@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
@@ -27,8 +27,10 @@ export interface OwnCertificates {
   readonly certPem: string;
   /** The server's private key in PKCS #8. */
   readonly keyPem: string;
-  /** True when this call made them: clients that trust an earlier authority must read the new one. */
+  /** True when this call made them. */
   readonly madeNow: boolean;
+  /** Why an earlier authority was replaced, which clients may still trust; undefined when there was none, or it stays. */
+  readonly replacedBecause: string | undefined;
   /** From this wall-clock time on, calling again makes new ones. */
   readonly renewAtMs: number;
   /** Removes what lies outside the data folder. Synchronous, for exit handlers; may be called twice. */
@@ -58,19 +60,25 @@ export async function certificatesIn(
   if (folder === undefined) return inTemporaryFolder(names, clock);
 
   const path = resolve(folder);
+  const former = existsSync(join(path, CA_FILE));
   const kept = readKept(path, names, clock);
-  if (kept !== undefined) {
+  if (typeof kept !== 'string') {
     closeToOthers(join(path, KEY_FILE));
-    return described(kept, path, false);
+    return described(kept, path, { madeNow: false });
   }
   const made = await make(names, clock);
   await keep(path, made);
-  return described(made, path, true);
+  return described(made, path, { madeNow: true, replacedBecause: former ? kept : undefined });
 }
 
-function described(pems: Pems, folder: string, madeNow: boolean, dispose = (): void => {}): OwnCertificates {
+function described(
+  pems: Pems,
+  folder: string,
+  { madeNow, replacedBecause }: { madeNow: boolean; replacedBecause?: string | undefined },
+  dispose = (): void => {},
+): OwnCertificates {
   const renewAtMs = endMs(new X509Certificate(pems.certPem)) - RENEW_BEFORE_END_MS;
-  return { ...pems, caPath: join(folder, CA_FILE), madeNow, renewAtMs, dispose };
+  return { ...pems, caPath: join(folder, CA_FILE), madeNow, replacedBecause, renewAtMs, dispose };
 }
 
 async function make(names: readonly CertificateName[], clock: Clock): Promise<Pems> {
@@ -109,37 +117,41 @@ async function inTemporaryFolder(names: readonly CertificateName[], clock: Clock
     dispose();
     throw error;
   }
-  return described(made, folder, true, dispose);
+  return described(made, folder, { madeNow: true }, dispose);
 }
 
-/** The files, if they are what a server can work with until the next renewal. */
-function readKept(folder: string, names: readonly CertificateName[], clock: Clock): Pems | undefined {
+/** The files, if they are what a server can work with until the next renewal; else why they are not. */
+function readKept(folder: string, names: readonly CertificateName[], clock: Clock): Pems | string {
   try {
     const pems = {
       caPem: readFileSync(join(folder, CA_FILE), 'utf8'),
       certPem: readFileSync(join(folder, CERTIFICATE_FILE), 'utf8'),
       keyPem: readFileSync(join(folder, KEY_FILE), 'utf8'),
     };
-    return usable(pems, names, clock.now()) ? pems : undefined;
+    return complaintAbout(pems, names, clock.now()) ?? pems;
   } catch {
     // Whether a file is missing, unreadable or no PEM: the answer is the same, and cheap.
-    return undefined;
+    return DAMAGED;
   }
 }
 
+const DAMAGED = 'a file is missing or damaged';
+
 /** @throws when one of the texts is no certificate or key */
-function usable(pems: Pems, names: readonly CertificateName[], nowMs: number): boolean {
+function complaintAbout(pems: Pems, names: readonly CertificateName[], nowMs: number): string | undefined {
   const ca = new X509Certificate(pems.caPem);
   const server = new X509Certificate(pems.certPem);
-  return (
+  const belongTogether =
     ca.ca &&
     ca.verify(ca.publicKey) &&
     server.checkIssued(ca) &&
     server.verify(ca.publicKey) &&
-    server.checkPrivateKey(createPrivateKey(pems.keyPem)) &&
-    [ca, server].every((one) => lasting(one, nowMs)) &&
-    names.every((name) => speaksFor(server, name))
-  );
+    server.checkPrivateKey(createPrivateKey(pems.keyPem));
+  if (!belongTogether) return DAMAGED;
+  if (![ca, server].every((one) => lasting(one, nowMs))) return 'the former one was about to expire';
+  const missing = names.filter((name) => !speaksFor(server, name)).map(({ value }) => value);
+  // The key of the authority was destroyed, so nothing can be added to what it says.
+  return missing.length === 0 ? undefined : `the former one is not for ${missing.join(', ')}`;
 }
 
 const endMs = (certificate: X509Certificate): number => Date.parse(certificate.validTo);

@@ -1,3 +1,5 @@
+import { SHELLS, type Shell, type ShellName, usualShell } from '../lib/shells.ts';
+
 /** What a person pastes into a shell so that one kind of client trusts the certificate authority. */
 export interface TrustLine {
   readonly client: string;
@@ -5,38 +7,6 @@ export interface TrustLine {
   /** True when the client trusts nothing but our authority from then on, and public sites fail in that shell. */
   readonly replacesPublicAuthorities: boolean;
 }
-
-interface Shell {
-  /** One word that the shell takes as it is. */
-  quote(text: string): string;
-  /** Sets a variable for this shell and what it starts. */
-  set(variable: string, value: string): string;
-  /** Runs the first, whatever comes of it, then the second, then the third if the second went well. */
-  redo(first: string, second: string, third: string): string;
-  removeIfThere(path: string): string;
-  readonly curl: string;
-}
-
-// Nothing in here has a meaning for a shell, and a tilde at the front, which has, is not in it.
-const PLAIN = /^[A-Za-z0-9_./:@%+=,-]+$/;
-
-const posix: Shell = {
-  quote: (text) => (PLAIN.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`),
-  set: (variable, value) => `export ${variable}=${posix.quote(value)}`,
-  redo: (first, second, third) => `${first}; ${second} && ${third}`,
-  removeIfThere: (path) => `rm -f ${posix.quote(path)}`,
-  curl: 'curl',
-};
-
-// Windows PowerShell 5 knows neither && nor another curl than an alias of its own.
-const powershell: Shell = {
-  // Typographic apostrophes end a quoted text there, just like the plain one.
-  quote: (text) => `'${text.replace(/['\u2018-\u201b]/g, '$&$&')}'`,
-  set: (variable, value) => `$env:${variable} = ${powershell.quote(value)}`,
-  redo: (first, second, third) => `${first}; ${second}; if ($?) { ${third} }`,
-  removeIfThere: (path) => `Remove-Item -ErrorAction Ignore -LiteralPath ${powershell.quote(path)}`,
-  curl: 'curl.exe --ssl-no-revoke',
-};
 
 interface Row {
   readonly client: string;
@@ -49,7 +19,7 @@ interface Row {
 const variable =
   (name: string): Row['line'] =>
   (caPath, _endpoint, shell) =>
-    shell.set(name, caPath);
+    shell.set({ [name]: caPath });
 
 /** The trust table: one row per kind of client. */
 const CLIENTS: readonly Row[] = [
@@ -64,7 +34,7 @@ const CLIENTS: readonly Row[] = [
 ];
 
 /**
- * One line per kind of client, for a POSIX shell or, on Windows, PowerShell. They trust the authority for a shell
+ * One line per kind of client. They trust the authority for a shell
  * and its children, not for the machine.
  * @param caPath absolute, since clients run elsewhere
  * @param endpoint address of the server, as in the connection string
@@ -73,8 +43,9 @@ export function trustLines(
   caPath: string,
   endpoint: string,
   platform: NodeJS.Platform = process.platform,
+  shellName: ShellName = usualShell(platform),
 ): readonly TrustLine[] {
-  const shell = platform === 'win32' ? powershell : posix;
+  const shell = SHELLS[shellName];
   return CLIENTS.filter(({ platforms }) => platforms === undefined || platforms.includes(platform)).map(
     ({ client, replacesPublicAuthorities, line }) => ({
       client,
@@ -99,7 +70,7 @@ function javaLine(caPath: string, _endpoint: string, shell: Shell): string {
     '-Djavax.net.ssl.trustStoreType=PKCS12',
     `-Djavax.net.ssl.trustStorePassword=${STORE_PASSWORD}`,
   ].join(' ');
-  return shell.redo(shell.removeIfThere(store), keytool, shell.set('JAVA_TOOL_OPTIONS', options));
+  return shell.redo(shell.removeIfThere(store), keytool, shell.set({ JAVA_TOOL_OPTIONS: options }));
 }
 
 /** The Java launcher splits that variable at blanks and knows both quotes, but no escapes. */

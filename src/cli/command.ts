@@ -54,7 +54,9 @@ export const withService = (command: Command): Command =>
   withConnectionString(
     command,
     `endpoint=…;accesskey=… (default: ${CONNECTION_STRING_VARIABLES.join(', ')}, or that of the resource '${DEFAULT_RESOURCE.name}' on this machine)`,
-  ).addOption(caOption());
+  )
+    .addOption(new Option('--endpoint <url>', 'address of the server, where it is not that of the connection string'))
+    .addOption(caOption());
 
 /** Options of commands that act for the operator. */
 export const withOperator = (command: Command): Command =>

@@ -7,9 +7,10 @@ export interface Connection {
   readonly accessKey: Buffer;
 }
 
-/** Variables that hold a connection string, the first that is set counts. The SDKs' samples use the second. */
+/** Variables that hold a connection string, the first that is set counts: those of az, the quickstarts and the SDKs' samples. */
 export const CONNECTION_STRING_VARIABLES = [
   'AZURE_COMMUNICATION_CONNECTION_STRING',
+  'COMMUNICATION_SERVICES_CONNECTION_STRING',
   'COMMUNICATION_SAMPLES_CONNECTION_STRING',
 ] as const;
 

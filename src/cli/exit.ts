@@ -18,7 +18,7 @@ export class CommandError extends Error {
 export const wrongUse = (message: string): CommandError => new CommandError(message, { exitCode: WRONG_USE });
 
 /** Says in one line on standard error what went wrong. @returns the exit code, to be passed on */
-export function complain(message: string, code: number): number {
+export function complain(message: string, code = FAILED): number {
   process.stderr.write(`linarite: ${onOneLine(message)}\n`);
   return code;
 }

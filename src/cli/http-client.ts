@@ -1,12 +1,16 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { Agent, IncomingMessage, OutgoingHttpHeaders, RequestOptions } from 'node:http';
 import { http } from '../lib/node-http.ts';
-import type { Connection } from './connection-string.ts';
+import { type Connection, isThisMachine } from './connection-string.ts';
 import { CommandError } from './exit.ts';
 
 /** How a server is reached. */
 export interface Line {
   readonly endpoint: URL;
+  /** What named it, for messages: an option or a variable. */
+  readonly source: string;
+  /** Address of a server on this machine, for messages. */
+  readonly here: string;
   /** Authorities to trust, PEM; undefined: those of the system and of NODE_EXTRA_CA_CERTS. */
   readonly ca: readonly string[] | undefined;
 }
@@ -41,8 +45,8 @@ export class Refusal extends CommandError {
 const PATIENCE_MS = 60_000;
 
 /** Signs every request with an access key (identity-protocol, section 3.1). */
-export function serviceClient({ endpoint, accessKey }: Connection, ca: Line['ca']): Client {
-  return client({ endpoint, ca }, (method, target, body) => {
+export function serviceClient({ endpoint, accessKey }: Connection, line: Line): Client {
+  return client(line, (method, target, body) => {
     const date = new Date().toUTCString();
     const hash = createHash('sha256').update(body).digest('base64');
     const text = `${method}\n${target}\n${date};${endpoint.host};${hash}`;
@@ -94,7 +98,8 @@ interface Answer {
   readonly reason: string | undefined;
 }
 
-async function send({ endpoint }: Line, options: RequestOptions, body: Buffer): Promise<Answer> {
+async function send(line: Line, options: RequestOptions, body: Buffer): Promise<Answer> {
+  const { endpoint } = line;
   const secure = endpoint.protocol === 'https:';
   const { request } = secure ? await import('node:https') : http;
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
@@ -116,17 +121,25 @@ async function send({ endpoint }: Line, options: RequestOptions, body: Buffer): 
     const reason = response.headers['x-linarite-reason'];
     return { status: response.statusCode ?? 0, text, reason: typeof reason === 'string' ? reason : undefined };
   } catch (cause) {
-    throw new CommandError(failureText(endpoint, cause), { cause });
+    throw new CommandError(failureText(line, cause), { cause });
   }
 }
 
 /** Codes by which Node says that a certificate is not to be trusted. */
 const DISTRUST = /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT|CERT_)/;
 
-function failureText({ origin, hostname }: URL, cause: unknown): string {
+/** And that there is no TLS at all at the other end: what came was the beginning of an answer in plain text. */
+const NO_TLS = /^(?:EPROTO|ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST))$/;
+
+function failureText({ endpoint, source, here }: Line, cause: unknown): string {
+  const { origin, hostname } = endpoint;
   const { code = 'unknown', message } = cause as { code?: string; message?: string };
   if (code === 'ECONNREFUSED')
-    return `no server answers at ${origin}: start one with \`linarite serve\`, or name another`;
+    return `no server answers at ${origin} (from ${source}): start one with \`linarite serve\`; if it listens elsewhere, set LINARITE_PORT or give --endpoint`;
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return `the name ${hostname} (from ${source}) is not known on this machine (${code}): where the server runs, try --endpoint ${here}`;
+  if (NO_TLS.test(code) && endpoint.protocol === 'https:')
+    return `the server at ${origin} (from ${source}) does not speak HTTPS: on its own machine use --endpoint http://${isThisMachine(endpoint) ? endpoint.host : here.slice('http://'.length)}`;
   if (code === 'ETIMEDOUT') return `the server at ${origin} does not answer`;
   if (DISTRUST.test(code))
     return `the certificate of ${hostname} is not trusted (${code}): name its authority with --ca`;

@@ -1,20 +1,25 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import { ServiceError } from '../errors.ts';
-import { SettingsError, settingsHelp } from '../settings.ts';
+import { SETTINGS, SettingsError, settingsHelp } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';
 import { VERSION } from '../version.ts';
 import { addAssignmentCommands } from './assignment-commands.ts';
 import { addCommand, addGroup } from './command.ts';
 import { addCompletionCommand } from './completion.ts';
+import { addEnvCommand } from './env-command.ts';
 import { CommandError, complain, DONE, FAILED, WRONG_USE } from './exit.ts';
 import { addUserCommands } from './identity-commands.ts';
 import { addImportCommand } from './import-command.ts';
 import { addKeyRingCommands } from './key-ring-commands.ts';
 import { addKeyCommands, addResourceCommands } from './resource-commands.ts';
 import { addStoreCommands } from './store-commands.ts';
+import { meantBy } from './suggestion.ts';
 import { Surroundings } from './surroundings.ts';
 import { addTokenCommands } from './token-commands.ts';
 import { addTrustCommands } from './trust-commands.ts';
+
+const PORT = SETTINGS.port.variable;
+const DATA = SETTINGS.data.variable;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -25,9 +30,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function runProgram(args: readonly string[], environment: Environment): Promise<number> {
   process.stdout.on('error', leaveQuietly);
   let code = DONE;
-  const program = buildProgram(environment, (exitCode) => {
-    code = exitCode;
-  });
+  const program = buildProgram(environment, { args, onServed: (exitCode) => (code = exitCode) });
   try {
     await program.parseAsync(args, { from: 'user' });
     return code;
@@ -36,8 +39,15 @@ export async function runProgram(args: readonly string[], environment: Environme
   }
 }
 
-/** The whole tree of commands. @param onServed takes the exit code of the server */
-export function buildProgram(environment: Environment, onServed: (exitCode: number) => void): Command {
+interface Run {
+  /** The command line, for what is said about a wrong one. */
+  args: readonly string[];
+  /** Takes the exit code of the server. */
+  onServed: (exitCode: number) => void;
+}
+
+/** The whole tree of commands. */
+export function buildProgram(environment: Environment, { args, onServed }: Run): Command {
   const around = new Surroundings(environment);
   const program = new Command('linarite')
     .description('User identities and access tokens, compatible with the Azure Communication Services API')
@@ -47,7 +57,13 @@ export function buildProgram(environment: Environment, onServed: (exitCode: numb
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({
-      outputError: (text) => void complain(`${text.replace(/^error: /, '').trim()}; see --help`, WRONG_USE),
+      outputError: (text) => void complain(complaintFrom(text, program, args), WRONG_USE),
+    })
+    .configureHelp({
+      optionDescription(option) {
+        const standard = Help.prototype.optionDescription.call(this, option);
+        return option.mandatory ? `${standard} (required)` : standard;
+      },
     })
     .addHelpText('after', () => `\n${AFTER_COMMANDS}\n\n${settingsPart()}`);
 
@@ -55,13 +71,17 @@ export function buildProgram(environment: Environment, onServed: (exitCode: numb
     program,
     'serve',
     'run the server until SIGINT or SIGTERM (what happens without a command)',
-    'LINARITE_PORT=0 linarite serve',
+    'linarite serve',
+    'linarite serve --port 0 --data ./data',
   )
+    .addOption(new Option('--port <number>', `port to listen on, 0 for any free one (the same as ${PORT})`))
+    .addOption(new Option('--data <folder>', `data folder (the same as ${DATA})`))
     .addHelpText('after', () => `\n${settingsPart()}`)
-    .action(async () => {
+    .action(async ({ port, data }: { port?: string; data?: string }) => {
       const { serve } = await import('./serve.ts');
-      onServed(await serve(environment));
+      onServed(await serve({ ...environment, ...(port && { [PORT]: port }), ...(data && { [DATA]: data }) }));
     });
+  addEnvCommand(program, around);
   addKeyCommands(program, around);
   const identity = addGroup(program, 'identity', 'users and their access tokens');
   addUserCommands(identity, around);
@@ -81,6 +101,14 @@ const AFTER_COMMANDS = `\`linarite <command> --help\` tells more. Guide: docs/gu
 Exit status: 0 done, or stopped as asked; 1 failed; 2 wrong usage or settings.`;
 
 const settingsPart = (): string => `Settings, as environment variables:\n${settingsHelp()}`;
+
+/** What the parser says, and for a command that is not there which one may have been meant. */
+function complaintFrom(text: string, program: Command, args: readonly string[]): string {
+  const complaint = text.replace(/^error: /, '').trim();
+  const meant = /^unknown command '[^']*'$/.test(complaint) ? meantBy(program, args) : [];
+  const question = meant.length > 0 ? ` (did you mean ${meant.map((path) => `\`${path}\``).join(' or ')}?)` : '';
+  return `${complaint}${question}; see --help`;
+}
 
 /** Says what went wrong, unless the parser has said it, and finds the exit code. */
 function codeOf(cause: unknown): number {

@@ -99,7 +99,10 @@ export function addResourceCommands(program: Command, around: Surroundings): voi
     .addOption(yesOption())
     .action(async (options: Named & Yes) => {
       await confirm(`Delete the resource ${options.name} with its keys, users and tokens?`, options.yes);
-      await operatorAccess(around, options).call('DELETE', pathOf(options));
+      const client = operatorAccess(around, options);
+      // The server deletes what is not there without a word; who mistyped the name has to hear it.
+      await client.call('GET', pathOf(options));
+      await client.call('DELETE', pathOf(options));
     });
 }
 

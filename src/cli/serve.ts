@@ -1,12 +1,11 @@
-import { trustLines } from '../certificates/trust-lines.ts';
 import { ServiceError } from '../errors.ts';
-import { APPLICATIONS } from '../issuer/directory.ts';
-import { openLog } from '../monitoring/log.ts';
+import { isForPeople, openLog } from '../monitoring/log.ts';
+import type { LineFormat } from '../monitoring/pretty-line.ts';
 import { type Server, startServer } from '../server.ts';
 import { readSettings, type Settings, SettingsError } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';
-import { VERSION } from '../version.ts';
 import { complain, DONE, FAILED, WRONG_USE } from './exit.ts';
+import { readyBlock } from './ready-block.ts';
 
 const ANSWERS_MS = 100;
 
@@ -30,7 +29,7 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   let server: Server;
   try {
     settings = readSettings(environment);
-    const log = openLog(settings);
+    const log = openLog(settings, { format: await lineFormat(settings) });
     process.on('exit', () => log.flushSync());
     process.on('uncaughtException', (cause) => {
       log.write('fatal', 'unexpected', { cause });
@@ -64,22 +63,9 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   return DONE;
 }
 
-/** What a person needs first, printed once the server answers. */
-function readyBlock({ mode }: Settings, { port, endpoint, connectionString, caPath, issuer }: Server): string {
-  const lines = [`Linarite ${VERSION} is ready in ${mode} mode.`, `Endpoint: ${endpoint}`];
-  if (connectionString !== undefined) lines.push(`Connection string: ${connectionString}`);
-  if (issuer !== undefined) {
-    lines.push(
-      // By plain HTTP, so that it works before anybody trusts the certificate authority.
-      `Managed identity: IDENTITY_ENDPOINT=http://localhost:${port}/msi/token IDENTITY_HEADER=${issuer.secret}`,
-      `Service principal: AZURE_AUTHORITY_HOST=${endpoint.slice(0, -1)} AZURE_TENANT_ID=adfs AZURE_CLIENT_ID=${APPLICATIONS.service.clientId} AZURE_CLIENT_SECRET=${issuer.secret}`,
-    );
-  }
-  if (caPath !== undefined) {
-    lines.push(`CA certificate: ${caPath}`, '', 'Trust it in one shell, never in the whole system:');
-    const rows = trustLines(caPath, endpoint);
-    const width = Math.max(...rows.map(({ client }) => client.length));
-    for (const { client, line } of rows) lines.push(`  ${client.padEnd(width)}  ${line}`);
-  }
-  return `${lines.join('\n')}\n`;
+/** Loaded by those who see it. The colours that the terminal has, which NO_COLOR and its like take away, Node.js finds out. */
+async function lineFormat(settings: Settings): Promise<LineFormat | undefined> {
+  if (!isForPeople(settings)) return undefined;
+  const { prettyFormat } = await import('../monitoring/pretty-line.ts');
+  return prettyFormat(process.stderr.isTTY && process.stderr.hasColors());
 }

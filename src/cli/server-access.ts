@@ -18,6 +18,8 @@ import type { Surroundings } from './surroundings.ts';
 export interface ServiceOptions {
   connectionString?: string;
   connectionStringFile?: string;
+  /** Where the server is reached, in place of what the connection string says. */
+  endpoint?: string;
   ca?: string;
 }
 
@@ -37,36 +39,58 @@ export async function serviceAccess(
   options: ServiceOptions,
   fallback: Place & { name: string },
 ): Promise<Client> {
-  const connection = (await givenConnection(around, options)) ?? (await ownConnection(around, options, fallback));
-  return serviceClient(connection, authorities(around, connection.endpoint, options.ca));
+  const { source, ...connection } =
+    (await givenConnection(around, options)) ?? (await ownConnection(around, options, fallback));
+  return serviceClient(connection, lineTo(around, { endpoint: connection.endpoint, source }, options.ca));
 }
 
 /** The connection string that was given, by option or environment. @throws CommandError, SettingsError when it cannot be read */
 export async function givenConnection(
   around: Surroundings,
-  { connectionString, connectionStringFile: file }: ServiceOptions,
-): Promise<Connection | undefined> {
-  const { environment } = around;
-  if (connectionString !== undefined) return connectionFrom(connectionString, '--connection-string');
-  if (file !== undefined) {
-    const text = file === '-' ? await around.input() : readPrivateFile(file, '--connection-string-file');
-    return connectionFrom(text, '--connection-string-file');
-  }
-  const variable = CONNECTION_STRING_VARIABLES.find((name) => environment[name]);
-  return variable && connectionFrom(environment[variable] ?? '', variable);
+  options: ServiceOptions,
+): Promise<(Connection & Address) | undefined> {
+  const given = await givenText(around, options);
+  if (given === undefined) return undefined;
+  const { text, source } = given;
+  return reachedAt(options.endpoint, { ...connectionFrom(text, source), source });
 }
+
+async function givenText(
+  around: Surroundings,
+  { connectionString, connectionStringFile: file }: ServiceOptions,
+): Promise<{ text: string; source: string } | undefined> {
+  if (connectionString !== undefined) return { text: connectionString, source: '--connection-string' };
+  if (file !== undefined) {
+    const source = '--connection-string-file';
+    return { text: file === '-' ? await around.input() : readPrivateFile(file, source), source };
+  }
+  const { environment } = around;
+  const variable = CONNECTION_STRING_VARIABLES.find((name) => environment[name]);
+  return variable && { text: environment[variable] ?? '', source: variable };
+}
+
+/** A connection string says how others reach the server; on its own machine that may be another address. */
+const reachedAt = (endpoint: string | undefined, connection: Connection & Address): Connection & Address =>
+  endpoint === undefined
+    ? connection
+    : { ...connection, endpoint: endpointFrom(endpoint, '--endpoint'), source: '--endpoint' };
 
 async function ownConnection(
   around: Surroundings,
-  { ca }: ServiceOptions,
+  { endpoint, ca }: ServiceOptions,
   { name, ...place }: Place & { name: string },
-): Promise<Connection> {
-  const operator = findOperatorAccess(around, ca === undefined ? {} : { ca });
+): Promise<Connection & Address> {
+  const options = { ...(endpoint !== undefined && { endpoint }), ...(ca !== undefined && { ca }) };
+  const operator = findOperatorAccess(around, options);
   const missing = `no connection string: give --connection-string-file, or set ${CONNECTION_STRING_VARIABLES[0]}`;
-  if (!operator) throw wrongUse(missing);
+  if (!operator)
+    throw wrongUse(
+      `${missing}; or, beside a running server, set LINARITE_DATA to its data folder (${noOperatorKey(around)})`,
+    );
   try {
     const keys = await operator.call<Keys>('POST', servicePath(place, `/${name}/listKeys`));
-    return connectionFrom(keys.primaryConnectionString ?? '', 'the connection string of the server');
+    const source = 'the connection string of the server';
+    return reachedAt(endpoint, { ...connectionFrom(keys.primaryConnectionString ?? '', source), source });
   } catch (cause) {
     if (!(cause instanceof Refusal) || cause.status !== 404) throw cause;
     throw wrongUse(`${missing}; \`linarite connection-string --name …\` prints that of a resource`);
@@ -77,28 +101,42 @@ async function ownConnection(
 export function operatorAccess(around: Surroundings, options: OperatorOptions): Client {
   const client = findOperatorAccess(around, options);
   if (client) return client;
-  const { settings } = around;
   throw new CommandError(
-    `no operator key: set LINARITE_OPERATOR_KEY, or LINARITE_DATA to the data folder of the server (looked for ${operatorKeyFile(settings)})`,
+    `no operator key: set LINARITE_OPERATOR_KEY, or LINARITE_DATA to the data folder of the server (${noOperatorKey(around)})`,
   );
 }
 
 /** As {@link operatorAccess}, undefined when there is no key at hand. */
 export function findOperatorAccess(around: Surroundings, options: OperatorOptions): Client | undefined {
-  const endpoint = operatorEndpoint(around, options);
-  const key = operatorKeyFor(around, endpoint);
-  return key === undefined
-    ? undefined
-    : operatorClient({ endpoint, ca: authorities(around, endpoint, options.ca) }, key);
+  const address = operatorAddress(around, options);
+  const key = operatorKeyFor(around, address.endpoint);
+  return key === undefined ? undefined : operatorClient(lineTo(around, address, options.ca), key);
+}
+
+/** Where a server is, and what said so. */
+export interface Address {
+  readonly endpoint: URL;
+  readonly source: string;
 }
 
 /** Where the operator's requests go. @throws CommandError when that is not known */
-export function operatorEndpoint({ settings }: Surroundings, { endpoint }: OperatorOptions): URL {
-  if (endpoint !== undefined) return endpointFrom(endpoint, '--endpoint');
-  if (settings.publicUrl !== undefined) return endpointFrom(settings.publicUrl, 'LINARITE_PUBLIC_URL');
+export function operatorAddress({ settings }: Surroundings, { endpoint }: OperatorOptions): Address {
+  const given = (text: string, source: string): Address => ({ endpoint: endpointFrom(text, source), source });
+  if (endpoint !== undefined) return given(endpoint, '--endpoint');
+  if (settings.publicUrl !== undefined) return given(settings.publicUrl, 'LINARITE_PUBLIC_URL');
   if (settings.port === 0)
     throw wrongUse('LINARITE_PORT is 0, so where the server listens is not known: give --endpoint');
-  return new URL(`https://localhost:${settings.port}/`);
+  return given(`https://localhost:${settings.port}/`, 'LINARITE_PORT');
+}
+
+function lineTo(around: Surroundings, { endpoint, source }: Address, ca: string | undefined): Line {
+  const { port } = around.settings;
+  return {
+    endpoint,
+    source,
+    ca: authorities(around, endpoint, ca),
+    here: `http://localhost:${port === 0 ? '<port>' : port}`,
+  };
 }
 
 /** The key in the data folder is that server's: it goes to this machine or to that server's own address, nowhere else. */
@@ -109,12 +147,23 @@ function operatorKeyFor({ settings }: Surroundings, endpoint: URL): string | und
   return known && existsSync(file) ? readPrivateFile(file, 'LINARITE_DATA').trim() : undefined;
 }
 
+/** Why none was found in the data folder. */
+function noOperatorKey({ settings }: Surroundings): string {
+  if (settings.data === ':memory:') return 'a server with LINARITE_DATA=:memory: writes none';
+  const file = operatorKeyFile(settings);
+  return existsSync(file) ? `${file} is only sent to this machine and to LINARITE_PUBLIC_URL` : `there is no ${file}`;
+}
+
 const operatorKeyFile = ({ data }: Surroundings['settings']): string => join(resolve(data), 'operator.key');
+
+/** The certificate authority that a server in dev mode leaves in its data folder. */
+export const authorityFile = ({ settings }: Pick<Surroundings, 'settings'>): string =>
+  join(resolve(settings.data), 'ca.pem');
 
 /** Whom to trust: the file that was named; or on this machine the server's own authority; or what the system trusts. */
 function authorities({ settings }: Surroundings, endpoint: URL, file: string | undefined): Line['ca'] {
   if (file !== undefined) return [readAuthority(file)];
-  const own = join(resolve(settings.data), 'ca.pem');
+  const own = authorityFile({ settings });
   if (!isThisMachine(endpoint) || endpoint.protocol === 'http:' || !existsSync(own)) return undefined;
   return [readAuthority(own), ...getCACertificates('extra')]; // NODE_EXTRA_CA_CERTS may name another server's
 }

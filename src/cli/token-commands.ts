@@ -23,7 +23,7 @@ import {
   findOperatorAccess,
   givenConnection,
   type OperatorOptions,
-  operatorEndpoint,
+  operatorAddress,
   type ServiceOptions,
   serviceAccess,
 } from './server-access.ts';
@@ -147,7 +147,7 @@ async function tokenFrom(around: Surroundings, { token, connectionStringFile }: 
 async function findOperator(around: Surroundings, options: Asking): Promise<Client | undefined> {
   if (options.connectionString !== undefined || options.connectionStringFile !== undefined) return undefined;
   const given = options.endpoint === undefined ? await givenConnection(around, options) : undefined;
-  if (given && given.endpoint.origin !== operatorEndpoint(around, options).origin) return undefined;
+  if (given && given.endpoint.origin !== operatorAddress(around, options).endpoint.origin) return undefined;
   return findOperatorAccess(around, options);
 }
 

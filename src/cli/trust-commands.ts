@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { narrows, type TrustDefinition } from '../trusts/trust.ts';
 import { addCommand, addGroup, outputOption, type Printing, withOperator, type Yes, yesOption } from './command.ts';
 import { confirm } from './confirm.ts';
-import { CommandError, wrongUse } from './exit.ts';
+import { CommandError, complain, wrongUse } from './exit.ts';
 import { addGrantCommands } from './grant-commands.ts';
 import { type Client, Refusal } from './http-client.ts';
 import { type Cells, print } from './output.ts';
@@ -13,6 +13,14 @@ import { type DefinitionOptions, definitionFrom, withDefinition } from './trust-
 import { type ShownTrust, trustPath } from './trust-paths.ts';
 
 type Named = OperatorOptions & { name: string };
+type Checking = { check: boolean };
+
+/** What the server found at one address of keys. */
+interface Check {
+  readonly tenantId?: string;
+  readonly keys?: number;
+  readonly failure?: string;
+}
 
 /** `linarite trust …`: whose tokens, other than the server's own, are believed. */
 export function addTrustCommands(program: Command, around: Surroundings): void {
@@ -29,8 +37,9 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
       'linarite trust create --name other --issuer https://id.example.org --claim objectId=sub tenantId= --algorithm ES256',
     ),
   )
+    .addOption(checkOption())
     .addOption(outputOption())
-    .action(async (options: Named & DefinitionOptions & Printing) => {
+    .action(async (options: Named & DefinitionOptions & Printing & Checking) => {
       const { name } = options;
       const { issuer, entra, keycloak } = options;
       if (!issuer && !entra && !keycloak) throw wrongUse('one of --issuer, --entra and --keycloak is needed');
@@ -39,6 +48,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
       if (await find(client, name))
         throw new CommandError(`there is a trust ${name} already: \`trust update\` changes it`);
       show(await client.call<ShownTrust>('PUT', trustPath(name), { body }), options);
+      await warnOfFailures(client, options);
     });
 
   withDefinition(
@@ -50,9 +60,10 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
     ),
   )
     .addHelpText('after', "\nA list replaces the former one. Empty text ('') takes a member back to its default.")
+    .addOption(checkOption())
     .addOption(yesOption())
     .addOption(outputOption())
-    .action(async (options: Named & DefinitionOptions & Printing & Yes) => {
+    .action(async (options: Named & DefinitionOptions & Printing & Yes & Checking) => {
       const { name } = options;
       const client = operatorAccess(around, options);
       const former = await client.call<ShownTrust>('GET', trustPath(name));
@@ -61,6 +72,16 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
       if (narrows(former, body))
         await confirm(`Change the trust ${name} and end the tokens issued through it?`, options.yes);
       show(await client.call<ShownTrust>('PUT', trustPath(name), { body }), options);
+      await warnOfFailures(client, options);
+    });
+
+  named('check', "read the keys of a trust's issuer now", 'linarite trust check --name contoso --output table')
+    .addOption(outputOption())
+    .action(async (options: Named & Printing) => {
+      const checks = await check(operatorAccess(around, options), options.name);
+      print(checks, options.output, checks.map(checkCells));
+      const failures = checks.filter(({ failure }) => failure !== undefined);
+      if (failures.length > 0) throw new CommandError(`the keys of the trust ${options.name} cannot be read`);
     });
 
   withOperator(addCommand(trusts, 'list', 'list trusts', 'linarite trust list --output table'))
@@ -128,6 +149,23 @@ async function find(client: Client, name: string): Promise<ShownTrust | undefine
     throw cause;
   }
 }
+
+const checkOption = (): Option => new Option('--no-check', "do not try whether the issuer's keys can be read");
+
+const check = async (client: Client, name: string): Promise<Check[]> =>
+  (await client.call<{ value: Check[] }>('POST', trustPath(name, '/:check'))).value;
+
+/** The trust stands, whatever comes of this: its issuer may be started later. */
+async function warnOfFailures(client: Client, { name, check: wanted }: Named & Checking): Promise<void> {
+  if (!wanted) return;
+  for (const { tenantId, failure } of await check(client, name)) {
+    if (failure === undefined) continue;
+    const whose = tenantId === undefined ? 'the issuer' : `the tenant ${tenantId}`;
+    complain(`warning: the keys of ${whose} cannot be read now: ${failure}; \`linarite trust check\` tries again`);
+  }
+}
+
+const checkCells = ({ tenantId, keys, failure }: Check): Cells => ({ Tenant: tenantId, Keys: keys, Failure: failure });
 
 /** Compares without checking the former one: an earlier release may have taken what is refused now. */
 const isSame = (former: TrustDefinition, next: TrustDefinition): boolean =>

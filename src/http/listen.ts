@@ -102,7 +102,8 @@ class Door {
   readonly #connections = new Map<object, Connection>();
   #secureContext: tls.SecureContext | undefined;
   #refused = 0;
-  #fullSaidAt = Number.NEGATIVE_INFINITY;
+  /** When what was said last, in elapsed milliseconds. */
+  readonly #saidAt = new Map<'plain' | 'full', number>();
 
   constructor(hall: Hall, identity: TlsIdentity | undefined) {
     this.#hall = hall;
@@ -172,11 +173,12 @@ class Door {
     socket.once('data', (first: Buffer) => {
       socket.off('end', leave);
       socket.pause();
-      if (first[0] === 0x16 && this.#secureContext !== undefined) {
+      if (first[0] === TLS_HANDSHAKE && this.#secureContext !== undefined) {
         socket.unshift(first);
         this.#handshake(socket, this.#secureContext);
         return;
       }
+      if (first[0] === TLS_HANDSHAKE) this.#sayPlain();
       this.#serve(socket, socket, false);
       socket.unshift(first); // goes to the parser at once, which copies what it keeps
       if (socket.readableLength === 0) release(first);
@@ -208,10 +210,22 @@ class Door {
     this.#young.delete(socket);
   }
 
-  #sayFull(): void {
+  /** A flood of connections must not become a flood of log lines. */
+  #isTooSoon(what: 'plain' | 'full', everyMs: number): boolean {
     const now = performance.now();
-    if (now - this.#fullSaidAt < 1_000) return; // a flood of connections must not become a flood of log lines
-    this.#fullSaidAt = now;
+    if (now - (this.#saidAt.get(what) ?? Number.NEGATIVE_INFINITY) < everyMs) return true;
+    this.#saidAt.set(what, now);
+    return false;
+  }
+
+  /** The client sees no more than an error of its TLS library. */
+  #sayPlain(): void {
+    if (this.#isTooSoon('plain', 60_000)) return;
+    this.#hall.onProblem('warn', 'a client spoke HTTPS, but this server has no certificate: see LINARITE_TLS_CERT');
+  }
+
+  #sayFull(): void {
+    if (this.#isTooSoon('full', 1_000)) return;
     this.#hall.onProblem('warn', 'connections are refused: there are too many', {
       maxConnections: this.#hall.limits.maxConnections,
     });
@@ -219,6 +233,9 @@ class Door {
 }
 
 const ignore = (): void => {};
+
+/** The first byte of a TLS connection (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 0x16;
 
 /** The parser and keeper of keep-alive connections. It gets its sockets from the door and listens nowhere itself. */
 function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connection>): Server {

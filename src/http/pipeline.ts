@@ -347,6 +347,8 @@ export class Pipeline implements Road {
     events.requestAnswered({
       operation: route?.operation ?? 'none',
       method: request?.method ?? 'none',
+      path: request && pathOf(request.target),
+      pathPattern: route && placeOf(route),
       status: reply.status,
       durationMs,
       clientRequestId,
@@ -378,6 +380,9 @@ const isBearer = (request: WireRequest): boolean => /^Bearer /i.test(request.hea
 
 /** What the log tells of an error in more than a word: of a refusal that says what it is, only what caused it. */
 const unexpected = (error: ServiceError): unknown => error.cause ?? (error.shape.status === 500 ? error : undefined);
+
+/** Where a route is: its path as the protocol writes it. */
+const placeOf = ({ at }: Route): string => at.slice(at.indexOf(' ') + 1);
 
 /** Whether a route changes nothing. */
 const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);

@@ -1,27 +1,13 @@
-import { createHash } from 'node:crypto';
+import { escaped, htmlPage, pageHeaders } from '../lib/html.ts';
 import { USERS } from './directory.ts';
 
 const STYLE =
   'body{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:3rem auto;padding:0 1rem}fieldset{margin:1rem 0}label{display:block}input[name=user_code]{font:1.25rem monospace;text-transform:uppercase}';
 
-/** Nothing but this page's own style and form; no frame around it, no script, no answer for other pages. */
-export const PAGE_HEADERS = {
-  'Content-Security-Policy': `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'`,
-  'Cross-Origin-Resource-Policy': 'same-origin',
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'X-Frame-Options': 'DENY',
-  // With `no-referrer` a browser would not say which page the form was on.
-  'Referrer-Policy': 'same-origin',
-};
+export const PAGE_HEADERS = pageHeaders(STYLE);
 
-const page = (title: string, content: string): string => `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title><style>${STYLE}</style></head>
-<body><main><h1>${title}</h1>
-${content}
-</main></body>
-</html>
-`;
+const page = (title: string, content: string): string =>
+  htmlPage({ title, style: STYLE, content: `<main><h1>${title}</h1>\n${content}\n</main>` });
 
 /** Where a person types the code that a device shows, and picks a test user. */
 export function deviceForm(userCode: string, complaint?: string): string {
@@ -48,5 +34,3 @@ export const deviceDone = (signedIn: boolean): string =>
     signedIn ? 'The device is signed in' : 'The sign-in was declined',
     '<p>You can close this page and go back to the device.</p>',
   );
-
-const escaped = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);

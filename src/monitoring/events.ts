@@ -6,6 +6,10 @@ import type { ErrorName, Reason } from '../errors.ts';
 export interface RequestFacts {
   readonly operation: string;
   readonly method: string;
+  /** As sent, without the query; undefined where no request could be read. May hold anything: see {@link pathText}. */
+  readonly path: string | undefined;
+  /** Of the route, as the protocol writes it: `/identities/{id}`. */
+  readonly pathPattern: string | undefined;
   readonly status: number;
   readonly durationMs: number;
   readonly clientRequestId: string | undefined;

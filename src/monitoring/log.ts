@@ -1,10 +1,14 @@
+import { isatty } from 'node:tty';
 import type { Settings } from '../settings.ts';
 import { LineBuffer } from './line-buffer.ts';
+import type { LineFormat } from './pretty-line.ts';
 import { escapeUnprintable, safeFacts, safeText } from './safe-text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
 
-/** Where lines go: one JSON object each, whatever their facts contain. */
+type LogSettings = Pick<Settings, 'logLevel' | 'mode'>;
+
+/** Where lines go: one JSON object each, or one line for people, whatever their facts contain. */
 export interface Log {
   /** Writes a line some time soon. May throw when a fact cannot be turned into text; {@link Monitor} never does. */
   write(level: LogLevel, message: string, facts?: Readonly<Record<string, unknown>>): void;
@@ -24,8 +28,19 @@ const LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'f
 /** Standard error. */
 const STDERR = 2;
 
-/** Opens the log. @param fd a file descriptor other than that of standard error, for tests */
-export function openLog({ logLevel, mode }: Pick<Settings, 'logLevel' | 'mode'>, fd = STDERR): Log {
+interface Output {
+  /** A file descriptor other than that of standard error. */
+  fd?: number;
+  /** How lines are written; undefined: as JSON. */
+  format?: LineFormat | undefined;
+}
+
+/** Whether the lines are for people. */
+export const isForPeople = ({ logFormat, mode }: Pick<Settings, 'logFormat' | 'mode'>): boolean =>
+  logFormat === 'pretty' || (logFormat === 'auto' && mode === 'dev' && isatty(STDERR));
+
+/** Opens the log. */
+export function openLog({ logLevel, mode }: LogSettings, { fd = STDERR, format }: Output = {}): Log {
   const lines = new LineBuffer(fd);
   const least = LEVELS.indexOf(logLevel);
   const keeps = (level: LogLevel): boolean => LEVELS.indexOf(level) >= least;
@@ -34,8 +49,10 @@ export function openLog({ logLevel, mode }: Pick<Settings, 'logLevel' | 'mode'>,
     write(level, message, facts = {}) {
       if (!keeps(level)) return;
       const time = new Date().toISOString();
-      const line = JSON.stringify({ level, time, ...base, ...safeFacts(facts), msg: safeText(message) });
-      lines.write(`${escapeUnprintable(line)}\n`);
+      const safe = safeFacts(facts);
+      const text = safeText(message);
+      const line = format?.(level, time, text, safe) ?? jsonLine({ level, time, ...base, ...safe, msg: text });
+      lines.write(`${line}\n`);
     },
     keeps,
     flushSync: () => lines.flushSync(),
@@ -45,3 +62,5 @@ export function openLog({ logLevel, mode }: Pick<Settings, 'logLevel' | 'mode'>,
     },
   };
 }
+
+const jsonLine = (members: Readonly<Record<string, unknown>>): string => escapeUnprintable(JSON.stringify(members));

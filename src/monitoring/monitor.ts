@@ -2,6 +2,7 @@ import type { IdentityId, ResourceId } from '../callers.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import type { Events, RequestFacts } from './events.ts';
 import type { Log } from './log.ts';
+import { pathText } from './path-text.ts';
 import { callerText } from './safe-text.ts';
 import type { ServerMetrics } from './server-metrics.ts';
 
@@ -12,11 +13,14 @@ const MOST_NEWER_VERSIONS = 32;
 export class Monitor implements Events {
   readonly #log: Log;
   readonly #metrics: ServerMetrics;
+  readonly #noteRequest: (facts: RequestFacts) => void;
   readonly #newerVersions = new Set<string>();
 
-  constructor(log: Log, metrics: ServerMetrics) {
+  /** @param noteRequest told of every answered request, too */
+  constructor(log: Log, metrics: ServerMetrics, noteRequest: (facts: RequestFacts) => void = () => undefined) {
     this.#log = log;
     this.#metrics = metrics;
+    this.#noteRequest = noteRequest;
     metrics.watch({ logLinesDropped: () => log.dropped });
   }
 
@@ -27,6 +31,7 @@ export class Monitor implements Events {
       this.#metrics.durations.observe(durationMs / 1000, operation);
       if (reason !== undefined) this.#metrics.refusals.add(reason);
       this.#log.write(status >= 500 ? 'error' : 'info', 'request', requestLine(facts));
+      this.#noteRequest(facts);
     });
   }
 
@@ -103,6 +108,7 @@ const identityText = (id: string): string => (/^8:[a-z-]+:/.test(id) ? callerTex
 const requestLine = (facts: RequestFacts): Record<string, unknown> => ({
   operation: callerText(facts.operation),
   method: callerText(facts.method),
+  path: facts.path === undefined ? undefined : pathText(facts.path, facts.pathPattern),
   status: facts.status,
   durationMs: Math.round(facts.durationMs * 1000) / 1000,
   clientRequestId: facts.clientRequestId && callerText(facts.clientRequestId),

@@ -45,7 +45,7 @@ export async function openPostgres(url: string): Promise<Database> {
   // the connection's whole life: without one, such an error ends the process.
   pool.on('error', ignore);
   pool.on('connect', (client) => client.on('error', ignore));
-  await requireVersion(pool);
+  await requireVersion(pool, new driver.Client({ connectionString: url }));
 
   const compiler = new Compiler((index) => `$${index}`);
   const writer = new GroupWriter({
@@ -79,17 +79,24 @@ async function takeTurns(tx: Rows, turns: readonly string[]): Promise<void> {
   await tx.run(sql`select pg_advisory_xact_lock(number) from unnest(${`{${numbers}}`}::bigint[]) as number`);
 }
 
-async function requireVersion(pool: pg.Pool): Promise<void> {
+/** @param place where the driver looks: the address with what the environment adds to it */
+async function requireVersion(pool: pg.Pool, place: { host: string; port: number }): Promise<void> {
+  const server = `PostgreSQL at ${place.host} port ${place.port}`;
   try {
     const { rows } = await pool.query<{ server_version_num: string }>('show server_version_num');
-    if (Number(rows[0]?.server_version_num) < 150000) throw new StoreError('PostgreSQL 15 or newer is needed');
+    if (Number(rows[0]?.server_version_num) < 150000)
+      throw new StoreError(`${server} is too old: 15 or newer is needed`);
   } catch (cause) {
     await pool.end();
     if (cause instanceof StoreError) throw cause;
-    throw new StoreError(`PostgreSQL cannot be reached: ${(cause as { code?: string }).code ?? 'no answer'}`, {
-      cause,
-    });
+    throw new StoreError(`${server} ${refusal(cause)}: look at LINARITE_DATABASE_URL`, { cause });
   }
+}
+
+/** What the server said of the user, the password or the database; or that it said nothing. */
+function refusal(cause: unknown): string {
+  const { code = 'no answer', message } = cause as { code?: string; message: string };
+  return /^[0-9A-Z]{5}$/.test(code) ? `refuses the connection: ${message}` : `cannot be reached (${code})`;
 }
 
 /** Runs work on one connection. One on which something failed is thrown away: nobody knows what state it is in. */

@@ -1,4 +1,5 @@
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { TimeSlice } from '../lib/time-slice.ts';
 import { type Database, StoreError } from './database.ts';
@@ -212,8 +213,22 @@ function open(file: string): DatabaseSync {
       throw new StoreError(`${file} is open in another process: stop it, or use another LINARITE_DATA`, { cause });
     if (DAMAGED.includes(code ?? -1))
       throw new StoreError(`${file} is damaged or not a database: restore it from a backup`, { cause });
-    throw new StoreError(`${file} cannot be opened: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    const why = unwritable(file) ?? (cause instanceof Error ? cause.message : cause);
+    throw new StoreError(`${file} cannot be opened: ${why}`, { cause });
   }
+}
+
+/** SQLite calls a disk that takes no writes an I/O error. @returns what is the matter, undefined when it is not that */
+function unwritable(file: string): string | undefined {
+  for (const path of [dirname(file), file].filter(existsSync)) {
+    try {
+      accessSync(path, constants.W_OK);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      return code === 'EROFS' ? `${path} is on a read-only disk` : `this user may not write to ${path} (${code})`;
+    }
+  }
+  return undefined;
 }
 
 /**

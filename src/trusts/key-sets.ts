@@ -31,7 +31,13 @@ interface Entry {
   readonly keySet: CachedKeySet;
 }
 
+/** What came of reading the keys at one address: how many there are that the trust can use, or why there are none. */
+export type KeySetCheck = { readonly tenantId?: string } & ({ readonly keys: number } | { readonly failure: string });
+
 const TIMEOUT_MS = 5000;
+const NO_ISSUER = 'this server has no issuer at that address';
+/** Tenants whose addresses are read when a trust is checked. */
+const MOST_CHECKED = 10;
 /** More than anybody uses at a time, remembered for certain; bounds what deleted trusts leave behind. */
 const LEAST_REMEMBERED = 500;
 
@@ -59,11 +65,36 @@ export class KeySets {
     throw new ServiceError('ProviderUnavailable', { reason: 'provider.unavailable', detail: finding.failure });
   }
 
+  /**
+   * Reads the keys of a trust now, whether or not they are known, and remembers nothing: for somebody who has just
+   * configured it.
+   * @returns one entry, or one per tenant where the address differs by tenant, for the first of them
+   */
+  async check(trust: Trust): Promise<KeySetCheck[]> {
+    const { metadata, keySet = metadata, tenants, algorithms } = trust.definition;
+    if (keySet.startsWith('{endpoint}')) {
+      const ours = this.#uses.ownKeys?.(metadata);
+      return [ours ? { keys: readKeySet({ keys: ours.keys }, algorithms).size } : { failure: NO_ISSUER }];
+    }
+    const places = keySet.includes('{tenantId}') ? tenants.slice(0, MOST_CHECKED) : [undefined];
+    return Promise.all(places.map((tenantId) => this.#check(trust.definition, tenantId)));
+  }
+
+  async #check(definition: TrustDefinition, tenantId: string | undefined): Promise<KeySetCheck> {
+    const place = tenantId === undefined ? {} : { tenantId };
+    try {
+      return { ...place, keys: (await this.#read(definition, tenantId)).size };
+    } catch (cause) {
+      if (!(cause instanceof ProviderFailure)) throw cause;
+      return { ...place, failure: cause.message };
+    }
+  }
+
   async #finding(trust: Trust, tenantId: string | undefined, kid: string): Promise<Finding> {
     const { metadata, keySet = metadata, algorithms } = trust.definition;
     if (keySet.startsWith('{endpoint}')) {
       const ours = this.#uses.ownKeys?.(metadata);
-      if (!ours) return { failure: 'this server has no issuer at that address' };
+      if (!ours) return { failure: NO_ISSUER };
       return { key: readKeySet({ keys: ours.keys }, algorithms).get(kid) };
     }
     return this.#keySetOf(trust, keySet.includes('{tenantId}') ? tenantId : undefined).find(kid);

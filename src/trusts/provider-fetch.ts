@@ -108,7 +108,8 @@ async function bodyOf(response: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const privateAddress = () => new ProviderFailure('its address is not of the public internet');
+const privateAddress = () =>
+  new ProviderFailure('its address is not of the public internet, and the trust does not have privateAddresses');
 
 function failure(cause: unknown): ProviderFailure {
   if (cause instanceof ProviderFailure) return cause;

@@ -1,6 +1,7 @@
 import { created, noContent, ok, type Route, route } from '../http/route.ts';
-import { listOf, maybe, object, optional, recordOf, text, truth } from '../http/schema.ts';
+import { int32, listOf, maybe, object, optional, recordOf, text, truth } from '../http/schema.ts';
 import { wholeSeconds } from '../lib/instants.ts';
+import type { KeySets } from './key-sets.ts';
 import { type Grant, PURPOSES, type Trust } from './trust.ts';
 import type { Trusts } from './trusts.ts';
 
@@ -52,6 +53,8 @@ const TrustShape = object({
   changedAt: text({ format: 'date-time' }),
 });
 
+const CheckShape = object({ tenantId: maybe(text()), keys: maybe(int32()), failure: maybe(text()) });
+
 const shownGrant = ({ name, principal, right, resource }: Grant) => ({ name, principal, right, resource });
 
 const shown = ({ id, name, enabled, definition, grants, createdAtMs, changedAtMs }: Trust) => ({
@@ -65,7 +68,7 @@ const shown = ({ id, name, enabled, definition, grants, createdAtMs, changedAtMs
 });
 
 /** Whose tokens are believed, for those who look after the server. */
-export const trustRoutes = (trusts: Trusts): Route[] => [
+export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Route[] => [
   route({
     operation: 'listTrusts',
     summary: 'Lists the trusts: whose tokens, other than our own, are believed, and who may do what with them.',
@@ -95,6 +98,15 @@ export const trustRoutes = (trusts: Trusts): Route[] => [
       const { trust, fresh } = await trusts.put(path.name, wish, enabled ?? undefined);
       return fresh ? created(shown(trust)) : ok(shown(trust));
     },
+  }),
+  route({
+    operation: 'checkTrust',
+    summary: "Reads the keys of a trust's issuer now, and says why when they cannot be read.",
+    at: 'POST /-/trusts/{name}/:check',
+    access: { caller: 'operator' },
+    reads: true,
+    answers: { 200: object({ value: listOf(CheckShape) }) },
+    handle: async ({ path }) => ok({ value: await keySets.check(trusts.get(path.name)) }),
   }),
   route({
     operation: 'disableTrust',

@@ -133,6 +133,8 @@ export interface TrustWish {
 
 const MOST_ENTRIES = 200;
 const LONGEST = 1024;
+const PLAIN_HTTP =
+  ': http is for dev mode and providers at private addresses, with privateAddresses (--private-addresses)';
 
 const invalid = (target: string, why: string): ServiceError =>
   new ServiceError('TrustInvalid', { target, values: { why: `${target}: ${why}` } });
@@ -155,7 +157,7 @@ export function trustDefinition(wish: TrustWish, { plainHttp }: { plainHttp: boo
   const [first] = issuers;
   if (first === undefined) throw invalid('issuers', 'name at least one');
   const tenants = entries(wish.tenants ?? [], 'tenants').map((tenant) => {
-    if (!isGuid(tenant)) throw invalid('tenants', `${echo(tenant)} is no GUID`);
+    if (!isGuid(tenant)) throw invalid('tenants', `${echo(tenant, LONGEST)} is no GUID`);
     return tenant.toLowerCase();
   });
   if (tenants.length === 0 && issuers.some((issuer) => issuer.includes('{tenantId}')))
@@ -196,7 +198,7 @@ function address(text: string, target: string, plainHttp: boolean): string {
   const url = URL.parse(text.replace('{endpoint}', 'https://localhost').replace('{tenantId}', 'tenant'));
   const schemes = plainHttp ? ['https:', 'http:'] : ['https:'];
   if (!url || !schemes.includes(url.protocol) || url.username || url.password || url.hash || text.length > LONGEST)
-    throw invalid(target, `${echo(text)} is no https address`);
+    throw invalid(target, `${echo(text, LONGEST)} is no https address${url?.protocol === 'http:' ? PLAIN_HTTP : ''}`);
   return text;
 }
 

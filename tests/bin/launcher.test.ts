@@ -149,13 +149,16 @@ test('a missing libatomic is named, with the command that installs it', childSki
     '#!/bin/sh\necho "node: error while loading shared libraries: libatomic.so.1: cannot open" >&2\nexit 127\n';
   const { status, stderr } = installed(t, { binary }).run(OLD_NODE ?? '', ['bin/linarite.js']);
   assert.equal(status, 2);
-  assert.match(stderr, /^Node\.js 26\.10\.0 needs libatomic\.so\.1: apt-get install libatomic1 /m);
+  assert.match(
+    stderr,
+    /^Node\.js 26\.10\.0 \(which came with npm\) needs libatomic\.so\.1: apt-get install libatomic1 /m,
+  );
 });
 
 test('a binary for another system is explained', childSkips, (t) => {
   const { status, stderr } = installed(t, { binary: '#!/no/such/loader\n' }).run(OLD_NODE ?? '', ['bin/linarite.js']);
   assert.equal(status, 2);
-  assert.match(stderr, /^The Node\.js 26\.10\.0 that npm brought does not start here .* install Node\.js 26 LTS/);
+  assert.match(stderr, /^Node\.js 26\.10\.0 \(which came with npm\) does not start here .* install Node\.js 26 LTS/);
 });
 
 test('without any Node.js that is new enough, the first line says what to install', childSkips, (t) => {
@@ -170,7 +173,10 @@ test('without any Node.js that is new enough, the first line says what to instal
 });
 
 for (const { version, notice } of [
-  { version: '26.10.0', notice: /^Notice: Node\.js 26\.10\.0 lacks security fixes of 26\.13\.0\. .*\n$/ },
+  {
+    version: '26.10.0',
+    notice: /^Notice: Node\.js 26\.10\.0 \(which came with npm\) lacks security fixes of 26\.13\.0\. .*\n$/,
+  },
   { version: '26.13.0', notice: /^$/ },
   { version: '24.22.0', notice: /^Notice: .* 24\.22\.1/ },
   { version: '24.22.1', notice: /^$/ },

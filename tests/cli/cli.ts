@@ -20,7 +20,7 @@ interface Options {
 /** What a person's shell has that no test may depend on. */
 const OURS = /^(?:LINARITE_|AZURE_|COMMUNICATION_|NODE_EXTRA_CA_CERTS$)/;
 
-const cleanEnvironment = (more: Options['env'] = {}) => ({
+export const cleanEnvironment = (more: Options['env'] = {}) => ({
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name))),
   ...more,
 });

@@ -20,7 +20,7 @@ const OFFERED: [line: string, offered: string[]][] = [
   ['linarite identity user list -o t', ['table']],
   ['linarite completion ', ['bash', 'fish', 'zsh']],
   ['linarite resource show --name ', []],
-  ['linarite trust ', ['create', 'delete', 'disable', 'enable', 'grant', 'list', 'show', 'update']],
+  ['linarite trust ', ['check', 'create', 'delete', 'disable', 'enable', 'grant', 'list', 'show', 'update']],
   ['linarite trust create --key', ['--key-set', '--keycloak']],
   ['linarite trust create --algorithm ES', ['ES256', 'ES384']],
   ['linarite trust grant ', ['add', 'list', 'remove']],

@@ -69,6 +69,12 @@ test('key regenerate prints the new key alone, and the tokens of the former one 
   assert.match(id, /^[0-9a-f-]{36}$/);
 });
 
+test('a resource that is not there cannot be deleted, which is said', async () => {
+  const { code, stderr } = await cliBeside(server, ['resource', 'delete', '--name', 'typo', '--yes']);
+  assert.equal(code, 1);
+  assert.match(stderr, /^linarite: ResourceNotFound: .*typo.*\n$/);
+});
+
 test('connection-string prints one bare line that works', async () => {
   const { code, stdout } = await cliBeside(server, ['connection-string', '--key-type', 'secondary']);
   assert.equal(code, 0);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { APPLICATIONS, DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
 import type { Answer } from '../harness/http.ts';
+import { Provider as TestProvider } from '../harness/provider.ts';
 import { DEV_ID } from '../harness/resources.ts';
 import { API_VERSION, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
@@ -23,7 +24,9 @@ shareServer(async (started) => {
   await cliJson(server, ['trust', 'delete', '--name', 'dev', '--yes']);
 });
 
-const trust = (...args: string[]) => cliJson(server, ['trust', ...args]);
+/** Most issuers in here are made up, so nobody tries to reach them. */
+const trust = (...args: string[]) =>
+  cliJson(server, ['trust', ...args, ...(/^(?:create|update)$/.test(args[0] ?? '') ? ['--no-check'] : [])]);
 const fails = async (args: string[]) => {
   const { code, stdout, stderr } = await cliBeside(server, args);
   assert.equal(stdout, '');
@@ -198,6 +201,41 @@ describe('definitions', () => {
     const same = 'linarite: nothing would change: name what is to be different\n';
     assert.deepEqual(await fails(['trust', 'update', '--name', 'same']), [2, same]);
     assert.deepEqual(await fails(['trust', 'update', '--name', 'same', '--tenant', DIRECTORY_TENANT]), [2, same]);
+  });
+
+  test('an issuer that cannot be reached is told at once, and tried again by check', async (t) => {
+    const provider = await TestProvider.start();
+    t.after(() => provider.stop());
+    const named = ['--name', 'reached', '--output', 'table'];
+    const wish = [
+      '--issuer',
+      provider.issuer('{tenantId}'),
+      '--tenant',
+      FIRST,
+      '--metadata',
+      provider.metadata,
+      '--private-addresses',
+    ];
+    const made = await cliBeside(server, ['trust', 'create', ...named, ...wish]);
+    assert.deepEqual([made.code, made.stderr], [0, '']);
+    const checked = await cliBeside(server, ['trust', 'check', ...named]);
+    assert.deepEqual([checked.code, checked.stderr], [0, '']);
+    assert.match(checked.stdout, /^Tenant +Keys +Failure\n-.*\n +[1-9]\d*\n$/);
+
+    provider.behaviour = 'failing';
+    const failed = await cliBeside(server, ['trust', 'check', ...named]);
+    assert.deepEqual([failed.code, failed.stderr], [1, 'linarite: the keys of the trust reached cannot be read\n']);
+    assert.match(failed.stdout, /it answers 500/);
+    const updated = await cliBeside(server, ['trust', 'update', ...named, '--no-private-addresses', '--yes']);
+    assert.equal(updated.code, 2); // the provider has no TLS
+    const tried = await cliBeside(server, ['trust', 'update', ...named, '--application', '*', '--yes']);
+    assert.equal(tried.code, 0);
+    assert.match(
+      tried.stderr,
+      /^linarite: warning: the keys of the issuer cannot be read now: it answers 500; `linarite trust check` tries again\n$/,
+    );
+    const quiet = await cliBeside(server, ['trust', 'update', ...named, '--application', '', '--no-check', '--yes']);
+    assert.deepEqual([quiet.code, quiet.stderr], [0, '']);
   });
 
   test('a certificate authority that is none is refused before anything is sent', async () => {

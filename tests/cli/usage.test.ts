@@ -18,6 +18,12 @@ const GRANT = ['trust', 'grant', 'add', '--trust', 'x', '--name', 'y', '--right'
 const WRONG: [args: string[], complaint: RegExp][] = [
   [['no-such-command'], /unknown command 'no-such-command'/],
   [['serve', 'twice'], /too many arguments/],
+  [['serve', '--port', 'http'], /^linarite: LINARITE_PORT must be a whole number from 0 to 65535, not 'http'/],
+  [['token', 'issue', '--scope', 'chat'], /unknown command 'token' \(did you mean `identity token issue`\?\)/],
+  [['user', 'delete', '8:acs:x'], /unknown command 'user' \(did you mean `identity user delete`\?\)/],
+  [['identity', 'introspect'], /unknown command 'introspect' \(did you mean `identity token introspect`\?\)/],
+  [['grant', 'list'], /unknown command 'grant' \(did you mean `trust grant list`\?\)/],
+  [['delete', '--name', 'x'], /unknown command 'delete'; see/],
   [['--no-such-option'], /unknown option '--no-such-option'/],
   [['identity', 'user', 'creat'], /unknown command 'creat' \(Did you mean create\?\)/],
   [['identity', 'user', 'delete', '--yes'], /required option '--user <id>' not specified/],
@@ -35,7 +41,21 @@ const WRONG: [args: string[], complaint: RegExp][] = [
   [['trust', 'create', '--name', 'x', '--entra', 'contoso'], /--entra takes the GUID of a tenant, not 'contoso'/],
   [['trust', 'create', '--name', 'x', '--entra', GUID, '--keycloak', 'x'], /cannot be used with option '--keycloak/],
   [['trust', 'create', '--name', 'x', '--keycloak', 'realm'], /metadata: realm\S+ is no https address/],
-  [['trust', 'create', '--name', 'x', '--issuer', 'http://x.example'], /metadata: \S+ is no https address/],
+  [
+    ['trust', 'create', '--name', 'x', '--issuer', 'http://x.example'],
+    /metadata: \S+ is no https address: http is for .* \(--private-addresses\)/,
+  ],
+  [
+    [
+      'trust',
+      'create',
+      '--name',
+      'x',
+      '--issuer',
+      'ftp://a.very.long.name.of.an.identity.provider.example/realms/shop',
+    ],
+    /metadata: ftp:\S+\/realms\/shop\/\.well-known\/openid-configuration is no https address/,
+  ],
   [['trust', 'create', '--name', 'x', '--issuer', 'https://x.example', '--tenant', 'y'], /tenants: y is no GUID/],
   [
     ['trust', 'create', '--name', 'x', '--issuer', 'x', '--claim', 'oid=sub'],
@@ -82,7 +102,7 @@ test('where no server is, that is said', async () => {
   const env = { LINARITE_OPERATOR_KEY: 'x'.repeat(40), LINARITE_PORT: '1' };
   const { code, stderr } = await cli(['resource', 'list'], { env });
   assert.equal(code, 1);
-  assert.match(stderr, /^linarite: no server answers at https:\/\/localhost:1: start one .*\n$/);
+  assert.match(stderr, /^linarite: no server answers at https:\/\/localhost:1 \(from LINARITE_PORT\): start one .*\n$/);
 });
 
 describe('what cannot be undone', () => {
@@ -128,7 +148,7 @@ describe('what cannot be undone', () => {
 });
 
 describe('help', () => {
-  const program = buildProgram({}, () => undefined);
+  const program = buildProgram({}, { args: [], onServed: () => undefined });
   const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
   const helpOf = (command: Command): string => {
     let text = '';
@@ -145,6 +165,16 @@ describe('help', () => {
       assert.ok(example.includes(nameOf(command)), example);
     });
   }
+
+  test('says which options a command cannot do without', () => {
+    for (const command of all(program)) {
+      for (const { long, mandatory } of command.options) {
+        const entry =
+          helpOf(command).match(new RegExp(`^ +(?:-\\w, )?${long}\\b[^]*?(?=\\n +-|\\n\\n)`, 'm'))?.[0] ?? '';
+        assert.equal(/\(required\)/.test(entry.replaceAll(/\s+/g, ' ')), mandatory === true, entry || String(long));
+      }
+    }
+  });
 
   test('lists every command, and every setting', () => {
     const text = helpOf(program);

@@ -197,6 +197,8 @@ describe('on the road', () => {
     assert.deepEqual(told, {
       operation: 'operate',
       method: 'POST',
+      path: '/things/a%20b',
+      pathPattern: '/things/{id}',
       status: 201,
       clientRequestId: 'mine',
       msCv,
@@ -806,6 +808,8 @@ describe('a refusal', () => {
     assert.deepEqual(told, {
       operation: 'none',
       method: 'none',
+      path: undefined,
+      pathPattern: undefined,
       status: 400,
       clientRequestId: undefined,
       apiVersion: undefined,

@@ -19,7 +19,7 @@ describe('a path', () => {
 
   test('that is not there is 404 for everybody, with every method', async () => {
     for (const path of [
-      '/',
+      '/index.html',
       '/identity',
       '/identitiess',
       '/identities/x/y',

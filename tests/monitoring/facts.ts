@@ -7,6 +7,8 @@ const RESOURCE = '11111111-2222-4333-8444-555555555555';
 export const FACTS: RequestFacts = {
   operation: 'issueAccessToken',
   method: 'POST',
+  path: `/identities/8%3Aacs%3A${RESOURCE}_00000000-0000-0000-0000-000000000001/:issueAccessToken`,
+  pathPattern: '/identities/{id}/:issueAccessToken',
   status: 200,
   durationMs: 1.23456,
   clientRequestId: '5f3759df-0000-4000-8000-000000000000',

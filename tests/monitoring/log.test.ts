@@ -26,6 +26,7 @@ test('a request is one line with everything known about it', async () => {
     level: 'info',
     operation: 'issueAccessToken',
     method: 'POST',
+    path: '/identities/8:acs:11111111-2222-4333-8444-555555555555_00000000-0000-0000-0000-000000000001/:issueAccessToken',
     status: 200,
     durationMs: 1.235,
     clientRequestId: '5f3759df-0000-4000-8000-000000000000',
@@ -88,6 +89,8 @@ for (const [what, text] of FORGERIES) {
     const hostile = {
       operation: text,
       method: text,
+      path: text,
+      pathPattern: undefined,
       clientRequestId: text,
       identityId: `8:acs:${text}` as IdentityId,
       msCv: text,
@@ -227,7 +230,7 @@ test('nothing that is logged or counted can fail a request', async () => {
 
 test('lines that cannot be written are dropped and counted, and later ones still tried', async () => {
   const fd = openSync('/dev/null', 'r'); // writing to it fails
-  const log = openLog({ logLevel: 'info', mode: 'dev' }, fd);
+  const log = openLog({ logLevel: 'info', mode: 'dev' }, { fd });
   for (const expected of [2, 4]) {
     log.write('info', 'one');
     log.write('info', 'two');

@@ -80,7 +80,7 @@ function complaintsAbout({ lock, manifests, reasons }: Chain): string[] {
 
 function aboutPackage(
   path: string,
-  { version = '', integrity = '', resolved, link, hasInstallScript }: LockedPackage,
+  { version = '', integrity = '', resolved, link, hasInstallScript, bin = {} }: LockedPackage,
 ): string[] {
   const found: string[] = [];
   if (!path.includes('node_modules/')) return found; // the repository itself, and its workspace
@@ -88,6 +88,7 @@ function aboutPackage(
   if (!EXACT.test(version)) found.push(`${path} has no exact version`);
   if (!/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity)) found.push(`${path} has no integrity`);
   if (resolved !== undefined) found.push(`${path} has an address`);
+  if ('node' in bin) found.push(`${path} would be the node of every npm script: take its bin out of the lock`);
   if (hasInstallScript && !INSTALL_SCRIPTS.includes(path)) found.push(`${path} has an install script`);
   return found;
 }
@@ -150,6 +151,11 @@ describe('the supply chain', () => {
       'an install script',
       withPackage('node_modules/evil', { ...pg, hasInstallScript: true }),
       /evil has an install script/,
+    ],
+    [
+      'a package that hides the launcher',
+      withPackage('node_modules/evil', { ...pg, bin: { node: 'bin/node' } }),
+      /evil would be the node of every npm script/,
     ],
     [
       'a link out of the repository',

@@ -62,6 +62,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'tokens',
     'monitoring',
   ],
+  console: ['certificates', 'identities', 'monitoring', 'resources', 'tokens'],
   // Edge: given what it needs.
   http: ['monitoring'],
   // What puts everything together.
@@ -76,6 +77,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'management',
     'operators',
     'issuer',
+    'console',
     'status',
     'backup',
     'secrets',

@@ -46,6 +46,7 @@ function callOf({ at, versions, body }: Route): { method: string; target: string
 const OWN_HEADERS: Readonly<Record<string, (server: { host: string }) => Record<string, string>>> = {
   'GET /msi/token': () => ({ 'X-IDENTITY-HEADER': PUBLISHED_SECRET }),
   'POST /-/devicelogin': ({ host }) => ({ Origin: `http://${host}` }),
+  'POST /': ({ host }) => ({ Origin: `http://${host}` }),
 };
 
 /** Who a caller may be, and which routes open to them. The cross product is security-and-reliability, T4. */
@@ -263,6 +264,7 @@ describe('the list of routes', () => {
         .map(({ at }) => at)
         .sort();
     assert.deepEqual(openIn(routes), [
+      'GET /',
       'GET /-/ca.pem',
       'GET /-/devicelogin',
       'GET /-/health/live',
@@ -278,6 +280,7 @@ describe('the list of routes', () => {
       'GET /{tenant}/.well-known/openid-configuration',
       'GET /{tenant}/discovery/v2.0/keys',
       'GET /{tenant}/v2.0/.well-known/openid-configuration',
+      'POST /', // issues with the published key only
       'POST /-/devicelogin',
       'POST /adfs/oauth2/devicecode',
       'POST /adfs/oauth2/token',

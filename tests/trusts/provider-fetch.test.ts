@@ -75,7 +75,7 @@ describe('a provider', () => {
     for (const host of hosts) {
       await assert.rejects(
         fetchJsonObject(`http://${host}:${port}/`, { ...ACCESS, plainHttp: true, privateAddresses: false }),
-        failure('its address is not of the public internet'),
+        failure('its address is not of the public internet, and the trust does not have privateAddresses'),
         host,
       );
     }
