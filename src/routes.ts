@@ -12,6 +12,7 @@ import { directoryRoutes } from './identities/directory-routes.ts';
 import type { Identities } from './identities/identities.ts';
 import { identityRoutes } from './identities/identity-routes.ts';
 import { type IssuerParts, issuerRoutes } from './issuer/issuer-routes.ts';
+import { cloudRoutes } from './management/cloud-routes.ts';
 import type { CommunicationServices } from './management/communication-services.ts';
 import { managementRoutes } from './management/management-routes.ts';
 import { operatorRoutes } from './operators/operator-routes.ts';
@@ -48,7 +49,7 @@ export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
 const signInRoutes = ({ mode, devIssuer, issuer, isOperator, wellKnownKey }: RouteParts): Route[] =>
   mode === 'dev'
     ? issuerRoutes(devIssuer as IssuerParts, { origin: issuer, isOperator, wellKnownKey })
-    : operatorRoutes({ origin: issuer, isOperator, tenantId: HOME_TENANT });
+    : operatorRoutes({ origin: issuer, isOperator });
 
 /** Every route of the server, one of which describes them all. */
 export function routeList(parts: RouteParts): Route[] {
@@ -60,6 +61,7 @@ export function routeList(parts: RouteParts): Route[] {
     ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
     ...trustRoutes(parts.trusts),
     ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
+    ...cloudRoutes(parts.services, { origin: parts.issuer, tenantId: HOME_TENANT }),
     ...signInRoutes(parts),
     ...backupRoutes(parts.backups, parts.recovery),
     ...keyRingRoutes(parts.keyRotation),
