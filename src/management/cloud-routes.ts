@@ -80,7 +80,9 @@ export function cloudRoutes(services: CommunicationServices, { origin, tenantId 
             tenant: 'common',
             identityProvider: 'AAD',
           },
-          microsoftGraphResourceId: `${origin()}/`, // there is no Graph; HashiCorp's client insists on one
+          // There is no Graph; HashiCorp's client insists on the first, and az of 2023 on the second.
+          microsoftGraphResourceId: `${origin()}/`,
+          graphEndpoint: `${origin()}/`,
           suffixes: {},
         }),
     }),

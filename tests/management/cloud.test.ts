@@ -24,6 +24,7 @@ test('a client learns from one document where a cloud of its own is and where it
           identityProvider: 'AAD',
         },
         microsoftGraphResourceId: `${origin}/`,
+        graphEndpoint: `${origin}/`,
         suffixes: {},
       });
     }
