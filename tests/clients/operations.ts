@@ -126,7 +126,7 @@ export const TOOL_CHECKS = {
   provider: 'Shows and registers the provider, and lists resources',
   email: 'E-mail: refused in words',
   delete: 'Deletes the service',
-  'managed-identity': 'Signs the managed identity in, and gets its token for the service',
+  'managed-identity': 'Signs the managed identity in, and lists with it',
   identities: 'Signed requests: create with a token, issue, revoke, delete',
 } as const;
 

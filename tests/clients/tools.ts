@@ -41,7 +41,6 @@ export const TOOLS: readonly Tool[] = [
         'the part of it that finds clouds and signs in is tried; the generated part is a download of 142 MB',
       ]),
     ),
-    'managed-identity': 'not tried',
     identities: NO_DATA_PLANE,
   }),
   go('armcommunication', '2.3.0', 'arm', {

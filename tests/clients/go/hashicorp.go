@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/hashicorp/go-azure-sdk/sdk/auth"
@@ -21,28 +22,12 @@ func hashicorp(ctx context.Context, given task) {
 	if environment == nil {
 		return
 	}
-	as := func(secret string) (*resourcemanager.Client, error) {
-		authorizer, err := auth.NewClientSecretAuthorizer(ctx, auth.ClientSecretAuthorizerOptions{
-			Environment:  *environment,
-			Api:          environment.ResourceManager,
-			TenantId:     given.Tenant,
-			ClientId:     given.Tenant,
-			ClientSecret: secret,
-		})
-		if err != nil {
-			return nil, err
-		}
+	list := func(as auth.Authorizer, kind string) ([]string, error) {
 		services, err := resourcemanager.NewClient(environment.ResourceManager, "communicationservices", "2023-03-31")
-		if err == nil {
-			services.SetAuthorizer(authorizer)
-		}
-		return services, err
-	}
-	list := func(secret, kind string) ([]string, error) {
-		services, err := as(secret)
 		if err != nil {
 			return nil, err
 		}
+		services.SetAuthorizer(as)
 		request, err := services.NewRequest(ctx, client.RequestOptions{
 			ContentType:         "application/json; charset=utf-8",
 			ExpectedStatusCodes: []int{http.StatusOK},
@@ -66,25 +51,49 @@ func hashicorp(ctx context.Context, given task) {
 		}
 		return names, err
 	}
-	try("sign-in", func() error {
-		names, err := list(given.OperatorKey, "communicationServices")
+	listed := func(as auth.Authorizer, err error) error {
+		if err != nil {
+			return err
+		}
+		names, err := list(as, "communicationServices")
 		if err != nil {
 			return err
 		}
 		return contains(names, "dev")
-	})
+	}
+	bySecret := func(secret string) (auth.Authorizer, error) {
+		return auth.NewClientSecretAuthorizer(ctx, auth.ClientSecretAuthorizerOptions{
+			Environment:  *environment,
+			Api:          environment.ResourceManager,
+			TenantId:     given.Tenant,
+			ClientId:     given.Tenant,
+			ClientSecret: secret,
+		})
+	}
+	try("sign-in", func() error { return listed(bySecret(given.OperatorKey)) })
 	try("wrong-secret", func() error {
-		_, err := list("not-the-operator-key", "communicationServices")
+		err := listed(bySecret("not-the-operator-key"))
 		if err == nil {
 			return errAccepted
 		}
 		return expect(strings.Contains(err.Error(), "invalid_client"), "it says %v", err)
 	})
 	try("email", func() error {
-		_, err := list(given.OperatorKey, "emailServices")
-		if err == nil {
+		as, err := bySecret(given.OperatorKey)
+		if err != nil {
+			return err
+		}
+		if _, err = list(as, "emailServices"); err == nil {
 			return errAccepted
 		}
 		return expect(strings.Contains(err.Error(), "does not offer e-mail"), "it says %v", err)
+	})
+	try("managed-identity", func() error {
+		return listed(auth.NewManagedIdentityAuthorizer(ctx, auth.ManagedIdentityAuthorizerOptions{
+			Api:                             environment.ResourceManager,
+			CustomManagedIdentityEndpoint:   os.Getenv("IDENTITY_ENDPOINT"),
+			CustomManagedIdentityAPIVersion: "2019-08-01",
+			CustomManagedIdentityHeaders:    map[string][]string{"X-IDENTITY-HEADER": {os.Getenv("IDENTITY_HEADER")}},
+		}))
 	})
 }
