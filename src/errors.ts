@@ -100,7 +100,7 @@ export const ERRORS = {
   TrustNotFound:         { status: 404, code: 'TrustNotFound', message: "There is no trust '{name}'.", raisedBy: 'action' },
 
   // Signing in, in the words of OAuth: the operator, and the development issuer.
-  TenantUnknown:         { status: 400, code: 'InvalidTenant', message: "There is no directory '{tenant}' here; there is {known}, and adfs means the same. Any GUID takes the operator key, and nothing else.", raisedBy: 'action' },
+  TenantUnknown:         { status: 400, code: 'InvalidTenant', message: "There is no directory '{tenant}' here; there is {known}, and adfs means the same. Under any other GUID only the operator key signs in.", raisedBy: 'action' },
   ParameterNotOnce:      { status: 400, code: 'InvalidRequest', message: 'The parameter {name} must be there once.', raisedBy: 'action' },
   GrantUnsupported:      { status: 400, code: 'UnsupportedGrantType', message: 'The grant type is none of {grants}.', oauth: 'unsupported_grant_type', raisedBy: 'action' },
   ClientRefused:         { status: 401, code: 'InvalidClient', message: 'Nobody here has that client id and client secret.', oauth: 'invalid_client', raisedBy: 'action' },

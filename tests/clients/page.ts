@@ -61,7 +61,7 @@ function page(results: readonly ClientResults[], tools: readonly ToolResults[]):
     '## Notes',
     notes(results, OPERATIONS),
     '## Management and other clients',
-    'What else was run against the same server: tools and libraries of the management plane, which sign in with the operator key as a client secret, and a library that signs requests with an access key.',
+    'What else was run against the same server: tools and libraries of the management plane, which sign in with the operator key as a client secret, and a library that signs requests with an access key, sent over plain HTTP.',
     findingsTable(tools, TOOL_CHECKS),
     '### Notes on these',
     notes(tools, TOOL_CHECKS),

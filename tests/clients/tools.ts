@@ -140,6 +140,7 @@ function rust(): Tool {
   return {
     language: 'Rust',
     sdk: 'acs-signature',
+    kind: 'acs-signature',
     release: '0.1.0',
     async run(server) {
       if (missing('cargo')) throw new NotRun('cargo is not installed');
