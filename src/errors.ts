@@ -34,6 +34,7 @@ export const ERRORS = {
   HostNotAllowed:        { status: 421, code: 'MisdirectedRequest', message: 'This service does not answer for that host name.', raisedBy: 'door' },
   HttpsRequired:         { status: 403, code: 'HttpsRequired', message: 'Plain HTTP is accepted from trusted proxies only. Use HTTPS.', raisedBy: 'door' },
   OriginNotAllowed:      { status: 403, code: 'Forbidden', message: 'Pages of that origin may not call this route.', raisedBy: 'door' },
+  EmailNotOffered:       { status: 404, code: 'InvalidResourceType', message: "This server does not offer e-mail: the resource type 'emailServices' is not in its namespace 'Microsoft.Communication'.", raisedBy: 'door' },
   OperationUnknown:      { status: 404, code: 'NotFound', message: 'There is no operation at this path.', raisedBy: 'door' },
   MethodNotAllowed:      { status: 405, code: 'MethodNotAllowed', message: 'This path does not support that method.', raisedBy: 'door' },
   ApiVersionMissing:     { status: 400, code: 'ApiVersionUnspecified', message: 'An API version is required, but was not specified.', raisedBy: 'door' },
@@ -90,6 +91,8 @@ export const ERRORS = {
   DataLocationRequired:  { status: 400, code: 'RequiredProperty', message: 'The property dataLocation is required.', target: 'properties.dataLocation', raisedBy: 'action' },
   DataLocationFixed:     { status: 409, code: 'PropertyChangeNotAllowed', message: 'The property dataLocation cannot be changed.', target: 'properties.dataLocation', raisedBy: 'action' },
   PlaceTaken:            { status: 409, code: 'NameNotAvailable', message: "The name '{name}' is taken.", target: 'name', raisedBy: 'action' },
+  ProviderNotFound:      { status: 404, code: 'InvalidResourceNamespace', message: "The resource namespace '{namespace}' is invalid: there is Microsoft.Communication only.", raisedBy: 'action' },
+  ResourceFilterInvalid: { status: 400, code: 'InvalidFilterInQueryString', message: "Invalid $filter '{filter}': expected terms such as name eq 'x', joined by and, for {names}.", target: '$filter', raisedBy: 'action' },
   KeyTypeInvalid:        { status: 400, code: 'InvalidKeyType', message: 'The keyType must be Primary or Secondary.', target: 'keyType', raisedBy: 'action' },
 
   // Tokens of others.
@@ -107,7 +110,7 @@ export const ERRORS = {
   TrustNotFound:         { status: 404, code: 'TrustNotFound', message: "There is no trust '{name}'.", raisedBy: 'action' },
 
   // Signing in, in the words of OAuth: the operator, and the development issuer.
-  TenantUnknown:         { status: 400, code: 'InvalidTenant', message: "Unknown directory '{tenant}'. Use {known} or adfs, which means the same.", raisedBy: 'action' },
+  TenantUnknown:         { status: 400, code: 'InvalidTenant', message: "Unknown directory '{tenant}'. Use {known} or adfs, which means the same. Under any other GUID only the operator key signs in.", raisedBy: 'action' },
   ParameterNotOnce:      { status: 400, code: 'InvalidRequest', message: 'The parameter {name} must be sent exactly once.', raisedBy: 'action' },
   GrantUnsupported:      { status: 400, code: 'UnsupportedGrantType', message: 'The grant type is not supported. Use one of {grants}.', oauth: 'unsupported_grant_type', raisedBy: 'action' },
   ClientRefused:         { status: 401, code: 'InvalidClient', message: 'The client id or the client secret is wrong.', oauth: 'invalid_client', raisedBy: 'action' },

@@ -16,6 +16,7 @@ import { identityRoutes } from './identities/identity-routes.ts';
 import { importRoutes } from './identities/import-routes.ts';
 import type { Imports } from './identities/imports.ts';
 import { type IssuerParts, issuerRoutes } from './issuer/issuer-routes.ts';
+import { cloudRoutes } from './management/cloud-routes.ts';
 import type { CommunicationServices } from './management/communication-services.ts';
 import { managementRoutes } from './management/management-routes.ts';
 import { operatorRoutes } from './operators/operator-routes.ts';
@@ -57,7 +58,7 @@ export interface RouteParts extends Omit<StatusParts, 'apiDocument'> {
 const signInRoutes = ({ mode, devIssuer, issuer, isOperator, wellKnownKey }: RouteParts): Route[] =>
   mode === 'dev'
     ? issuerRoutes(devIssuer as IssuerParts, { origin: issuer, isOperator, wellKnownKey })
-    : operatorRoutes({ origin: issuer, isOperator, tenantId: HOME_TENANT });
+    : operatorRoutes({ origin: issuer, isOperator });
 
 /** Every route of the server, one of which describes them all. */
 export function routeList(parts: RouteParts): Route[] {
@@ -70,6 +71,7 @@ export function routeList(parts: RouteParts): Route[] {
     ...assignmentRoutes(parts.assignments, () => `${parts.issuer()}/`),
     ...trustRoutes(parts.trusts, parts.keySets),
     ...managementRoutes(parts.services, { endpoint: () => `${parts.issuer()}/`, tenantId: HOME_TENANT }),
+    ...cloudRoutes(parts.services, { origin: parts.issuer, tenantId: HOME_TENANT }),
     ...signInRoutes(parts),
     ...(parts.mode === 'dev' ? startRoutes(parts.start as Start) : []),
     ...backupRoutes(parts.backups, parts.recovery),

@@ -27,6 +27,7 @@ import {
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
+import { nothingAt } from './not-offered.ts';
 import { isLocal } from './peer.ts';
 import type { Quotas } from './quotas.ts';
 import type { Access, Reply, Route } from './route.ts';
@@ -301,7 +302,7 @@ export class Pipeline implements Road {
 
   #noRoute(request: WireRequest): ServiceError {
     const allowed = this.#uses.routes.methodsAt(request.target);
-    if (allowed.length === 0) return new ServiceError('OperationUnknown');
+    if (allowed.length === 0) return new ServiceError(nothingAt(request.target));
     return new ServiceError('MethodNotAllowed', { detail: `allowed: ${allowed.join(', ')}` });
   }
 

@@ -131,10 +131,9 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     answers: { 200: TokenShape },
   } as const;
   const issue = async (tenant: string, body: TokenRequest, authorization: string | undefined): Promise<Reply> => {
+    const asOperator = operatorToken(tenant, body, isOperator);
+    if (asOperator) return asOperator;
     requireTenant(tenant);
-    const { grant_type, client_secret } = body;
-    const asOperator = tenant.toLowerCase() === 'adfs' && grant_type === 'client_credentials';
-    if (asOperator && client_secret !== undefined && isOperator(client_secret)) return operatorToken(client_secret);
     return ok(await parts.endpoint.answer(body, authorization));
   };
 
@@ -191,8 +190,16 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     route({
       operation: 'issueDirectoryToken',
       summary:
-        'Gives tokens of the dev directory to its applications and users (RFC 6749, RFC 8628). With `adfs` as the tenant and the operator key as the client secret it signs the operator in.',
+        'Gives tokens of the dev directory to its applications and users (RFC 6749, RFC 8628). With the operator key as the client secret it signs the operator in, under `adfs` or any GUID as the tenant.',
       at: 'POST /{tenant}/oauth2/v2.0/token',
+      ...token,
+      handle: ({ path, header, body }) => issue(path.tenant, body, header('authorization')),
+    }),
+    route({
+      operation: 'issueTenantToken',
+      summary:
+        'The same where HashiCorp’s client looks for it: it puts the tenant behind the sign-in address, which ends in `adfs`.',
+      at: 'POST /adfs/{tenant}/oauth2/v2.0/token',
       ...token,
       handle: ({ path, header, body }) => issue(path.tenant, body, header('authorization')),
     }),

@@ -28,8 +28,6 @@ export interface CommunicationService extends Place {
 
 export interface ManagedIdentity {
   readonly type: string;
-  readonly principalId?: string | undefined;
-  readonly tenantId?: string | undefined;
   readonly userAssignedIdentities?: unknown;
 }
 

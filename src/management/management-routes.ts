@@ -15,8 +15,8 @@ import {
   truth,
 } from '../http/schema.ts';
 import { API_VERSIONS } from '../http/versions.ts';
-import { sevenDigits } from '../lib/instants.ts';
 import { resourceId } from '../resources/resource.ts';
+import { armTime, shownResource } from './arm-shapes.ts';
 import {
   type CommunicationService,
   FIRST_SUBSCRIPTION,
@@ -28,17 +28,15 @@ import {
 } from './communication-service.ts';
 import type { CommunicationServices, ServiceWish } from './communication-services.ts';
 
-const PROVIDER = 'providers/Microsoft.Communication';
 const SERVICES =
   '/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Communication/communicationServices';
 const VERSIONS = API_VERSIONS.management;
 
 const Tags = recordOf(text());
 
+/** Clients send `principalId` and `tenantId` back; both are ours to say. */
 const Identity = object({
   type: text(),
-  principalId: maybe(text()),
-  tenantId: maybe(text()),
   userAssignedIdentities: maybe(anything()),
 });
 
@@ -110,6 +108,7 @@ const shownGroup = ({ subscriptionId, name, location, tags }: ResourceGroup) => 
 /** What of a body is a wish; `null` and absent are the same. */
 function wishOf(body: Shape<typeof ServiceBody>): ServiceWish {
   const { dataLocation, disableLocalAuth, linkedDomains, publicNetworkAccess } = body.properties ?? {};
+  const identity = body.identity ?? undefined;
   const others = Object.entries({ linkedDomains, publicNetworkAccess }).filter(
     ([, value]) => value !== undefined && value !== null,
   );
@@ -117,7 +116,10 @@ function wishOf(body: Shape<typeof ServiceBody>): ServiceWish {
     location: body.location ?? undefined,
     dataLocation: dataLocation ?? undefined,
     tags: body.tags ?? undefined,
-    identity: body.identity ?? undefined,
+    identity: identity && {
+      type: identity.type,
+      ...(identity.userAssignedIdentities != null && { userAssignedIdentities: identity.userAssignedIdentities }),
+    },
     disableLocalAuth: disableLocalAuth ?? undefined,
     properties: others.length > 0 ? Object.fromEntries(others) : undefined,
   };
@@ -129,16 +131,11 @@ function wishOf(body: Shape<typeof ServiceBody>): ServiceWish {
  */
 export function managementRoutes(services: CommunicationServices, { endpoint, tenantId }: Deployment): Route[] {
   const shown = (service: CommunicationService) => ({
-    id: `/subscriptions/${service.subscriptionId}/resourceGroups/${service.group}/${PROVIDER}/communicationServices/${service.name}`,
-    name: service.name,
-    type: 'microsoft.communication/communicationservices',
-    location: service.location,
-    tags: service.tags,
-    ...(service.identity && { identity: service.identity }),
+    ...shownResource(service, tenantId),
     systemData: {
-      createdAt: sevenDigits(service.createdAtMs).replace('+00:00', 'Z'),
+      createdAt: armTime(service.createdAtMs),
       createdByType: 'Application',
-      lastModifiedAt: sevenDigits(service.changedAtMs).replace('+00:00', 'Z'),
+      lastModifiedAt: armTime(service.changedAtMs),
       lastModifiedByType: 'Application',
     },
     properties: {

@@ -1,6 +1,6 @@
 /** What a client program finds out about one operation. */
-export interface Finding {
-  operation: OperationKey;
+export interface Finding<Key extends string = OperationKey> {
+  operation: Key;
   /** `absent`: this release has no such thing, or refuses it without asking the server. */
   outcome: 'passed' | 'differs' | 'absent';
   /** What differs, or why it is absent. */
@@ -114,3 +114,20 @@ export const OPERATIONS = {
 } as const;
 
 export type OperationKey = keyof typeof OPERATIONS;
+
+/** The rows of the second table: what tools and libraries do that are no identity SDK. */
+export const TOOL_CHECKS = {
+  metadata: 'Finds the cloud by its metadata document, told nothing but its address',
+  'sign-in': 'Signs in with the operator key as a client secret, and lists services',
+  'wrong-secret': 'Another secret: refused as such',
+  services: 'Creates and lists a communication service',
+  keys: 'Regenerates one key, and is told that one only',
+  identity: 'System-assigned identity: principal and tenant are there and stay',
+  provider: 'Shows and registers the provider, and lists resources',
+  email: 'E-mail: refused in words',
+  delete: 'Deletes the service',
+  'managed-identity': 'Signs the managed identity in, and lists with it',
+  identities: 'Signed requests: create with a token, issue, revoke, delete',
+} as const;
+
+export type ToolCheck = keyof typeof TOOL_CHECKS;

@@ -1,30 +1,36 @@
 // npm run test:clients [-- --write] [words]: every client that the documents name, in its oldest and newest release, against
 // a real server over HTTPS; with words only the clients whose names contain one. Installs into .cache/. With --write the
 // results go into docs/reference and README.md; without, they are compared with what stands there. Last come the READMEs of
-// examples/trusted-service and examples/entra-users, followed word by word (by these words alone too).
+// examples/trusted-service and examples/entra-users, and the guide to az, followed word by word (by these words alone too).
 import { cpSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { AZ_GUIDE, followAzGuide } from './az.ts';
 import { README as ENTRA_USERS, followEntraUsers } from './entra-users.ts';
-import { type Finding, OPERATIONS, type OperationKey } from './operations.ts';
-import { type ClientResults, nameOf, readResults, writeResults } from './page.ts';
+import { type Finding, OPERATIONS, type OperationKey, TOOL_CHECKS } from './operations.ts';
+import { type ClientResults, nameOf, readResults, readToolResults, type ToolResults, writeResults } from './page.ts';
+import { AZ_RELEASE, TOOLS } from './tools.ts';
 import { javascriptTroubles, javaTroubles, meetTroubles, pythonTroubles, type TroubleMaker } from './troubles.ts';
 import { followTrustedService, README as TRUSTED_SERVICE } from './trusted-service.ts';
 import {
   CACHE,
+  CLIENTS,
   clientEnvironment,
+  findingsOf,
   machineEnvironment,
   managedIdentity,
   missing,
+  NotRun,
   type Outcome,
   ROOT,
+  type Runnable,
   type RunningServer,
   run,
   startServer,
+  succeeded,
 } from './workshop.ts';
 
 const HERE = import.meta.dirname;
-const CLIENTS = join(CACHE, 'clients');
 
 /** How Maven is run: with a repository of its own. */
 const MAVEN = {
@@ -32,20 +38,16 @@ const MAVEN = {
   minutes: 10,
 };
 
-/** A release that cannot be had here. Anything else that goes wrong is a failure. */
-class NotRun extends Error {}
-
-interface Client extends Pick<ClientResults, 'language' | 'sdk' | 'release' | 'kind'> {
-  run(server: RunningServer): Promise<Finding[]>;
-}
+type Client = Runnable<OperationKey>;
 
 /** The newest SDKs, at hand for the troubles of the guide. */
 const makers: TroubleMaker[] = [];
 
-/** Examples that are no client of one SDK: path of the README → what follows it. */
+/** Pages whose commands are followed: path of the page → what follows it. */
 const GUIDES: readonly [path: string, follow: (server: RunningServer) => Promise<string[]>][] = [
   [TRUSTED_SERVICE, followTrustedService],
   [ENTRA_USERS, followEntraUsers],
+  [AZ_GUIDE, followAzGuide(AZ_RELEASE)],
 ];
 
 const isBefore = (release: string, other: string): boolean =>
@@ -272,15 +274,8 @@ async function findings(
   cwd = CACHE,
 ): Promise<Finding[]> {
   const task = JSON.stringify({ client, ...server.task });
-  const { output, errors, code } = await run(command, [...args, task], {
-    env: { ...env, ...managedIdentity(server) },
-    cwd,
-  });
-  if (code !== 0) throw new Error(`the client ended with ${code}: ${errors.slice(-2000)}`);
-  return output
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Finding);
+  const outcome = await run(command, [...args, task], { env: { ...env, ...managedIdentity(server) }, cwd });
+  return findingsOf(outcome);
 }
 
 const absent = (operation: OperationKey, how: string): Finding => ({ operation, outcome: 'absent', how });
@@ -289,10 +284,6 @@ function shown(operation: OperationKey, { code, output, errors }: Outcome, says:
   if (code === 0 && says.test(output)) return { operation, outcome: 'passed' };
   const how = `ended with ${code}: ${(errors || output).trim().slice(-600).replaceAll(/\s+/g, ' ')}`;
   return { operation, outcome: 'differs', how };
-}
-
-function succeeded({ code, output, errors }: Outcome): void {
-  if (code !== 0) throw new Error(`ended with ${code}: ${(output + errors).trim().slice(-2000)}`);
 }
 
 const followed = new Map<string, Promise<Outcome>>();
@@ -316,11 +307,15 @@ function followReadme(name: string, { caPath, connectionString }: RunningServer)
   return run('sh', ['-euc', script], { cwd, ...MAVEN });
 }
 
-async function resultsOf(client: Client, server: RunningServer): Promise<ClientResults> {
+async function resultsOf<Key extends string>(
+  client: Runnable<Key>,
+  titles: Record<Key, string>,
+  server: RunningServer,
+): Promise<ClientResults<Key>> {
   const { language, sdk, release, kind } = client;
   const about = { language, sdk, release, ...(kind !== undefined && { kind }) };
-  const differs = (how: string, found: readonly Finding[] = []): Finding[] =>
-    (Object.keys(OPERATIONS) as OperationKey[])
+  const differs = (how: string, found: readonly Finding<Key>[] = []): Finding<Key>[] =>
+    (Object.keys(titles) as Key[])
       .filter((key) => !found.some(({ operation }) => operation === key))
       .map((operation) => ({ operation, outcome: 'differs', how }));
   try {
@@ -332,7 +327,7 @@ async function resultsOf(client: Client, server: RunningServer): Promise<ClientR
   }
 }
 
-function say(client: ClientResults, seconds: number): void {
+function say(client: ClientResults<string>, seconds: number): void {
   const count = (outcome: Finding['outcome']) =>
     client.findings.filter((finding) => finding.outcome === outcome).length;
   console.log(
@@ -346,8 +341,11 @@ function say(client: ClientResults, seconds: number): void {
 }
 
 /** What stands in the documents and is no longer so. What could not be run here says nothing. */
-function outdated(results: readonly ClientResults[]): string[] {
-  const known = new Map(readResults().map((client) => [nameOf(client), client]));
+function outdated<Key extends string>(
+  results: readonly ClientResults<Key>[],
+  published: readonly ClientResults<Key>[],
+): string[] {
+  const known = new Map(published.map((client) => [nameOf(client), client]));
   return results
     .filter((client) => {
       const before = known.get(nameOf(client));
@@ -357,31 +355,43 @@ function outdated(results: readonly ClientResults[]): string[] {
     .map(nameOf);
 }
 
+/** Runs those of a list whose names contain one of the words, or all when there are none. */
+async function runAll<Key extends string>(
+  clients: readonly Runnable<Key>[],
+  titles: Record<Key, string>,
+  words: readonly string[],
+  server: RunningServer,
+): Promise<ClientResults<Key>[]> {
+  const results: ClientResults<Key>[] = [];
+  for (const client of clients) {
+    if (words.length > 0 && !words.some((word) => nameOf(client).includes(word))) continue;
+    const started = performance.now();
+    const result = await resultsOf(client, titles, server);
+    results.push(result);
+    say(result, (performance.now() - started) / 1000);
+    const file = `${nameOf(result).replaceAll(/[^\w.]+/g, '-')}.json`;
+    writeFileSync(join(CACHE, 'conformance', file), `${JSON.stringify(result, undefined, 1)}\n`);
+  }
+  return results;
+}
+
 async function main(): Promise<number> {
   const words = process.argv.slice(2).filter((word) => !word.startsWith('-'));
   const write = process.argv.includes('--write');
-  const wanted = TABLE.filter(
-    (client) => words.length === 0 || words.some((word) => nameOf({ ...client, findings: [] }).includes(word)),
-  );
-  if (write && wanted.length < TABLE.length) {
+  if (write && words.length > 0) {
     console.error('--write needs all clients');
     return 2;
   }
   mkdirSync(CLIENTS, { recursive: true });
   mkdirSync(join(CACHE, 'conformance'), { recursive: true });
 
-  const results: ClientResults[] = [];
   const complaints: string[] = [];
+  let results: ClientResults[] = [];
+  let tools: ToolResults[] = [];
   const server = await startServer();
   try {
-    for (const client of wanted) {
-      const started = performance.now();
-      const result = await resultsOf(client, server);
-      results.push(result);
-      say(result, (performance.now() - started) / 1000);
-      const file = `${nameOf(result).replaceAll(/[^\w.]+/g, '-')}.json`;
-      writeFileSync(join(CACHE, 'conformance', file), `${JSON.stringify(result, undefined, 1)}\n`);
-    }
+    results = await runAll(TABLE, OPERATIONS, words, server);
+    tools = await runAll(TOOLS, TOOL_CHECKS, words, server);
     for (const complaint of await meetTroubles(makers, server))
       complaints.push(`docs/guides/troubleshooting.md: ${complaint}`);
     for (const [path, follow] of GUIDES) {
@@ -394,13 +404,14 @@ async function main(): Promise<number> {
 
   for (const complaint of complaints) console.error(complaint);
   const differing =
-    complaints.length > 0 || results.some(({ findings }) => findings.some(({ outcome }) => outcome === 'differs'));
+    complaints.length > 0 ||
+    [...results, ...tools].some(({ findings }) => findings.some(({ outcome }) => outcome === 'differs'));
   if (write) {
-    writeResults(results);
-    console.log('wrote docs/reference/conformance.json, docs/reference/conformance.md and the table in README.md');
+    writeResults(results, tools);
+    console.log('wrote the conformance files in docs/reference and the table in README.md');
     return differing ? 1 : 0;
   }
-  const old = outdated(results);
+  const old = [...outdated(results, readResults()), ...outdated(tools, readToolResults())];
   for (const name of old) console.error(`${name}: the documents say something else; npm run test:clients -- --write`);
   return differing || old.length > 0 ? 1 : 0;
 }

@@ -6,20 +6,32 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
 import { Provider } from '../harness/provider.ts';
-import type { Task } from './operations.ts';
+import type { Finding, Task } from './operations.ts';
+import type { ClientResults } from './page.ts';
 import { makeBelieved, signedIn, teamsUserToken } from './teams-users.ts';
 
 export const ROOT = join(import.meta.dirname, '../..');
 /** Installed packages and raw results; ignored by git. */
 export const CACHE = join(ROOT, '.cache');
+export const CLIENTS = join(CACHE, 'clients');
 
 const SUBSCRIPTION = '/subscriptions/5e1f0057-0000-4000-8000-000000000001';
 const VERSION = '2025-05-01';
+
+/** A client that cannot be had here. Anything else that goes wrong is a failure. */
+export class NotRun extends Error {}
+
+/** A release of a client, and how it is run. */
+export interface Runnable<Key extends string> extends Omit<ClientResults<Key>, 'notRun' | 'findings'> {
+  /** @throws NotRun */
+  run(server: RunningServer): Promise<Finding<Key>[]>;
+}
 
 /** A server process and what a client has to be told of it. */
 export interface RunningServer {
   readonly connectionString: string;
   readonly caPath: string;
+  readonly operatorKey: string;
   readonly task: Omit<Task, 'client'>;
   /** Where nobody listens. */
   readonly unusedPort: number;
@@ -46,10 +58,12 @@ export async function startServer(): Promise<RunningServer> {
     const said = await readyBlock(child);
     const found = (pattern: RegExp): string => pattern.exec(said)?.[1] ?? '';
     const port = Number(found(/^Endpoint: https:\/\/localhost:(\d+)\/$/m));
+    const operatorKey = readFileSync(join(folder, 'operator.key'), 'utf8').trim();
     return {
       connectionString: found(/^Connection string: (.+)$/m),
       caPath: found(/^CA certificate: (.+)$/m),
-      task: await taskOf(port, readFileSync(join(folder, 'operator.key'), 'utf8').trim(), provider),
+      operatorKey,
+      task: await taskOf(port, operatorKey, provider),
       unusedPort: await unusedPort(),
       stop,
     };
@@ -176,6 +190,20 @@ export async function run(
   child.on('error', (cause) => resolve({ ...outcome, errors: cause.message }));
   child.on('close', (code) => resolve({ ...outcome, code }));
   return promise;
+}
+
+/** @throws Error with what a program said before it failed */
+export function succeeded({ code, output, errors }: Outcome): void {
+  if (code !== 0) throw new Error(`ended with ${code}: ${(output + errors).trim().slice(-2000)}`);
+}
+
+/** The findings that a client program printed, one a line. @throws Error when it failed */
+export function findingsOf<Key extends string>({ code, output, errors }: Outcome): Finding<Key>[] {
+  if (code !== 0) throw new Error(`the client ended with ${code}: ${errors.slice(-2000)}`);
+  return output
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Finding<Key>);
 }
 
 /** The first of these programs that this machine does not have. */

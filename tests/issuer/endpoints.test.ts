@@ -70,6 +70,39 @@ function assertRefused({ status, body, text }: Answer, [expected, error]: readon
   assert.ok(!text.includes(PUBLISHED_SECRET));
 }
 
+/** Where tools that know OAuth only take the operator in: az, Terraform, the SDKs with an authority of their own. */
+const OPERATOR_TOKENS = [
+  '/adfs/oauth2/v2.0/token',
+  TOKEN,
+  '/11111111-2222-3333-4444-55555555555A/oauth2/v2.0/token',
+  '/common/oauth2/v2.0/token',
+  `/adfs/${DIRECTORY_TENANT}/oauth2/v2.0/token`,
+  '/adfs/11111111-2222-3333-4444-55555555555A/oauth2/v2.0/token',
+  '/adfs/common/oauth2/v2.0/token',
+];
+
+async function assertOperatorSignsIn(server: TestServer): Promise<void> {
+  const asOperator = { ...AS_SERVICE, client_id: DIRECTORY_TENANT, client_secret: OPERATOR_KEY };
+  for (const target of OPERATOR_TOKENS) {
+    const { status, body, text } = await post(server, target, asOperator);
+    assert.deepEqual([status, body.token_type, body.access_token], [200, 'Bearer', OPERATOR_KEY], `${target} ${text}`);
+  }
+  for (const target of OPERATOR_TOKENS.filter((target) => !target.includes('11111111'))) {
+    const wrong = await post(server, target, { ...asOperator, client_secret: `${OPERATOR_KEY}x` });
+    assertRefused(wrong, [401, 'invalid_client'], target);
+    assert.match(wrong.body.error_description, /client secret/);
+  }
+  for (const tenant of ['x', 'consumers', '%2e%2e', 'adfs/x']) {
+    const answer = await post(server, `/${tenant}/oauth2/v2.0/token`, asOperator);
+    assertRefused(answer, [400, 'invalid_request'], tenant);
+  }
+  const asUser = { ...AS_ALICE, client_id: DIRECTORY_TENANT, client_secret: OPERATOR_KEY };
+  for (const target of OPERATOR_TOKENS) {
+    const answer = await post(server, target, asUser);
+    assert.ok([400, 401].includes(answer.status), `${target} ${answer.text}`);
+  }
+}
+
 describe('the token endpoint', () => {
   let server: TestServer;
   shareServer(
@@ -101,14 +134,8 @@ describe('the token endpoint', () => {
     assert.deepEqual([body.id_token, body.refresh_token], [undefined, undefined], 'nobody signed in');
   });
 
-  test('signs the operator in with the operator key, under adfs only', async () => {
-    const asOperator = { ...AS_SERVICE, client_id: DIRECTORY_TENANT, client_secret: OPERATOR_KEY };
-    const signedIn = await post(server, '/adfs/oauth2/v2.0/token', asOperator);
-    assert.equal(signedIn.body.access_token, OPERATOR_KEY);
-    assertRefused(await post(server, TOKEN, asOperator), [401, 'invalid_client']);
-    const wrong = await post(server, '/adfs/oauth2/v2.0/token', { ...asOperator, client_secret: 'no' });
-    assertRefused(wrong, [401, 'invalid_client']);
-    assert.match(wrong.body.error_description, /client secret/);
+  test('signs the operator in with the operator key, under every GUID and under adfs', async () => {
+    await assertOperatorSignsIn(server);
   });
 
   const refusals: [string, Form | string, readonly [number, string]][] = [
@@ -380,6 +407,12 @@ const CALLS: { target: string; headers?: Record<string, string>; body?: string; 
     headers: { 'Content-Type': 'application/x-www-form-urlencoded', ...call.headers },
   })),
 ];
+/** What production mode has too, for the operator. */
+const OPERATOR_PLACES = [
+  '/oauth2/v2.0/token',
+  '/v2.0/.well-known/openid-configuration',
+  '/.well-known/openid-configuration',
+];
 /** Those that give something to whoever asks; the others want a secret, or give what everybody may know. */
 const WITHOUT_SECRET = ['/metadata/', '/-/devicelogin', '/adfs/oauth2/devicecode', '/adfs/oauth2/v2.0/devicecode'];
 const FORWARDED = { 'X-Forwarded-For': '10.1.2.3' };
@@ -442,14 +475,36 @@ describe('the issuer', () => {
   test('is not there in production mode', async (t) => {
     const production = await startProduction(t, { LINARITE_OPERATOR_KEY: OPERATOR_KEY });
     assert.equal(production.server.issuer, undefined);
-    for (const call of CALLS) assertError(await production.send(call), { status: 404, code: 'NotFound' }, call.target);
-    const asService = await post(production, '/adfs/oauth2/v2.0/token', AS_SERVICE);
-    assertRefused(asService, [401, 'invalid_client']);
-    const asOperator = { ...AS_SERVICE, client_secret: OPERATOR_KEY };
-    const signedIn = await post(production, '/adfs/oauth2/v2.0/token', asOperator);
-    assert.equal(signedIn.body.access_token, OPERATOR_KEY);
-    const discovery = (await production.send({ target: '/adfs/.well-known/openid-configuration' })).body;
-    assert.deepEqual(discovery.grant_types_supported, ['client_credentials']);
+    const operators = OPERATOR_PLACES.map((place) => `/${DIRECTORY_TENANT}${place}`);
+    for (const call of CALLS.filter(({ target }) => !operators.includes(target)))
+      assertError(await production.send(call), { status: 404, code: 'NotFound' }, call.target);
+    assertRefused(await post(production, TOKEN, AS_SERVICE), [401, 'invalid_client']);
+    assertRefused(await post(production, '/adfs/oauth2/v2.0/token', AS_SERVICE), [401, 'invalid_client']);
+  });
+
+  test('leaves the operator signing in to production mode, where clients look for it', async (t) => {
+    const production = await startProduction(t, { LINARITE_OPERATOR_KEY: OPERATOR_KEY });
+    await assertOperatorSignsIn(production);
+    const origin = 'https://acs.example.org';
+    const guid = '11111111-2222-3333-4444-55555555555a';
+    for (const [target, issuer, authority] of [
+      ['/adfs/.well-known/openid-configuration', `${origin}/adfs`, `${origin}/adfs`],
+      [`/${guid.toUpperCase()}/v2.0/.well-known/openid-configuration`, `${origin}/${guid}/v2.0`, `${origin}/${guid}`],
+    ] as const) {
+      const { body, text } = await production.send({ target });
+      assert.deepEqual(
+        [body.issuer, body.token_endpoint, body.grant_types_supported],
+        [issuer, `${authority}/oauth2/v2.0/token`, ['client_credentials']],
+        text,
+      );
+      assert.equal((await production.send({ target: body.jwks_uri.slice(origin.length) })).status, 200);
+    }
+    for (const tenant of ['x', 'consumers', '%2e%2e'])
+      assertRefused(
+        await production.send({ target: `/${tenant}/v2.0/.well-known/openid-configuration` }),
+        [400, 'invalid_request'],
+        tenant,
+      );
   });
 
   test('keeps its key, which is none that signs access tokens, so that its tokens survive a restart', async (t) => {

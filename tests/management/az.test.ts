@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { PUBLISHED_SECRET } from '../../src/issuer/directory.ts';
 import { withBearer } from '../harness/dev-tokens.ts';
 import { DEV_ID } from '../harness/resources.ts';
 import { API_VERSION, startTestServer, type TestServer } from '../harness/server.ts';
@@ -28,10 +29,7 @@ async function azFor(server: TestServer, more: Record<string, string> = {}) {
     const { stdout } = await run('az', [...args, '--only-show-errors', '--output', 'json'], { env, timeout: 60_000 });
     return stdout.trim() === '' ? undefined : JSON.parse(stdout);
   };
-  const endpoints = { 'resource-manager': url, management: url, 'active-directory': `${url}/adfs` };
-  const ids = { 'active-directory-resource-id': `${url}/`, 'active-directory-graph-resource-id': `${url}/` };
-  const named = Object.entries({ ...endpoints, ...ids }).flatMap(([name, value]) => [`--endpoint-${name}`, value]);
-  await az('cloud', 'register', '-n', 'Local', ...named);
+  await az('cloud', 'register', '-n', 'Local', '--endpoint-resource-manager', url);
   await az('cloud', 'set', '-n', 'Local');
   return { url, env, az };
 }
@@ -52,6 +50,11 @@ test('the real az signs in with the operator key and manages groups and services
     az('rest', '--method', method, '--url', `${path}?api-version=2023-04-01`, ...more);
   const body = JSON.stringify({ location: 'global', properties: { dataLocation: 'Europe' } });
   assert.equal((await rest('put', service, '--body', body)).properties.provisioningState, 'Succeeded');
+  assert.equal((await az('provider', 'show', '-n', 'Microsoft.Communication')).registrationState, 'Registered');
+  assert.deepEqual(
+    (await az('resource', 'list', '-g', 'shop')).map(({ name }: { name: string }) => name),
+    ['shop'],
+  );
   const { primaryKey } = await rest('post', `${service}/listKeys`);
   const { accessToken } = (
     await server.asService('POST /identities', { createTokenWithScopes: ['chat'] }, { key: primaryKey })
@@ -77,7 +80,10 @@ test('az login --identity signs the managed identity in: for management, and as 
   skip: missing,
 }, async (t) => {
   const server = await startTestServer(t);
-  const { url, env, az } = await azFor(server, { MSI_ENDPOINT: `http://localhost:${server.port}/msi/token` });
+  const address = `http://localhost:${server.port}/msi/token`;
+  // The first for az of 2023, the others for later ones.
+  const variables = { MSI_ENDPOINT: address, IDENTITY_ENDPOINT: address, IDENTITY_HEADER: PUBLISHED_SECRET };
+  const { url, env, az } = await azFor(server, variables);
   const [subscription] = await az('login', '--identity');
   assert.deepEqual([subscription.id, subscription.tenantId], [SUBSCRIPTION, SOMEBODY]);
   assert.deepEqual([subscription.user.type, subscription.user.assignedIdentityInfo], ['servicePrincipal', 'MSI']);

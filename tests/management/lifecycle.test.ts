@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { HOME_TENANT } from '../../src/callers.ts';
 import { STORES } from '../harness/postgres.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { sign } from '../harness/sign.ts';
@@ -245,6 +246,139 @@ describe('the management plane on the wire', () => {
     assert.equal((await check('a b')).body.reason, 'Invalid');
     assert.equal((await asOperator(server, `HEAD /subscriptions/${SUBSCRIPTION}/resourcegroups/DEV`)).status, 204);
     assert.equal((await asOperator(server, `HEAD ${GROUP}`)).status, 404);
+  });
+
+  test('names the managed identity of a service by GUIDs that stay, whatever the client says of them', async (t) => {
+    const server = await startTestServer(t);
+    await asOperator(server, `PUT ${GROUP}`, { location: 'westeurope' });
+    const put = async (name: string, identity?: object) => {
+      const wish = { location: 'global', properties: { dataLocation: 'Europe' }, ...(identity && { identity }) };
+      return (await asOperator(server, `PUT ${SERVICES}/${name}`, wish)).body.identity;
+    };
+    const nobody = '00000000-0000-0000-0000-000000000000';
+    const first = await put('one', { type: 'SystemAssigned', principalId: nobody, tenantId: nobody });
+    assert.deepEqual(Object.keys(first).sort(), ['principalId', 'tenantId', 'type']);
+    assert.match(first.principalId, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.equal(first.tenantId, HOME_TENANT);
+
+    assert.deepEqual((await asOperator(server, `GET ${SERVICES}/one`)).body.identity, first);
+    assert.deepEqual(await put('one', { type: 'None' }), { type: 'None' });
+    assert.deepEqual(await put('one', { type: 'SystemAssigned' }), first, 'taken away and given again');
+    const patched = await asOperator(server, `PATCH ${SERVICES}/one`, {
+      identity: { type: 'SystemAssigned, UserAssigned', userAssignedIdentities: { '/subscriptions/x': {} } },
+    });
+    assert.deepEqual(patched.body.identity, {
+      ...first,
+      type: 'SystemAssigned, UserAssigned',
+      userAssignedIdentities: { '/subscriptions/x': {} },
+    });
+    assert.notEqual((await put('two', { type: 'SystemAssigned' })).principalId, first.principalId);
+    const user = await put('three', { type: 'UserAssigned', userAssignedIdentities: { '/subscriptions/x': {} } });
+    assert.equal(user.principalId, undefined);
+    assert.equal(await put('four'), undefined);
+  });
+
+  test('shows its provider as registered, and knows no other', async (t) => {
+    const server = await startTestServer(t);
+    const at = `/subscriptions/${SUBSCRIPTION}/providers/microsoft.communication`;
+    const shown = await asOperator(server, `GET ${at}`, undefined, '2024-11-01');
+    assert.equal(shown.status, 200, shown.text);
+    const { id, namespace, registrationState, resourceTypes } = shown.body;
+    assert.deepEqual(
+      [id, namespace, registrationState],
+      [`/subscriptions/${SUBSCRIPTION}/providers/Microsoft.Communication`, 'Microsoft.Communication', 'Registered'],
+    );
+    const [{ resourceType, locations, apiVersions }] = resourceTypes;
+    assert.deepEqual([resourceType, locations], ['communicationServices', ['global']]);
+    assert.equal(apiVersions[0], '2026-03-18', 'the newest comes first');
+    assert.deepEqual((await asOperator(server, `POST ${at}/register`)).body, shown.body);
+    const all = await asOperator(server, `GET /subscriptions/${SUBSCRIPTION}/providers`, undefined, '2024-11-01');
+    assert.deepEqual(all.body.value, [shown.body]);
+
+    for (const other of [`GET ${at}x`, `POST ${at}x/register`, 'GET /subscriptions/mine/providers']) {
+      const answer = await asOperator(server, other);
+      assert.ok([400, 404].includes(answer.status), other);
+      assert.ok(
+        ['InvalidResourceNamespace', 'InvalidSubscriptionId'].includes(answer.body.error.code),
+        `${other}: ${answer.text}`,
+      );
+    }
+    assert.equal((await server.send({ target: `${at}?api-version=2024-11-01` })).status, 401);
+  });
+
+  test('lists the resources of a group and of a subscription, and filters them', async (t) => {
+    const server = await startTestServer(t);
+    await givenService(server, 'one');
+    await asOperator(server, `PATCH ${SERVICES}/one`, { tags: { team: "o'neil", more: 'and name' } });
+    const list = (path: string, filter?: string) =>
+      server.send({
+        target: `${path}/resources?api-version=2024-11-01${filter === undefined ? '' : `&$filter=${encodeURIComponent(filter)}`}&$expand=createdTime`,
+        headers: { Authorization: `Bearer ${readFileSync(join(server.folder, 'operator.key'), 'utf8').trim()}` },
+      });
+    const names = async (filter?: string, path = `/subscriptions/${SUBSCRIPTION}`) => {
+      const { status, body, text } = await list(path, filter);
+      assert.equal(status, 200, `${filter}: ${text}`);
+      return body.value.map(({ name }: { name: string }) => name);
+    };
+    const [one] = (await list(GROUP)).body.value;
+    assert.deepEqual(
+      [one.id, one.type, one.location, one.provisioningState],
+      [`${SERVICES}/one`, 'microsoft.communication/communicationservices', 'global', 'Succeeded'],
+    );
+    assert.match(one.createdTime, /^\d{4}-.*Z$/);
+    assert.equal(one.properties, undefined, 'what all resources have in common');
+
+    assert.deepEqual((await names()).sort(), ['dev', 'one']);
+    assert.deepEqual((await names('')).sort(), ['dev', 'one'], 'as az sends it');
+    assert.deepEqual(await names("name eq 'DEV'", GROUP), []);
+    for (const [filter, expected] of [
+      ["resourceGroup eq 'SHOP'", ['one']],
+      ["resourceGroup eq 'dev' and name eq 'one'", []],
+      ["resourceType eq 'Microsoft.Communication/CommunicationServices' and location eq 'Global'", ['dev', 'one']],
+      ["resourceType eq 'Microsoft.Compute/virtualMachines'", []],
+      ["tagName eq 'team' and tagValue eq 'o''neil'", ['one']],
+      ["tagname eq 'more' and tagvalue eq 'and name'", ['one']],
+      ["tagname eq 'team' and tagvalue eq 'others'", []],
+      ["tagname eq 'toString'", []],
+    ] as const)
+      assert.deepEqual((await names(filter)).sort(), expected, filter);
+
+    for (const filter of [
+      'name',
+      "name ne 'x'",
+      "startswith(tagname, 'x')",
+      "owner eq 'x'",
+      "name eq 'x' or name eq 'y'",
+    ]) {
+      const { status, body } = await list(`/subscriptions/${SUBSCRIPTION}`, filter);
+      assert.deepEqual([status, body.error?.code], [400, 'InvalidFilterInQueryString'], filter);
+    }
+    for (const [path, filter] of [
+      [`${GROUP}x`, undefined],
+      [`/subscriptions/${SUBSCRIPTION}`, "resourceGroup eq 'nowhere'"],
+    ] as const) {
+      const { status, body } = await list(path, filter);
+      assert.deepEqual([status, body.error?.code], [404, 'ResourceGroupNotFound'], path);
+    }
+  });
+
+  test('says of e-mail in words that there is none', async (t) => {
+    const server = await startTestServer(t);
+    const email = `${GROUP}/providers/Microsoft.Communication/emailServices`;
+    for (const at of [
+      `GET /subscriptions/${SUBSCRIPTION}/providers/microsoft.communication/emailservices`,
+      `GET ${email}`,
+      `PUT ${email}/mail`,
+      `DELETE ${email}/mail`,
+      `PUT ${email}/mail/domains/AzureManagedDomain`,
+      `POST ${email}/mail/domains/example.org/initiateVerification`,
+    ]) {
+      const { status, body } = await asOperator(server, at, at.startsWith('P') ? { location: 'global' } : undefined);
+      assert.deepEqual([status, body.error.code], [404, 'InvalidResourceType'], at);
+      assert.match(body.error.message, /does not offer e-mail/, at);
+    }
+    const other = await asOperator(server, `GET ${email}Other`);
+    assert.equal(other.body.error.code, 'NotFound');
   });
 
   test('answers each of two calls at once as if one had come after the other', async (t) => {

@@ -274,6 +274,7 @@ describe('the list of routes', () => {
       'GET /.well-known/jwks.json',
       'GET /.well-known/openid-configuration',
       'GET /common/userrealm/{user}',
+      'GET /metadata/endpoints',
       'GET /metadata/identity/oauth2/token',
       'GET /metadata/identity/oauth2/token/',
       'GET /msi/token',
@@ -284,6 +285,7 @@ describe('the list of routes', () => {
       'POST /-/devicelogin',
       'POST /adfs/oauth2/devicecode',
       'POST /adfs/oauth2/token',
+      'POST /adfs/{tenant}/oauth2/v2.0/token',
       'POST /msi/token',
       'POST /{tenant}/oauth2/v2.0/devicecode',
       'POST /{tenant}/oauth2/v2.0/token', // takes secrets in its body, the operator key among them
@@ -294,8 +296,11 @@ describe('the list of routes', () => {
       'GET /-/health/ready',
       'GET /.well-known/jwks.json',
       'GET /.well-known/openid-configuration',
-      'GET /adfs/.well-known/openid-configuration',
-      'POST /adfs/oauth2/v2.0/token', // takes the operator key in its body
+      'GET /metadata/endpoints',
+      'GET /{tenant}/.well-known/openid-configuration',
+      'GET /{tenant}/v2.0/.well-known/openid-configuration',
+      'POST /adfs/{tenant}/oauth2/v2.0/token',
+      'POST /{tenant}/oauth2/v2.0/token', // takes the operator key in its body
     ]);
     const any = routes.filter(({ access }) => access.caller === 'user' && access.requires === 'anyScope');
     assert.deepEqual(

@@ -10,7 +10,7 @@ import { contentHash, sign } from '../harness/sign.ts';
 
 /** One operation, as all of them have it. */
 interface Call {
-  method: 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'DELETE';
   path: string;
   /** The identity that the path names after `/identities/`. */
   id?: string;
@@ -50,7 +50,7 @@ const signed = (
 ): Record<string, string> => sign({ method, target, host, body, key, date, dateHeader });
 
 /** Authority and PathAndQuery of a System.Uri, HttpClient's habits, Azure.Core's policies. */
-const dotnet = (version: string, age: 'first' | 'published' | 'next'): Sdk => ({
+const dotnet = (release: string, version: string, age: 'first' | 'published' | 'next'): Sdk => ({
   version,
   inPath: encodeURIComponent,
   nothing: '{}',
@@ -64,7 +64,7 @@ const dotnet = (version: string, age: 'first' | 'published' | 'next'): Sdk => ({
       ['x-ms-return-client-request-id', 'true'],
       // Operations that answer without a body lost their Accept when the client was generated anew.
       ...(age !== 'next' || sent.hasBody ? ([['Accept', 'application/json']] as [string, string][]) : []),
-      ['User-Agent', 'azsdk-net-Communication.Identity/1.3.1 (.NET 8.0.11; Debian GNU/Linux 12 (bookworm))'],
+      ['User-Agent', `azsdk-net-Communication.Identity/${release} (.NET 8.0.11; Debian GNU/Linux 12 (bookworm))`],
       ['traceparent', '00-7f66b1812d7a6194a3550cc4308aa1b3-64c651a5e384988e-00'],
       ['x-ms-content-sha256', hash],
       ['Date', date],
@@ -123,9 +123,10 @@ const pythonOverHttp: Sdk = {
 };
 
 const SDKS: Record<string, Sdk> = {
-  '.NET 1.0': dotnet('2021-03-07', 'first'),
-  '.NET 1.3': dotnet('2023-10-01', 'published'),
-  '.NET, as it is generated now': dotnet('2026-09-23', 'next'),
+  '.NET 1.0.0': dotnet('1.0.0', '2021-03-07', 'first'),
+  '.NET 1.3.1': dotnet('1.3.1', '2023-10-01', 'published'),
+  '.NET 1.4.0-beta.1': dotnet('1.4.0-beta.1', '2025-03-02-preview', 'published'),
+  '.NET, as it is generated now': dotnet('1.3.1', '2026-09-23', 'next'),
   'Java 1.4': java,
   'Python 1.5 over plain HTTP': pythonOverHttp,
 };
@@ -214,6 +215,28 @@ for (const [name, sdk] of Object.entries(SDKS)) {
       assert.ok(!(await isAccepted(token)));
       assertNothing(await remove(id));
     });
+
+    if (sdk.version >= '2025-03-02-preview') {
+      test('creates for a custom id, which leads to the same identity again and is told with it', async () => {
+        const first = await create({ customId: 'alice@example.org' });
+        assert.equal(first.status, 201, first.body);
+        const { identity } = JSON.parse(first.body);
+        assert.equal(identity.customId, 'alice@example.org');
+        const again = await create({
+          customId: 'alice@example.org',
+          createTokenWithScopes: ['chat'],
+          expiresInMinutes: 60,
+        });
+        assert.equal(again.status, 201, again.body);
+        assert.equal(JSON.parse(again.body).identity.id, identity.id);
+
+        const shown = await call({ method: 'GET', path: '/identities', id: identity.id });
+        assert.equal(shown.status, 200, shown.body);
+        const { id, customId, lastTokenIssuedAt } = JSON.parse(shown.body);
+        assert.deepEqual([id, customId], [identity.id, 'alice@example.org']);
+        assert.match(lastTokenIssuedAt, /^\d{4}-\d\d-\d\dT.*\+00:00$/);
+      });
+    }
 
     test('is told what is wrong', async () => {
       const id = await givenIdentity();
