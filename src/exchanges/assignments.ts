@@ -1,8 +1,7 @@
 import type { AssignmentId, PresentedUser, ResourceId, ServiceCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { RevocationEvent } from '../revocation/event.ts';
-import type { Revocations } from '../revocation/revocations.ts';
+import type { Recording, Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import {
@@ -28,8 +27,6 @@ interface Uses {
 
 /** Members of an assignment that change; those that are missing stay as they are, null takes one away (RFC 7396). */
 type AssignmentChange = { readonly [Member in keyof AssignmentWish]?: AssignmentWish[Member] | null | undefined };
-
-type Record = (event: RevocationEvent) => Promise<number>;
 
 /** Who of other directories may get access tokens of a resource by themselves. */
 export class Assignments {
@@ -118,14 +115,14 @@ export class Assignments {
     throw new ServiceError('AssignmentMissing', { reason: 'assignment.missing' });
   }
 
-  async #deleteIn(tx: Rows, record: Record, resourceId: ResourceId, id: AssignmentId): Promise<void> {
+  async #deleteIn(tx: Rows, record: Recording, resourceId: ResourceId, id: AssignmentId): Promise<void> {
     const { store } = this.#uses;
     if (!(await store.find(tx, resourceId, id))) return;
     await record({ kind: 'assignment', resourceId, assignmentId: id });
     await store.delete(tx, resourceId, id);
   }
 
-  async #putIn(tx: Rows, record: Record, next: Assignment): Promise<boolean> {
+  async #putIn(tx: Rows, record: Recording, next: Assignment): Promise<boolean> {
     const { store, revocations, clock } = this.#uses;
     const { resourceId, id: assignmentId } = next;
     const former = await store.find(tx, resourceId, assignmentId);
