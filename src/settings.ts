@@ -228,7 +228,7 @@ export const SETTINGS = {
     variable: 'LINARITE_LEASE_MS',
     standard: '2000',
     prose:
-      'Longest age of the last confirmed heartbeat with which a node still accepts tokens, in milliseconds. A revocation waits this long for a node that does not answer.',
+      'Longest age of the last confirmed heartbeat with which a node still accepts tokens, in milliseconds. A revocation, and a change of resources, keys or trusts, waits this long for a node that does not answer.',
     read: whole(500, 60000),
   }),
   requestsMost: setting({
