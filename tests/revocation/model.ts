@@ -202,9 +202,8 @@ class Model {
       },
     );
     node.revocations.onConfigChanged(async () => {
-      const reading = readGrants(node);
-      if (!this.#faults.followsEarly) await reading;
-      else reading.catch(() => undefined);
+      if (!this.#faults.followsEarly) return readGrants(node);
+      void process.sleep(100).then(() => readGrants(node).catch(() => undefined));
     });
     weaken(node, this.#faults);
     this.#nodes[index] = node;
