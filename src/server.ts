@@ -229,7 +229,7 @@ export async function startServer(
       db,
       ring: keyRing,
       readKeks,
-      announce: (tx) => revocations.announceConfig(tx),
+      change: (work) => revocations.change(work),
       clock,
       events,
     });

@@ -230,7 +230,7 @@ export const SETTINGS = {
     variable: 'LINARITE_LEASE_MS',
     standard: '2000',
     prose:
-      'A node accepts tokens only while its last confirmed heartbeat with the store is younger than this, in milliseconds. A revocation waits at most this long for a node that does not answer.',
+      'A node accepts tokens only while its last confirmed heartbeat with the store is younger than this, in milliseconds. A revocation, and a change of resources, keys or trusts, waits at most this long for a node that does not answer.',
     read: whole(500, 60000),
   }),
   requestsMost: setting({

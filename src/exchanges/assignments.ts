@@ -1,8 +1,7 @@
 import type { AssignmentId, PresentedUser, ResourceId, ServiceCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { RevocationEvent } from '../revocation/event.ts';
-import type { Revocations } from '../revocation/revocations.ts';
+import type { Recording, Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import {
@@ -28,8 +27,6 @@ interface Uses {
 
 /** Members of an assignment that change; those that are missing stay as they are, null takes one away (RFC 7396). */
 type AssignmentChange = { readonly [Member in keyof AssignmentWish]?: AssignmentWish[Member] | null | undefined };
-
-type Recording = (...events: RevocationEvent[]) => Promise<number>;
 
 /** Who of other directories may get access tokens of a resource by themselves. */
 export class Assignments {

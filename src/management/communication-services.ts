@@ -201,14 +201,14 @@ export class CommunicationServices {
   async deleteGroup({ subscriptionId, group }: Place): Promise<boolean> {
     const { db, store, resources } = this.#uses;
     const groupKey = nameKey(group);
-    if (!(await store.group(db.rows, subscriptionId, groupKey))) {
-      await resources.settled();
-      return false;
+    const found = await store.group(db.rows, subscriptionId, groupKey);
+    if (found) {
+      for (const { resourceId } of await store.servicesInGroup(db.rows, subscriptionId, groupKey))
+        await this.#delete(resourceId);
+      await db.writer.write((tx) => store.deleteGroup(tx, subscriptionId, groupKey), subscriptionId);
     }
-    for (const { resourceId } of await store.servicesInGroup(db.rows, subscriptionId, groupKey))
-      await this.#delete(resourceId);
-    await db.writer.write((tx) => store.deleteGroup(tx, subscriptionId, groupKey), subscriptionId);
-    return true;
+    await resources.settled(); // another call may have deleted services of it, and still wait for other nodes
+    return found !== undefined;
   }
 
   /** Gives a resource that was made otherwise a place in the management plane. */
@@ -285,10 +285,9 @@ export class CommunicationServices {
       properties: JSON.stringify({ ...kept?.properties, ...wish.properties }),
       changed_at: clock.now(),
     };
-    const disabled = wish.disableLocalAuth ?? (way === 'merge' ? this.keysDisabled(service) : false);
+    const disabled = wish.disableLocalAuth ?? (way === 'merge' ? undefined : false);
     const { resourceId } = service;
-    if (disabled === this.keysDisabled(service))
-      await db.writer.write((tx) => store.updateService(tx, resourceId, set), resourceId);
+    if (disabled === undefined) await db.writer.write((tx) => store.updateService(tx, resourceId, set), resourceId);
     else await resources.setKeysDisabled(resourceId, disabled, (tx) => store.updateService(tx, resourceId, set));
     return this.get(caller, service, service.name);
   }

@@ -119,18 +119,17 @@ export class Resources {
   }
 
   /**
-   * Makes a resource with two fresh access keys.
+   * Makes a resource with two fresh access keys, which every node knows when this returns.
    * @throws ServiceError `ResourceNameInvalid`, `ResourceNameTaken`
    */
   async create(wish: Wish, alongside?: Alongside): Promise<Resource> {
     const { location = 'unitedstates', id = newResourceId(), keys = {} } = wish;
     const name = resourceName(wish.name);
-    const { db, store, revocations, keyRing, clock } = this.#uses;
+    const { store, revocations, keyRing, clock } = this.#uses;
     const createdAtMs = clock.now();
     const region = REGIONS[location] ?? 'amer';
     const row = { id, name, location, region, created_at: createdAtMs };
-    await db.writer.write(async (tx) => {
-      await revocations.announceConfig(tx);
+    await revocations.change(async (tx) => {
       const fresh = await store.insert(tx, row);
       if (!fresh) throw new ServiceError('ResourceNameTaken');
       const seq = await revocations.positionIn(tx);
@@ -151,11 +150,10 @@ export class Resources {
     return { id, name, location, region, createdAtMs, keysDisabled: false };
   }
 
-  /** Switches access keys off, or on again. Tokens issued under them stay as they are. */
+  /** Switches access keys off, or on again, on every node before this returns. Tokens issued under them stay as they are. */
   async setKeysDisabled(id: ResourceId, disabled: boolean, alongside?: Alongside): Promise<void> {
-    const { db, store, revocations } = this.#uses;
-    await db.writer.write(async (tx) => {
-      await revocations.announceConfig(tx);
+    const { store, revocations } = this.#uses;
+    await revocations.change(async (tx) => {
       await store.setKeysDisabled(tx, id, disabled);
       await alongside?.(tx, id);
     }, id);
@@ -170,14 +168,13 @@ export class Resources {
   async regenerateKey(id: ResourceId, slot: KeySlot): Promise<AccessKey> {
     const { store, keyRing, clock, revocations } = this.#uses;
     const bytes = randomBytes(KEY_BYTES);
-    const version = await revocations.end(async (tx, record) => {
+    const version = await revocations.change(async (tx, record) => {
       const seq = await record({ kind: 'key', resourceId: id, slot });
       const former = await store.keyVersion(tx, id, slot);
       if (former === undefined) throw new ServiceError('ResourceNotFound');
       const version = former + 1;
       const sealed = keyRing.seal(bytes, keyPlace(id, slot, version));
       await store.replaceKey(tx, { resource_id: id, slot, version, sealed, changed_seq: seq, created_at: clock.now() });
-      await revocations.announceConfig(tx);
       return version;
     }, id);
     await this.reload();
@@ -190,11 +187,10 @@ export class Resources {
    */
   async delete(id: ResourceId, alongside?: Alongside): Promise<void> {
     const { store, revocations } = this.#uses;
-    await revocations.end(async (tx, record) => {
+    await revocations.change(async (tx, record) => {
       const seq = await record({ kind: 'resource', resourceId: id });
       if (!(await store.delete(tx, id, seq))) throw new ServiceError('ResourceNotFound');
       await alongside?.(tx, id);
-      await revocations.announceConfig(tx);
     }, id);
     await this.reload();
   }

@@ -4,7 +4,7 @@ import { type Database, type RevocationLogRow, StoreError } from '../storage/dat
 import { batches, list, type Rows, type Sql, sql } from '../storage/sql.ts';
 import { type LoggedEvent, type RevocableToken, type RevocationEvent, subjectOf, type Verdict } from './event.ts';
 
-/** Where the log and the configuration stand. */
+/** Where the log stands, and how often what every node keeps in memory has changed. */
 export interface Head {
   readonly seq: number;
   readonly config: number;
@@ -58,9 +58,11 @@ export class RevocationStore {
     await tx.run(sql`update head set seq = seq + ${by}`);
   }
 
-  /** Says that resources, access keys or signing keys have changed. */
-  async configChanged(tx: Rows): Promise<void> {
-    await tx.run(sql`update head set config = config + 1`);
+  /** Says that what every node keeps in memory changes. The counter's row stays locked until the transaction ends. */
+  async configChanged(tx: Rows): Promise<Head> {
+    const head = await tx.first<Head>(sql`update head set config = config + 1 returning seq, config`);
+    if (!head) throw new Error('the store has no head');
+    return head;
   }
 
   /** Up to `limit` events after a position, in order. @throws StoreError when one of them is damaged */
@@ -161,27 +163,28 @@ export class RevocationStore {
    * fenced off can still answer reads, but cannot complete a replicated commit.
    * @returns with `joined` when the node was not among the nodes before
    */
-  async beat(nodeId: string, applied: number): Promise<Head & { joined: boolean }> {
+  async beat(nodeId: string, { seq, config }: Head): Promise<Head & { joined: boolean }> {
     const { clock, writer } = this.#db;
     return writer.write(async (tx) => {
       const written = await tx.run(
-        sql`update nodes set applied_seq = ${applied}, beat = ${clock} where id = ${nodeId}`,
+        sql`update nodes set applied_seq = ${seq}, applied_config = ${config}, beat = ${clock} where id = ${nodeId}`,
       );
       const joined = written === 0;
       if (joined) {
         await tx.run(sql`
-          insert into nodes (id, applied_seq, beat) values (${nodeId}, ${applied}, ${clock})
-          on conflict (id) do update set applied_seq = excluded.applied_seq, beat = excluded.beat`);
+          insert into nodes (id, applied_seq, applied_config, beat) values (${nodeId}, ${seq}, ${config}, ${clock})
+          on conflict (id) do update set applied_seq = excluded.applied_seq,
+            applied_config = excluded.applied_config, beat = excluded.beat`);
       }
       return { ...(await this.head(tx)), joined };
     });
   }
 
-  /** How many other nodes have not yet applied an event. */
-  async nodesBehind(seq: number, nodeId: string): Promise<number> {
-    const row = await this.#db.rows.first<{ count: number }>(
-      sql`select count(*) as count from nodes where id <> ${nodeId} and applied_seq < ${seq}`,
-    );
+  /** How many other nodes have not yet followed so far. */
+  async nodesBehind({ seq, config }: Head, nodeId: string): Promise<number> {
+    const row = await this.#db.rows.first<{ count: number }>(sql`
+      select count(*) as count from nodes
+      where id <> ${nodeId} and (applied_seq < ${seq} or applied_config < ${config})`);
     return row?.count ?? 0;
   }
 

@@ -28,7 +28,10 @@ interface Uses {
 }
 
 /** Writes events, within a transaction. @returns the position of the last */
-type Recording = (...events: RevocationEvent[]) => Promise<number>;
+export type Recording = (...events: RevocationEvent[]) => Promise<number>;
+
+/** Work within a transaction. */
+type Work<T> = (tx: Rows, record: Recording) => Promise<T>;
 
 interface Options {
   nodeId: string;
@@ -68,8 +71,10 @@ export class Revocations {
   #timer: NodeJS.Timeout | undefined;
   #config = 0;
   #configListeners: (() => Promise<void>)[] = [];
-  /** Position up to which this node has followed with all that depends on it: what it tells the others. */
-  #followed = 0;
+  /** How far this node has followed with all that depends on it: what it tells the others. */
+  #followed: Head = { seq: 0, config: 0 };
+  /** Since when it has followed the log so far, by its own clock. */
+  #followedAt = Number.NEGATIVE_INFINITY;
   /** Last heartbeats of other nodes, and since when they are the last ones, by this node's own clock. */
   #heard: ReadonlyMap<string, { beat: number; since: number }> = new Map();
   #listenedAt = Number.NEGATIVE_INFINITY;
@@ -106,12 +111,7 @@ export class Revocations {
     return (await this.#uses.store.head(tx)).seq;
   }
 
-  /** Says, within the transaction that does it, that resources, access keys or signing keys change: every node reads them again. */
-  announceConfig(tx: Rows): Promise<void> {
-    return this.#uses.store.configChanged(tx);
-  }
-
-  /** Calls back when another node, or this one, has changed resources, access keys or signing keys. */
+  /** Calls back when another node, or this one, has made a {@link change}. A node follows it once all listeners are done. */
   onConfigChanged(listener: () => Promise<void>): void {
     this.#configListeners.push(listener);
   }
@@ -144,34 +144,23 @@ export class Revocations {
 
   /**
    * Does something that ends tokens, and returns when no node accepts them any more: when every other node has applied
-   * the event, or has been silent for longer than the lease.
+   * the event, or has been silent for longer than the lease. Work that records nothing may find that an earlier call has
+   * done it and still waits; so it returns when that holds for every event before it.
    * @param work does it in one transaction; `record` writes events, one at least, and gives the position of the last.
    * Recording comes first, so that all such transactions take their locks in the same order
    * @param turn and weight see {@link GroupWriter.write}
    */
-  async end<T>(work: (tx: Rows, record: Recording) => Promise<T>, turn?: string, weight?: number): Promise<T> {
-    const { store, writer, clock, events } = this.#uses;
-    const { result, logged } = await writer.write(
-      async (tx) => {
-        const logged: LoggedEvent[] = [];
-        const result = await work(tx, async (...events) => {
-          logged.push(...(await store.appendAll(tx, events)));
-          return logged.at(-1)?.seq ?? 0;
-        });
-        return { result, logged };
-      },
-      turn,
-      weight,
-    );
-    const committedAt = clock.elapsed();
-    const last = logged.at(-1);
-    if (!last) return result;
-    await this.#applyOwn(logged);
-    for (const event of logged) {
-      events.tokensEnded(event.kind, event.seq, 'resourceId' in event ? event.resourceId : undefined, subjectOf(event));
-    }
-    await this.#untilAllNodesKnow(last.seq, committedAt);
-    return result;
+  end<T>(work: Work<T>, turn?: string, weight?: number): Promise<T> {
+    return this.#settle(work, { turn, weight, changes: false });
+  }
+
+  /**
+   * As {@link end}, for work that changes what every node keeps in memory: resources, access keys, signing keys, data keys,
+   * trusts. Every node reads them again, and this returns when every other node has, or has been silent for longer than the
+   * lease. The first thing it does is to take the lock that makes such changes wait for each other.
+   */
+  change<T>(work: Work<T>, turn?: string): Promise<T> {
+    return this.#settle(work, { turn, weight: undefined, changes: true });
   }
 
   /** As {@link end}, for an event that changes nothing but the log. */
@@ -184,11 +173,9 @@ export class Revocations {
    * earlier one, which may not have returned yet.
    */
   async settled(): Promise<void> {
-    const { store, clock } = this.#uses;
     if (this.#options.exclusive) return;
-    const { seq } = await store.head();
-    while (this.#state.applied < seq && !this.#rolledBack) await this.heartbeat();
-    await this.#untilAllNodesKnow(seq, clock.elapsed());
+    const { seq } = await this.#uses.store.head();
+    await this.#untilAllNodesKnow({ seq, config: 0 }, this.#committedBy(seq));
   }
 
   /**
@@ -255,6 +242,44 @@ export class Revocations {
     });
   }
 
+  async #settle<T>(
+    work: Work<T>,
+    { turn, weight, changes }: { turn: string | undefined; weight: number | undefined; changes: boolean },
+  ): Promise<T> {
+    const { store, writer, clock, events } = this.#uses;
+    const { exclusive } = this.#options;
+    const { result, logged, head } = await writer.write(
+      async (tx) => {
+        const changed = changes ? await store.configChanged(tx) : undefined;
+        const logged: LoggedEvent[] = [];
+        const result = await work(tx, async (...events) => {
+          logged.push(...(await store.appendAll(tx, events)));
+          return logged.at(-1)?.seq ?? 0;
+        });
+        // Read after the work, so it is no older than what the work found done.
+        const found = changes || logged.length > 0 || exclusive ? undefined : await store.head(tx);
+        return { result, logged, head: changed ?? found };
+      },
+      turn,
+      weight,
+    );
+    const committedAt = clock.elapsed();
+    await this.#applyOwn(logged);
+    for (const event of logged) {
+      events.tokensEnded(event.kind, event.seq, 'resourceId' in event ? event.resourceId : undefined, subjectOf(event));
+    }
+    const seq = logged.at(-1)?.seq ?? head?.seq ?? 0;
+    const config = changes ? (head?.config ?? 0) : 0;
+    const isNew = changes || logged.length > 0;
+    await this.#untilAllNodesKnow({ seq, config }, isNew ? committedAt : this.#committedBy(seq));
+    return result;
+  }
+
+  /** When everything up to a position was committed, or later, by this node's clock. */
+  #committedBy(seq: number): number {
+    return this.#followed.seq >= seq && !this.#rolledBack ? this.#followedAt : this.#uses.clock.elapsed();
+  }
+
   async #beatOnce(): Promise<void> {
     const { store, clock } = this.#uses;
     const { exclusive, nodeId } = this.#options;
@@ -271,8 +296,9 @@ export class Revocations {
     // to apply, so only a heartbeat that begins now proves anything.
     if (head.joined) return this.#beatOnce();
     this.#beat = started;
-    // Tell the one who waits for it right away that the events arrived.
-    if (this.#followed > followed) await this.#withinLease(store.beat(nodeId, this.#followed)).catch(() => undefined);
+    // Tell the one who waits for it right away.
+    if (isAhead(this.#followed, followed))
+      await this.#withinLease(store.beat(nodeId, this.#followed)).catch(() => undefined);
     await this.#forgetSilentNodes().catch(() => undefined);
   }
 
@@ -295,7 +321,8 @@ export class Revocations {
       for (const listener of this.#configListeners) await this.#withinLease(listener());
       this.#config = config;
     }
-    this.#followed = seq;
+    if (this.#followed.seq !== seq) this.#followedAt = this.#uses.clock.elapsed();
+    this.#followed = { seq, config };
   }
 
   #apply(event: LoggedEvent): void {
@@ -351,12 +378,14 @@ export class Revocations {
     return Promise.race([answer, tooLong]).finally(() => waiting.abort());
   }
 
-  async #untilAllNodesKnow(seq: number, committedAt: number): Promise<void> {
+  /** @param committedAt by this node's clock, or later */
+  async #untilAllNodesKnow(head: Head, committedAt: number): Promise<void> {
     const { store, clock, sleep } = this.#uses;
     const { exclusive, leaseMs, nodeId } = this.#options;
     if (exclusive) return;
+    while (this.#state.applied < head.seq && !this.#rolledBack) await this.heartbeat(); // this node is one of them
     for (let pauseMs = 2; clock.elapsed() - committedAt < leaseMs * DRIFT; pauseMs = Math.min(pauseMs * 2, 50)) {
-      const behind = await this.#withinLease(store.nodesBehind(seq, nodeId)).catch(() => Number.POSITIVE_INFINITY);
+      const behind = await this.#withinLease(store.nodesBehind(head, nodeId)).catch(() => Number.POSITIVE_INFINITY);
       if (behind === 0) return;
       await sleep(Math.min(pauseMs, Math.max(1, committedAt + leaseMs * DRIFT - clock.elapsed())));
     }
@@ -380,6 +409,8 @@ export class Revocations {
     return new RevocationState(applied, this.#uses.clock.now(), windowMs, mostBytes);
   }
 }
+
+const isAhead = (one: Head, other: Head): boolean => one.seq > other.seq || one.config > other.config;
 
 function notFresh(cause: unknown): never {
   throw new ServiceError('NotFresh', { reason: 'lease.expired', cause });

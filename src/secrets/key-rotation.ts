@@ -13,8 +13,8 @@ interface Uses {
   db: Database;
   ring: KeyRing;
   readKeks: ReadKeks;
-  /** Takes, within a transaction, the lock that makes nodes take turns, and tells every node to read the ring again. */
-  announce: (tx: Rows) => Promise<void>;
+  /** Does work in a transaction, one node at a time, and returns when every node has read the ring again. */
+  change: <T>(work: (tx: Rows) => Promise<T>) => Promise<T>;
   clock: Clock;
   events: Pick<Events, 'notice'>;
 }
@@ -43,8 +43,9 @@ const BATCH = 100;
  * The life of data keys and of the key-encryption key above them, while servers run (security-and-reliability, section
  * 4.5). What is done stands in the rows alone, so whoever is killed in the middle, the next one goes on.
  *
- * Every change takes the lock of {@link Uses.announce} first, as those of access keys and signing keys do. A new data key goes under the key-encryption key that the
- * current one is under, so a node that knows of a new key-encryption key earlier than the others does not lock them out.
+ * Every {@link Uses.change} waits for the one before, as those of access keys and signing keys do. A new data key goes under
+ * the key-encryption key that the current one is under, so a node that knows of a new key-encryption key earlier than the
+ * others does not lock them out.
  */
 export class KeyRotation {
   readonly #uses: Uses;
@@ -91,14 +92,13 @@ export class KeyRotation {
    * @throws ServiceError `KekUnusable`
    */
   async rotateKek(): Promise<{ kekId: string; rewrapped: number }> {
-    const { db, ring, readKeks, announce, events } = this.#uses;
+    const { ring, readKeks, change, events } = this.#uses;
     const keks = await steadyKeks(readKeks).catch(unusable);
     const [kek] = keks;
     if (!kek) throw new Error('no key-encryption key was read');
     ring.addKeks(keks);
     await ring.reload();
-    const rewrapped = await db.writer.write(async (tx) => {
-      await announce(tx);
+    const rewrapped = await change(async (tx) => {
       const changed = ring.rewrapped(await this.#store.all(tx), kek);
       for (const { id, sealed } of changed) await this.#store.rewrap(tx, id, sealed);
       return changed.length;
@@ -149,12 +149,11 @@ export class KeyRotation {
 
   /** @param isDue asked about the current data key, again under the lock: another node may have been faster */
   async #makeDataKey(isDue: (current: { created_at: number; encryptions: number }) => boolean): Promise<void> {
-    const { db, ring, clock, announce, events } = this.#uses;
+    const { db, ring, clock, change, events } = this.#uses;
     const [before] = (await this.#store.all(db.rows)).slice(-1);
     if (!before || !isDue(before)) return;
     await ring.findKekOf(before).catch(unusable);
-    const made = await db.writer.write(async (tx) => {
-      await announce(tx);
+    const made = await change(async (tx) => {
       const [current] = (await this.#store.all(tx)).slice(-1);
       if (!current || !isDue(current)) return undefined;
       const kek = ring.kekOf(current);
@@ -213,7 +212,7 @@ export class KeyRotation {
 
   /** Removes data keys under which nothing is sealed any more, a day after another one took over. */
   async #removeFormer(): Promise<void> {
-    const { db, ring, clock, announce, events } = this.#uses;
+    const { db, ring, clock, change, events } = this.#uses;
     const unused = async (rows: Rows): Promise<string[]> => {
       const all = await this.#store.all(rows);
       const former = all.filter((_, index) => clock.now() - (all[index + 1]?.created_at ?? Infinity) >= KEPT_AFTER_MS);
@@ -221,8 +220,7 @@ export class KeyRotation {
       return former.filter((_, index) => counts[index] === 0).map(({ id }) => id);
     };
     if ((await unused(db.rows)).length === 0) return;
-    const removed = await db.writer.write(async (tx) => {
-      await announce(tx);
+    const removed = await change(async (tx) => {
       const ids = await unused(tx);
       for (const id of ids) await this.#store.remove(tx, id);
       return ids;

@@ -89,6 +89,7 @@ create table nodes (
   id text not null,
   applied_seq bigint not null,
   beat bigint not null,
+  applied_config bigint not null default 0,
   constraint nodes_pkey PRIMARY KEY (id)
 );
 

@@ -75,7 +75,7 @@ CREATE TABLE nodes (
   id text primary key,
   applied_seq bigint not null,
   beat bigint not null
-);
+, applied_config bigint not null default 0);
 
 CREATE TABLE resource_groups (
   subscription_id text not null,

@@ -145,7 +145,7 @@ export class SigningKeys {
    * Takes each key as far along its life as the time says. To be called now and then; every node may.
    */
   async rotate(): Promise<void> {
-    const { db, store, revocations, clock, events } = this.#uses;
+    const { store, revocations, clock, events } = this.#uses;
     const nowMs = clock.now();
     await this.#ensureNext();
     const rows = [...this.#known.values()].map((key) => key.row);
@@ -155,10 +155,7 @@ export class SigningKeys {
     if (due && nowMs - next.created_at >= PUBLISHED_BEFORE_MS) await this.#switch(active.kid, next.kid);
 
     for (const row of rows.filter(({ state, gone_at }) => state === 'retiring' && (gone_at ?? 0) <= nowMs)) {
-      const done = await db.writer.write(async (tx) => {
-        await revocations.announceConfig(tx);
-        return store.update(tx, row.kid, 'retiring', { state: 'gone' });
-      });
+      const done = await revocations.change((tx) => store.update(tx, row.kid, 'retiring', { state: 'gone' }));
       if (done) events.signingKeyChanged('gone', row.kid);
     }
     await this.reload();
@@ -179,17 +176,16 @@ export class SigningKeys {
    */
   async kill(kid: string): Promise<void> {
     const { store, revocations, events } = this.#uses;
-    const state = this.#known.get(kid)?.row.state;
-    if (!state) throw new ServiceError('ResourceNotFound');
-    if (state === 'active') await this.rotateNow();
-    const from = state === 'active' ? 'retiring' : state;
-    await revocations.end(async (tx, record) => {
+    if (this.#known.get(kid)?.row.state === 'active') await this.rotateNow();
+    // Nothing is thrown within: whoever finds it killed waits as well for those who still accept its tokens.
+    const killed = await revocations.change(async (tx, record) => {
+      const state = (await store.withoutGone(tx)).find((row) => row.kid === kid)?.state;
+      if (state !== 'next' && state !== 'retiring') return false;
       const seq = await record({ kind: 'signingKey', kid });
-      if (!(await store.update(tx, kid, from, { state: 'killed', destroy: true, killedSeq: seq })))
-        throw new ServiceError('ResourceNotFound');
-      await revocations.announceConfig(tx);
+      return store.update(tx, kid, state, { state: 'killed', destroy: true, killedSeq: seq });
     });
     await this.reload();
+    if (!killed) throw new ServiceError('ResourceNotFound');
     events.signingKeyChanged('killed', kid);
   }
 
@@ -207,15 +203,14 @@ export class SigningKeys {
 
   /** Makes a key; in the same step takes back one that waited and never signed. */
   async #make(state: 'active' | 'next', replaces?: string): Promise<void> {
-    const { db, store, revocations, keyRing, clock, events } = this.#uses;
+    const { store, revocations, keyRing, clock, events } = this.#uses;
     const { algorithm, rsaBits } = this.#options;
     const { privateKey, publicKey } = await newKeyPair(algorithm, rsaBits);
     const spki = publicKey.export({ type: 'spki', format: 'der' });
     const kid = kidOf(spki);
     const der = privateKey.export({ type: 'pkcs8', format: 'der' });
     const nowMs = clock.now();
-    const made = await db.writer.write(async (tx) => {
-      await revocations.announceConfig(tx); // takes the lock that makes nodes starting together take turns
+    const made = await revocations.change(async (tx) => {
       if (replaces !== undefined) await store.update(tx, replaces, 'next', { state: 'gone', destroy: true });
       if ((await store.withoutGone(tx)).some((row) => row.state === state)) return false; // another node was faster
       await store.insert(tx, {
@@ -233,10 +228,9 @@ export class SigningKeys {
   }
 
   async #switch(active: string, next: string): Promise<void> {
-    const { db, store, revocations, clock, events } = this.#uses;
+    const { store, revocations, clock, events } = this.#uses;
     const nowMs = clock.now();
-    const switched = await db.writer.write(async (tx) => {
-      await revocations.announceConfig(tx);
+    const switched = await revocations.change(async (tx) => {
       const goneAt = nowMs + this.#options.tokenMs + GONE_MARGIN_MS;
       if (!(await store.update(tx, active, 'active', { state: 'retiring', destroy: true, goneAtMs: goneAt })))
         return false;

@@ -4,7 +4,7 @@ import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { echo } from '../lib/echo.ts';
 import type { Resources } from '../resources/resources.ts';
-import type { Revocations } from '../revocation/revocations.ts';
+import type { Recording, Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import {
@@ -93,29 +93,32 @@ export class Trusts {
   async put(name: string, wish: TrustWish, enabled?: boolean): Promise<{ trust: Trust; fresh: boolean }> {
     const key = trustName(name);
     const definition = trustDefinition(wish, this.#options);
-    const fresh = !(await this.#change(key, (trust) => ({ definition, enabled: enabled ?? trust.enabled })));
-    if (fresh) await this.#create(key, definition, enabled ?? true);
+    const fresh = await this.#change(key, async (tx, former, record) => {
+      if (former) await this.#update(tx, former, { definition, enabled: enabled ?? former.enabled }, record);
+      else await this.#insert(tx, key, definition, enabled ?? true);
+      return former === undefined;
+    });
     return { trust: this.get(key), fresh };
   }
 
   /** Lets nobody in any more, and ends the tokens issued through it; or lets them in again. @throws ServiceError `TrustNotFound` */
   async setEnabled(name: string, enabled: boolean): Promise<Trust> {
-    if (!(await this.#change(name.toLowerCase(), () => ({ enabled })))) throw absent(name);
+    const found = await this.#change(name, async (tx, former, record) => {
+      if (former) await this.#update(tx, former, { enabled }, record);
+      return former !== undefined;
+    });
+    if (!found) throw absent(name);
     return this.get(name);
   }
 
   /** Forgets a trust and ends the tokens issued through it. @returns false when it was not there */
-  async delete(name: string): Promise<boolean> {
-    const { store, revocations } = this.#uses;
-    const deleted = await revocations.end(async (tx, record) => {
-      const trust = await this.#lock(tx, name.toLowerCase());
+  delete(name: string): Promise<boolean> {
+    return this.#change(name, async (tx, trust, record) => {
       if (!trust) return false;
       await record({ kind: 'trust', trustId: trust.id });
-      await store.delete(tx, trust.id);
+      await this.#uses.store.delete(tx, trust.id);
       return true;
     });
-    await this.reload();
-    return deleted;
   }
 
   /**
@@ -149,61 +152,51 @@ export class Trusts {
     return found.id;
   }
 
-  async #create(name: string, definition: TrustDefinition, enabled: boolean): Promise<void> {
-    const { db, store, revocations, clock } = this.#uses;
-    const now = clock.now();
-    const id = randomUUID() as TrustId;
-    await db.writer.write(async (tx) => {
-      if (await this.#lock(tx, name))
-        throw new ServiceError('TrustInvalid', {
-          target: 'name',
-          values: { why: 'another request has just created a trust with that name' },
-        });
-      const position = await revocations.positionIn(tx);
-      const trust = { id, name, enabled, version: 1, definition, grants: [], createdAtMs: now, changedAtMs: now };
-      await store.insert(tx, trust, position);
-    });
-    await this.reload();
-  }
-
-  /** @returns false when there is no such trust */
-  async #change(
-    name: string,
-    changes: (trust: Trust) => Partial<Pick<Trust, 'definition' | 'enabled'>>,
-  ): Promise<boolean> {
-    const { store, revocations, clock } = this.#uses;
-    const found = await revocations.end(async (tx, record) => {
-      const former = await this.#lock(tx, name);
-      if (!former) return false;
-      const next = { ...former, ...changes(former), changedAtMs: clock.now() };
-      const ends = (former.enabled && !next.enabled) || narrows(former.definition, next.definition);
-      const endedSeq = ends ? await record({ kind: 'trust', trustId: former.id }) : undefined;
-      await store.update(tx, { ...next, version: former.version + Number(ends) }, endedSeq);
-      return true;
-    });
-    await this.reload();
-    return found;
-  }
-
   /** Every change of the grants makes a new version: nobody acts by one that is being taken back. */
   async #changeGrants(name: string, work: (tx: Rows, trust: Trust) => Promise<boolean>): Promise<boolean> {
-    const { db, store, clock } = this.#uses;
-    const result = await db.writer.write(async (tx) => {
-      const trust = await this.#lock(tx, name.toLowerCase());
-      if (!trust) throw absent(name);
+    const { store, clock } = this.#uses;
+    const result = await this.#change(name, async (tx, trust) => {
+      if (!trust) return undefined;
       const result = await work(tx, trust);
       await store.update(tx, { ...trust, version: trust.version + 1, changedAtMs: clock.now() }, undefined);
       return result;
+    });
+    if (result === undefined) throw absent(name);
+    return result;
+  }
+
+  /** Reads a trust and changes it; who changes one meanwhile waits. Every node knows of it when this returns. */
+  async #change<T>(
+    name: string,
+    work: (tx: Rows, former: Trust | undefined, record: Recording) => Promise<T>,
+  ): Promise<T> {
+    const { store, revocations } = this.#uses;
+    const result = await revocations.change(async (tx, record) => {
+      const former = (await store.all(tx)).find((trust) => trust.name === name.toLowerCase());
+      return work(tx, former, record);
     });
     await this.reload();
     return result;
   }
 
-  /** Reads a trust that is about to be changed. Announcing comes first: it makes whoever changes one meanwhile wait. */
-  async #lock(tx: Rows, name: string): Promise<Trust | undefined> {
-    const { store, revocations } = this.#uses;
-    await revocations.announceConfig(tx);
-    return (await store.all(tx)).find((trust) => trust.name === name);
+  async #insert(tx: Rows, name: string, definition: TrustDefinition, enabled: boolean): Promise<void> {
+    const { store, revocations, clock } = this.#uses;
+    const [id, now] = [randomUUID() as TrustId, clock.now()];
+    const trust = { id, name, enabled, version: 1, definition, grants: [], createdAtMs: now, changedAtMs: now };
+    await store.insert(tx, trust, await revocations.positionIn(tx));
+  }
+
+  async #update(
+    tx: Rows,
+    former: Trust,
+    changes: Partial<Pick<Trust, 'definition' | 'enabled'>>,
+    record: Recording,
+  ): Promise<void> {
+    const { store, clock } = this.#uses;
+    const next = { ...former, ...changes, changedAtMs: clock.now() };
+    const ends = (former.enabled && !next.enabled) || narrows(former.definition, next.definition);
+    const endedSeq = ends ? await record({ kind: 'trust', trustId: former.id }) : undefined;
+    await store.update(tx, { ...next, version: former.version + Number(ends) }, endedSeq);
   }
 }
 

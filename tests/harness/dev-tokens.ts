@@ -70,6 +70,10 @@ export const claimsOf = (jwt: string): Record<string, unknown> =>
 
 export const OPERATOR_KEY = 'an-operator-key-for-tests-0123456789';
 
+/** As {@link asOperator}, whatever the answer is. @returns its status */
+export const operatorStatus = async (server: TestServer, at: string, body?: object): Promise<number> =>
+  (await withBearer(server, OPERATOR_KEY, at, body)).status;
+
 /** Sends a request with the operator key; the server must have been started with {@link OPERATOR_KEY}. */
 export async function asOperator(server: TestServer, at: string, body?: object): Promise<Answer> {
   const answer = await withBearer(server, OPERATOR_KEY, at, body);

@@ -7,7 +7,7 @@ import {
   APP,
   applicationToken,
   CLIENTS,
-  OPERATOR_KEY,
+  operatorStatus,
   SERVICE,
   userToken,
   withBearer,
@@ -25,13 +25,18 @@ export interface Subject {
 }
 
 const PREVIEW = 'api-version=2025-03-02-preview';
-const ASSIGNMENT = `/access/entra/assignments/${ALICE.objectId}?${PREVIEW}`;
+/** Of the user of {@link givenExchange}. */
+export const ASSIGNMENT = {
+  objectId: ALICE.objectId,
+  at: `/access/entra/assignments/${ALICE.objectId}?${PREVIEW}`,
+} as const;
+export const ASSIGNMENTS = `/access/entra/assignments?${PREVIEW}`;
 const TRUST = '/-/trusts/dev';
 
 const tokenIn = ({ body }: Answer): string | undefined => body?.token ?? body?.accessToken?.token;
 
 /** The status that a call of the domain would be answered with. */
-async function statusOf(work: Promise<unknown>): Promise<number> {
+export async function statusOf(work: Promise<unknown>): Promise<number> {
   try {
     await work;
     return 204;
@@ -59,30 +64,27 @@ const hostOf = (server: TestServer, id: ResourceId) => ({
 
 /** A user of the development directory whom a fresh resource lets in. */
 export async function givenExchange(server: TestServer) {
-  await operator(server, `POST ${TRUST}/:enable`);
+  await operatorStatus(server, `POST ${TRUST}/:enable`);
   const { id, key } = await givenResource(server, `r-${randomUUID()}`);
-  const assign = async (clientIds: readonly string[]) => {
-    const body = { principalType: 'user', tenantId: DIRECTORY_TENANT, clientIds };
-    return (await server.asService(`PUT ${ASSIGNMENT}`, body, { key })).status;
-  };
+  const call = async (at: string, body?: object) => (await server.asService(at, body, { key })).status;
+  const assign = (clientIds: readonly string[]) =>
+    call(`PUT ${ASSIGNMENT.at}`, { principalType: 'user', tenantId: DIRECTORY_TENANT, clientIds });
   await assign([APP]);
   const presented = await userToken(server, ALICE, `${CLIENTS}/Chat`);
   const at = `POST /access/entra/:exchangeAccessToken?${PREVIEW}`;
   const issue = async () => tokenIn(await withBearer(server, presented, at, '{}', hostOf(server, id)));
   return {
     issue,
+    call,
     assign,
-    deleteUser: async (user: string) => (await server.asService(`DELETE ${inPath(user)}`, undefined, { key })).status,
-    remove: async () => (await server.asService(`DELETE ${ASSIGNMENT}`, undefined, { key })).status,
+    deleteUser: (user: string) => call(`DELETE ${inPath(user)}`),
+    remove: () => call(`DELETE ${ASSIGNMENT.at}`),
   };
 }
 
-const operator = async (server: TestServer, at: string): Promise<number> =>
-  (await withBearer(server, OPERATOR_KEY, at)).status;
-
 /** A service that a trust lets in, and a user of its resource. */
 async function givenTrusted(server: TestServer) {
-  await operator(server, `POST ${TRUST}/:enable`);
+  await operatorStatus(server, `POST ${TRUST}/:enable`);
   const { id, path } = await givenUser(server);
   const proof = await applicationToken(server, SERVICE);
   const at = `POST ${path}/:issueAccessToken?api-version=${API_VERSION}`;
@@ -90,7 +92,7 @@ async function givenTrusted(server: TestServer) {
 }
 
 /** After these no token is given any more, so none that was asked for meanwhile may work. */
-export const FOR_GOOD: Readonly<Record<string, (server: TestServer) => Promise<Subject>>> = {
+export const FOR_GOOD = {
   async 'deleting the identity'(server) {
     const { issue, end, path } = await givenUser(server);
     return { issue, end: () => end(`DELETE ${path}`) };
@@ -104,11 +106,11 @@ export const FOR_GOOD: Readonly<Record<string, (server: TestServer) => Promise<S
     return { issue, end: () => statusOf(server.server.resources.delete(id)) };
   },
   async 'disabling the trust'(server) {
-    return { issue: await givenTrusted(server), end: () => operator(server, `POST ${TRUST}/:disable`) };
+    return { issue: await givenTrusted(server), end: () => operatorStatus(server, `POST ${TRUST}/:disable`) };
   },
   async 'disabling the trust of an exchange'(server) {
     const { issue } = await givenExchange(server);
-    return { issue, end: () => operator(server, `POST ${TRUST}/:disable`) };
+    return { issue, end: () => operatorStatus(server, `POST ${TRUST}/:disable`) };
   },
   async 'removing the assignment'(server) {
     const { issue, remove } = await givenExchange(server);
@@ -118,7 +120,7 @@ export const FOR_GOOD: Readonly<Record<string, (server: TestServer) => Promise<S
     const { issue, assign } = await givenExchange(server);
     return { issue, end: () => assign([DIRECTORY_TENANT]) };
   },
-};
+} satisfies Readonly<Record<string, (server: TestServer) => Promise<Subject>>>;
 
 /** After these tokens are given again. */
 export const FOR_NOW = {
@@ -136,4 +138,4 @@ export const FOR_NOW = {
     const { kid } = server.server.keys.active;
     return { issue, end: () => statusOf(server.server.keys.kill(kid)) };
   },
-} satisfies typeof FOR_GOOD;
+} satisfies Readonly<Record<string, (server: TestServer) => Promise<Subject>>>;

@@ -16,7 +16,7 @@ export interface Content {
   seq: number;
   config: number;
   log: { event: LoggedEvent; at: number }[];
-  nodes: Map<string, { applied: number; beat: number }>;
+  nodes: Map<string, { followed: Head; beat: number }>;
   identities: Map<IdentityId, IdentityRow>;
   resources: Map<ResourceId, { deletedSeq: number | undefined }>;
   keys: Map<string, number>;
@@ -24,6 +24,8 @@ export interface Content {
   /** By resource and assignment. */
   assignments: Map<string, number>;
   signingKeys: Map<string, number>;
+  /** What every node keeps in memory, beside the log. */
+  grants: Set<string>;
 }
 
 export const keyOf = (resourceId: ResourceId, slot: KeySlot): string => `${resourceId} ${slot}`;
@@ -92,7 +94,8 @@ export class Primary {
 
   commit(transaction: Transaction, done: () => void, failed: (cause: Error) => void): void {
     if (transaction.ended) failed(new Error('the transaction was ended: idle for too long'));
-    if (transaction.ended || this.fenced) return; // waits for a standby that will never answer
+    const writes = transaction.writes.length + transaction.logged.length > 0;
+    if (transaction.ended || (this.fenced && writes)) return; // waits for a standby that will never answer
     for (const write of transaction.writes) write(this.content);
     for (const event of transaction.logged) {
       if (!transaction.gapped) this.content.seq = event.seq;
@@ -170,6 +173,10 @@ export interface StoreFaults {
   unnoticedGaps?: boolean;
   /** A node that has just joined counts the heartbeat that made it known. */
   joinsAtOnce?: boolean;
+  /** Nobody waits for other nodes to read again what they keep in memory. */
+  noConfigWait?: boolean;
+  /** A call that records nothing waits for nothing. */
+  repeatsAtOnce?: boolean;
 }
 
 type Store = Pick<RevocationStore, keyof RevocationStore>;
@@ -186,8 +193,12 @@ export class FakeStore implements Store {
 
   async ensureHead(): Promise<void> {}
 
-  head(): Promise<Head> {
-    return this.#read(({ seq, config }) => ({ seq, config }));
+  head(tx?: Rows): Promise<Head> {
+    const primary = tx ? transactionOf(tx).primary : this.#link.primary;
+    return this.#link.process.ask((done) => {
+      const { seq, config } = primary.content;
+      done(tx && this.#faults.repeatsAtOnce ? { seq: 0, config: 0 } : { seq, config });
+    });
   }
 
   append(tx: Rows, event: RevocationEvent): Promise<LoggedEvent> {
@@ -221,9 +232,15 @@ export class FakeStore implements Store {
     throw new Error('not part of the model');
   }
 
-  async configChanged(tx: Rows): Promise<void> {
-    transactionOf(tx).writes.push((content) => {
+  configChanged(tx: Rows): Promise<Head> {
+    const transaction = transactionOf(tx);
+    const { primary } = transaction;
+    transaction.writes.push((content) => {
       content.config += 1;
+    });
+    return this.#link.process.ask((done, failed) => {
+      const read = (): void => done({ seq: primary.content.seq, config: primary.content.config + 1 });
+      primary.lock(transaction, read, failed);
     });
   }
 
@@ -281,7 +298,7 @@ export class FakeStore implements Store {
     });
   }
 
-  beat(nodeId: string, applied: number): Promise<Head & { joined: boolean }> {
+  beat(nodeId: string, followed: Head): Promise<Head & { joined: boolean }> {
     const { primary, process } = this.#link;
     const { world } = process;
     const { readOnlyBeat, joinsAtOnce } = this.#faults;
@@ -296,17 +313,19 @@ export class FakeStore implements Store {
       world.after(commitMs, () => {
         primary.beating.delete(nodeId);
         if (primary.fenced) return;
-        primary.content.nodes.set(nodeId, { applied, beat: primary.now() });
+        primary.content.nodes.set(nodeId, { followed, beat: primary.now() });
         done({ seq, config, joined });
       });
     });
   }
 
-  async nodesBehind(seq: number, nodeId: string): Promise<number> {
+  async nodesBehind({ seq, config }: Head, nodeId: string): Promise<number> {
+    const { noCommitWait, noConfigWait } = this.#faults;
+    const isBehind = (followed: Head): boolean => followed.seq < seq || (followed.config < config && !noConfigWait);
     const behind = await this.#read(
-      ({ nodes }) => [...nodes].filter(([id, { applied }]) => id !== nodeId && applied < seq).length,
+      ({ nodes }) => [...nodes].filter(([id, { followed }]) => id !== nodeId && isBehind(followed)).length,
     );
-    return this.#faults.noCommitWait ? 0 : behind;
+    return noCommitWait ? 0 : behind;
   }
 
   nodes(): Promise<{ id: string; beat: number }[]> {

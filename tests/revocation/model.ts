@@ -5,9 +5,10 @@ import {
   type LoggedEvent,
   type RevocableToken,
   type RevocationEvent,
+  type RevocationKind,
 } from '../../src/revocation/event.ts';
 import { RevocationState } from '../../src/revocation/revocation-state.ts';
-import { Revocations } from '../../src/revocation/revocations.ts';
+import { type Recording, Revocations } from '../../src/revocation/revocations.ts';
 import type { Rows } from '../../src/storage/sql.ts';
 import { type Content, FakeStore, fakeWriter, keyOf, type Link, Primary, type StoreFaults } from './fake-store.ts';
 import { Process, Random, type Weather, World } from './simulation.ts';
@@ -19,6 +20,8 @@ export interface Faults extends StoreFaults {
   issueFromCache?: boolean;
   /** Tokens are compared by `iat` seconds in place of positions. */
   byIssueTime?: boolean;
+  /** A node says that it has followed a change before it has read it. */
+  followsEarly?: boolean;
 }
 
 /** What one schedule showed. */
@@ -54,8 +57,18 @@ interface Recorded {
   returnedAt: number | undefined;
 }
 
+/** Something that every node keeps in memory, and when calls have said that it is there, and that it is gone. */
+interface Grant {
+  addedAt: number | undefined;
+  removedAt: number | undefined;
+}
+
 interface Node extends Link {
   readonly name: string;
+  /** What it keeps in memory of the grants, and how many readings had begun before the one that it comes from. */
+  grants: ReadonlySet<string>;
+  grantsOf: number;
+  readings: number;
   revocations: Revocations;
   ready: boolean;
   watch: { stop(): void } | undefined;
@@ -104,6 +117,7 @@ class Model {
   readonly #nodes: Node[] = [];
   readonly #recorded = new Map<number, Recorded>();
   readonly #tokens: Token[] = [];
+  readonly #grants = new Map<string, Grant>();
   readonly outcome: Outcome;
   #primary: Primary;
   #names = 0;
@@ -161,6 +175,9 @@ class Model {
       primary: this.#primary,
       ready: false,
       watch: undefined,
+      grants: new Set(),
+      grantsOf: 0,
+      readings: 0,
       revocations: undefined as unknown as Revocations,
     };
     const store = new FakeStore(node, this.#faults);
@@ -184,7 +201,10 @@ class Model {
         forgetAfterMs: this.#forgetAfterMs,
       },
     );
-    node.revocations.onConfigChanged(() => process.ask<void>((done) => done()));
+    node.revocations.onConfigChanged(async () => {
+      if (!this.#faults.followsEarly) return readGrants(node);
+      void process.sleep(100).then(() => readGrants(node).catch(() => undefined));
+    });
     weaken(node, this.#faults);
     this.#nodes[index] = node;
     this.#start(index, node);
@@ -259,6 +279,9 @@ class Model {
     begin(120, (node) => this.#issue(node));
     begin(700, (node) => this.#end(node));
     begin(40, (node) => this.#check(node, this.#recentToken()));
+    begin(1000, (node) => this.#repeat(node));
+    begin(1000, (node) => this.#regrant(node));
+    begin(100, (node) => this.#act(node, this.#recentGrant()));
   }
 
   #recentToken(): Token | undefined {
@@ -322,20 +345,95 @@ class Model {
     const event = this.#randomEvent(node);
     if (!event) return;
     const { revocations } = node;
-    let seq = 0;
-    await revocations.end(async (tx, record) => {
-      seq = await record(event);
-      change(tx, event, seq, `k${this.#names++}`);
+    if (this.#random.chance(0.5)) {
+      const other = this.#nodes[this.#random.below(NODES)];
+      this.world.after(this.#random.between(1, 100), () => {
+        if (other?.ready) other.process.deliver(() => void this.#repeat(other).catch(() => undefined));
+      });
+    }
+    const work = async (tx: Rows, record: Recording): Promise<number> => {
+      const seq = await record(event);
+      carryOut(tx, event, seq, `k${this.#names++}`);
       return seq;
-    });
+    };
+    const seq = await (IN_MEMORY.has(event.kind) ? revocations.change(work) : revocations.end(work));
     const recorded = this.#recorded.get(seq);
     if (!recorded) {
       this.outcome.stuck.push(`${event.kind} ${seq} was confirmed and is not in the store`);
       return;
     }
-    recorded.returnedAt = this.world.now;
-    const ended = this.#tokens.filter((token) => concerns(event, token.claims));
+    this.#confirm(recorded);
+  }
+
+  /** A call that finds its work done: everything committed before is confirmed by it. */
+  async #repeat(node: Node): Promise<void> {
+    const { revocations, process, primary } = node;
+    let seen = primary.content.seq;
+    if (this.#random.chance(0.3)) await revocations.settled();
+    else
+      await revocations.end(async () => {
+        seen = await process.ask<number>((done) => done(primary.content.seq));
+      });
+    for (const recorded of this.#recorded.values())
+      if (recorded.event.seq <= seen && recorded.returnedAt === undefined) this.#confirm(recorded);
+  }
+
+  /** Afterwards tokens that the event ended are tried everywhere. */
+  #confirm(recorded: Recorded): void {
+    recorded.returnedAt ??= this.world.now;
+    const ended = this.#tokens.filter((token) => concerns(recorded.event, token.claims));
     for (const token of ended.slice(-6)) for (const ms of [1, 30, this.#leaseMs]) this.#checkSoon(token, ms);
+  }
+
+  #recentGrant(): string {
+    const names = [...this.#primary.content.grants, ...this.#grants.keys()];
+    return this.#random.pick(names.slice(-20));
+  }
+
+  /** Takes a grant back, maybe one that is gone already, and makes another one. @returns its name */
+  async #regrant(node: Node): Promise<string> {
+    const former = this.#recentGrant();
+    const name = `grant ${this.#names++}`;
+    await node.revocations.change(async (tx) => {
+      writesOf(tx).push(({ grants }) => {
+        grants.delete(former);
+        grants.add(name);
+      });
+    });
+    await readGrants(node);
+    const known = (of: string): Grant => this.#grants.get(of) ?? { addedAt: undefined, removedAt: undefined };
+    this.#grants.set(former, { ...known(former), removedAt: known(former).removedAt ?? this.world.now });
+    this.#grants.set(name, { ...known(name), addedAt: this.world.now });
+    for (const each of [former, name])
+      for (const [index, ms] of [1, 30, this.#leaseMs].entries())
+        this.world.after(this.#random.between(0, ms), () => {
+          const other = this.#nodes[(index + this.#random.below(NODES)) % NODES];
+          if (other?.ready) other.process.deliver(() => void this.#act(other, each));
+        });
+    return name;
+  }
+
+  /** Does what a grant permits, as a request does: by memory, once that is known to be fresh. */
+  async #act(node: Node, name: string): Promise<void> {
+    const { outcome, world } = this;
+    const began = world.now;
+    const { addedAt, removedAt } = this.#grants.get(name) ?? {};
+    outcome.checks += 1;
+    if ((await answerOf(node.revocations.requireFresh())) !== 'accepted') {
+      outcome.unsure += 1;
+      return;
+    }
+    const accepted = node.grants.has(name);
+    const about = `${node.name}, act began ${began.toFixed(1)}, answered ${world.now.toFixed(1)}; ${name}`;
+    if (accepted) {
+      outcome.accepted += 1;
+      if (removedAt !== undefined && removedAt < began)
+        outcome.late.push(`${about}, confirmed to be gone ${removedAt.toFixed(1)}`);
+    } else {
+      outcome.refused += 1;
+      if (addedAt !== undefined && addedAt < began && this.#primary.content.grants.has(name))
+        outcome.wrong.push(`${about}, confirmed to be there ${addedAt.toFixed(1)}`);
+    }
   }
 
   #randomEvent(node: Node): RevocationEvent | undefined {
@@ -436,6 +534,10 @@ class Model {
             )
               complain(`${other.name} does not accept a new token`);
           }
+          const grant = await this.#regrant(node);
+          for (const other of this.#nodes) {
+            if (!other.grants.has(grant)) complain(`${other.name} does not know a new grant`);
+          }
           await node.revocations.record({ kind: 'all' });
           for (const other of this.#nodes) {
             if (token && (await answerOf(other.revocations.check(token.claims))) !== 'refused')
@@ -485,10 +587,24 @@ function concerns(event: RevocationEvent, token: RevocableToken): boolean {
 const isBeforeBound = (event: LoggedEvent, token: RevocableToken): boolean =>
   event.kind === 'validFrom' && token.issuedAtSeconds < event.validFromMs / 1000;
 
+const writesOf = (tx: Rows) => (tx as unknown as { writes: ((content: Content) => void)[] }).writes;
+
+/** One reading of a node's may be overtaken by another: the last to begin counts. */
+async function readGrants(node: Node): Promise<void> {
+  node.readings += 1;
+  const reading = node.readings;
+  const grants = await node.process.ask<ReadonlySet<string>>((done) => done(new Set(node.primary.content.grants)));
+  if (reading < node.grantsOf) return;
+  node.grants = grants;
+  node.grantsOf = reading;
+}
+
+/** Events about what every node keeps in memory. */
+const IN_MEMORY: ReadonlySet<string> = new Set(['key', 'resource', 'trust', 'signingKey'] satisfies RevocationKind[]);
+
 /** What the operations do in the transaction of an event. */
-function change(tx: Rows, event: RevocationEvent, seq: number, name: string): void {
-  const { writes } = tx as unknown as { writes: ((content: Content) => void)[] };
-  writes.push((content) => {
+function carryOut(tx: Rows, event: RevocationEvent, seq: number, name: string): void {
+  writesOf(tx).push((content) => {
     switch (event.kind) {
       case 'identity':
       case 'validFrom': {
@@ -505,16 +621,13 @@ function change(tx: Rows, event: RevocationEvent, seq: number, name: string): vo
       }
       case 'key':
         content.keys.set(keyOf(event.resourceId, event.slot), seq);
-        content.config += 1;
         return;
       case 'resource':
         content.resources.set(event.resourceId, { deletedSeq: seq });
-        content.config += 1;
         addResource(content, name);
         return;
       case 'trust':
         content.trusts.set(event.trustId, seq);
-        content.config += 1;
         return;
       case 'assignment':
         content.assignments.set(`${event.resourceId} ${event.assignmentId}`, seq);
@@ -522,7 +635,6 @@ function change(tx: Rows, event: RevocationEvent, seq: number, name: string): vo
       case 'signingKey':
         content.signingKeys.set(event.kid, seq);
         content.signingKeys.set(name, 0);
-        content.config += 1;
         return;
       case 'all':
         return;
@@ -561,6 +673,7 @@ function firstContent(random: Random): Content {
       ['first', 0],
       ['second', 0],
     ]),
+    grants: new Set(['grant one', 'grant two']),
   };
   addResource(content, 'one');
   addResource(content, 'two');

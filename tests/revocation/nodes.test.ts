@@ -68,7 +68,7 @@ class TestNode {
   readonly store: RevocationStore;
   readonly revocations: Revocations;
 
-  constructor(db: Database, { nodeId, clock = new TestClock(), forgetAfterMs = 60_000 }: NodeWish) {
+  constructor(db: Database, { nodeId, clock = new TestClock(), forgetAfterMs = 60_000, exclusive = false }: NodeWish) {
     this.clock = clock;
     this.store = new RevocationStore(db);
     const { beat, after } = this.store;
@@ -96,7 +96,7 @@ class TestNode {
         events: { notice: (_, message) => this.notices.push(message), tokensEnded: () => undefined },
         sleep,
       },
-      { nodeId, exclusive: false, leaseMs: 500, windowMs: 25 * HOUR_MS, forgetAfterMs },
+      { nodeId, exclusive, leaseMs: 500, windowMs: 25 * HOUR_MS, forgetAfterMs },
     );
   }
 
@@ -116,6 +116,7 @@ interface NodeWish {
   nodeId: string;
   clock?: TestClock;
   forgetAfterMs?: number;
+  exclusive?: boolean;
 }
 
 async function givenStore(t: TestContext): Promise<Database> {
@@ -131,6 +132,27 @@ async function givenNode(t: TestContext, db: Database, wish: NodeWish): Promise<
   t.after(() => node.beats.open());
   await node.revocations.start();
   return node;
+}
+
+/** Three nodes, of which the last hears nothing from now on; its lease holds for as long as its clock stands still. */
+async function givenThree(t: TestContext) {
+  const db = await givenStore(t);
+  const one = await givenNode(t, db, { nodeId: 'one' });
+  const two = await givenNode(t, db, { nodeId: 'two' });
+  const cutOff = await givenNode(t, db, { nodeId: 'cut off' });
+  for (const { revocations } of [one, two, cutOff]) await revocations.heartbeat();
+  cutOff.store.beat = () => Promise.reject(new Error('cut off'));
+  return { db, one, two, cutOff };
+}
+
+/** A promise that can be asked whether it is settled. */
+function settling<T>(done: Promise<T>): { done: Promise<T>; isDone: () => boolean } {
+  let isDone = false;
+  const settled = done.finally(() => {
+    isDone = true;
+  });
+  settled.catch(() => undefined);
+  return { done: settled, isDone: () => isDone };
 }
 
 describe('nodes on one store', () => {
@@ -154,7 +176,7 @@ describe('nodes on one store', () => {
     node.beats.shut();
     const before = node.revocations.heartbeat();
     await node.beats.reached;
-    await db.writer.write((tx) => node.revocations.announceConfig(tx)); // as another node would
+    await db.writer.write((tx) => node.store.configChanged(tx)); // as another node would
     const caughtUp = node.revocations.catchUp();
     node.beats.open();
     await before;
@@ -219,16 +241,22 @@ describe('nodes on one store', () => {
     });
     await other.revocations.start();
     failing = true;
-    const [seq] = await db.writer.write(async (tx) => {
-      const event = await one.store.append(tx, { kind: 'key', resourceId: RESOURCE, slot: 'primary' });
-      await one.store.configChanged(tx);
-      return [event.seq];
+    const { seq, config } = await db.writer.write(async (tx) => {
+      await one.store.append(tx, { kind: 'key', resourceId: RESOURCE, slot: 'primary' });
+      return one.store.configChanged(tx);
     });
     for (const _ of [1, 2, 3]) await assert.rejects(other.revocations.heartbeat(), /keys cannot be read/);
-    assert.equal(await one.store.nodesBehind(seq, 'one'), 1);
+    const isBehind = async (): Promise<number[]> => [
+      await one.store.nodesBehind({ seq, config: 0 }, 'one'),
+      await one.store.nodesBehind({ seq: 0, config }, 'one'),
+    ];
+    assert.deepEqual(await isBehind(), [1, 1]);
     failing = false;
     await other.revocations.heartbeat();
-    assert.equal(await one.store.nodesBehind(seq, 'one'), 0);
+    assert.deepEqual(await isBehind(), [0, 0]); // told at once, and not with the next heartbeat
+    await db.writer.write((tx) => one.store.configChanged(tx));
+    await other.revocations.heartbeat();
+    assert.equal(await one.store.nodesBehind({ seq: 0, config: config + 1 }, 'one'), 0, 'a change without an event');
   });
 
   test('a jump of the store’s clock makes nobody forget a node that lives', async (t) => {
@@ -289,6 +317,144 @@ describe('nodes on one store', () => {
     await deleting;
   });
 
+  for (const [what, repeat] of Object.entries({
+    'that records nothing': (node: TestNode) => node.revocations.end(async () => undefined),
+    'that makes no transaction': (node: TestNode) => node.revocations.settled(),
+  }))
+    for (const where of ['the same node', 'another node'] as const)
+      test(`a call ${what}, on ${where}, returns no sooner than the one before it may`, async (t) => {
+        const { one, two, cutOff } = await givenThree(t);
+        const token = tokenAt(one.revocations.position);
+        const first = one.revocations.record(revoking(ALICE));
+        while ((await one.store.head()).seq === token.position) await sleep(1);
+        const repeating = where === 'the same node' ? one : two;
+        const repeated = settling(repeat(repeating));
+        await sleep(30);
+        assert.deepEqual([repeated.isDone(), await cutOff.verdict(token)], [false, 'accepted']);
+        for (const { clock } of [one, two, cutOff]) clock.advance(600);
+        await repeated.done;
+        assert.notEqual(await cutOff.verdict(token), 'accepted');
+        assert.equal(repeating.revocations.position, token.position + 1, 'the node that was asked is one of them');
+        await first;
+      });
+
+  test('a call that records nothing waits for nobody, however long a node is silent, once what was before it holds', async (t) => {
+    const { one, two } = await givenThree(t);
+    const first = one.revocations.record(revoking(ALICE));
+    await sleep(30);
+    for (const { clock } of [one, two]) clock.advance(600);
+    await first;
+    for (const { revocations, clock } of [one, two]) {
+      await revocations.heartbeat();
+      clock.advance(600);
+      await revocations.heartbeat();
+      const calls = [revocations.end(async () => undefined), revocations.settled()].map(settling);
+      await sleep(100);
+      assert.deepEqual(
+        calls.map(({ isDone }) => isDone()),
+        [true, true],
+      );
+    }
+    const later = settling(one.revocations.record(revoking(BOB)));
+    await sleep(30);
+    assert.equal(later.isDone(), false, 'an event');
+    const repeated = settling(one.revocations.end(async () => undefined));
+    await sleep(30);
+    assert.equal(repeated.isDone(), false, 'the call after it');
+    one.clock.advance(600);
+    await Promise.all([later.done, repeated.done]);
+  });
+
+  test('a change returns when the other nodes have read it, and not before', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    const other = new TestNode(db, { nodeId: 'other' });
+    const reading = new Gate();
+    t.after(() => other.revocations.stop());
+    t.after(() => reading.open());
+    let read = 0;
+    other.revocations.onConfigChanged(async () => {
+      await reading.pass();
+      read += 1;
+    });
+    await other.revocations.start();
+    assert.equal(read, 1);
+    reading.shut();
+    const change = settling(one.revocations.change(async () => 'done'));
+    await reading.reached;
+    await sleep(100);
+    assert.deepEqual([change.isDone(), read], [false, 1]);
+    reading.open();
+    assert.equal(await change.done, 'done');
+    assert.equal(read, 2);
+  });
+
+  for (const { who, row, holdsUp } of [
+    {
+      who: 'that is silent holds up a change and an event',
+      row: sql`insert into nodes (id, applied_seq, applied_config, beat) values ('silent', 0, 0, 0)`,
+      holdsUp: ['change', 'event'],
+    },
+    {
+      who: 'of the release before, which does not say what it has read again, holds up a change and nothing else',
+      row: sql`insert into nodes (id, applied_seq, beat) values ('former', ${2 ** 50}, 0)`,
+      holdsUp: ['change'],
+    },
+  ])
+    test(`a node ${who} for the length of the lease`, async (t) => {
+      const db = await givenStore(t);
+      const { revocations, clock } = await givenNode(t, db, { nodeId: 'one' });
+      await db.rows.run(row);
+      for (const [what, call] of [
+        ['change', () => revocations.change(async () => undefined)],
+        ['event', () => revocations.record(revoking(ALICE))],
+      ] as const) {
+        clock.advance(600);
+        await revocations.heartbeat(); // whatever was before has held for long
+        const called = settling<unknown>(call());
+        await sleep(100);
+        if (holdsUp.includes(what)) {
+          clock.advance(504);
+          await sleep(100);
+          assert.equal(called.isDone(), false, `${what}: clocks differ by up to one part in a hundred`);
+          clock.advance(2);
+        }
+        await called.done;
+      }
+    });
+
+  test('a call that records nothing right after an event does not wait for what a node of the release before has read', async (t) => {
+    const db = await givenStore(t);
+    const { revocations } = await givenNode(t, db, { nodeId: 'one' });
+    await db.rows.run(sql`insert into nodes (id, applied_seq, beat) values ('former', ${2 ** 50}, 0)`);
+    await revocations.record(revoking(ALICE));
+    const called = settling(revocations.end(async () => undefined));
+    await sleep(100);
+    assert.equal(called.isDone(), true);
+  });
+
+  test('a node that joins while something is changed has read it before it accepts anything', async (t) => {
+    const db = await givenStore(t);
+    const one = await givenNode(t, db, { nodeId: 'one' });
+    const joining = new TestNode(db, { nodeId: 'joining' });
+    t.after(() => joining.revocations.stop());
+    const config = async (): Promise<number> => (await one.store.head()).config;
+    let read = 0;
+    joining.revocations.onConfigChanged(async () => {
+      read = await config();
+    });
+    // On PostgreSQL the change may be committed after the head is read and before the row of the node can be seen.
+    const { beat } = joining.store;
+    joining.store.beat = async (...values) => {
+      joining.store.beat = beat;
+      const head = await joining.store.head();
+      await one.revocations.change(async () => undefined); // waits for nobody: nobody else is to be seen
+      return { ...(await beat.apply(joining.store, values)), ...head };
+    };
+    await joining.revocations.start();
+    assert.equal(read, await config());
+  });
+
   test('a hole in the log stops a node', async (t) => {
     const db = await givenStore(t);
     const one = await givenNode(t, db, { nodeId: 'one' });
@@ -322,6 +488,24 @@ describe('a store that lost committed state', () => {
     assert.equal(await restarted.verdict(tokenAt(restarted.revocations.position)), 'accepted');
   });
 
+  test('is no proof that something has long held', async (t) => {
+    const db = await givenStore(t);
+    const { store, revocations, clock } = await givenNode(t, db, { nodeId: 'one' });
+    const seq = await revocations.record(revoking(BOB));
+    await revocations.heartbeat();
+    await db.rows.run(sql`update head set seq = ${seq - 1}`);
+    await db.rows.run(sql`delete from revocation_log where seq = ${seq}`);
+    clock.advance(600);
+    await revocations.heartbeat();
+    await db.rows.run(sql`insert into nodes (id, applied_seq, applied_config, beat) values ('later', 0, 0, 0)`);
+    await db.writer.write((tx) => store.append(tx, revoking(ALICE))); // at the position of the one that was lost
+    const called = settling(revocations.settled());
+    await sleep(50);
+    assert.equal(called.isDone(), false);
+    clock.advance(600);
+    await called.done;
+  });
+
   test('is noticed by a node that had seen more, and its recovery reaches the other nodes', async (t) => {
     const db = await givenStore(t);
     const one = await givenNode(t, db, { nodeId: 'one' });
@@ -341,6 +525,17 @@ describe('a store that lost committed state', () => {
       assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
     }
   });
+});
+
+test('on a store of its own a node reads nothing more for a call that records nothing, and asks after no node', async (t) => {
+  const db = await givenStore(t);
+  const node = new TestNode(db, { nodeId: 'one', exclusive: true });
+  await node.revocations.start();
+  node.store.head = () => assert.fail('the head was read');
+  node.store.nodesBehind = () => assert.fail('other nodes were looked for');
+  assert.equal(await node.revocations.end(async () => 'nothing'), 'nothing');
+  assert.equal(await node.revocations.change(async () => 'something'), 'something');
+  await node.revocations.settled();
 });
 
 describe('a restart', () => {

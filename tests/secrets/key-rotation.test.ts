@@ -57,7 +57,11 @@ async function given(t: TestContext, store: Database['dialect']): Promise<Given>
       ring,
       readKeks,
       clock,
-      announce: async (tx) => void (await tx.run(sql`update head set config = config + 1`)),
+      change: (work) =>
+        db.writer.write(async (tx) => {
+          await tx.run(sql`update head set config = config + 1`);
+          return work(tx);
+        }),
       events: { notice: (level, message) => lines.push({ level, message }) },
     });
     return { ring, rotation, keks: own, lines };
@@ -256,7 +260,14 @@ for (const store of STORES) {
       const { ring } = await node(kek);
       const before = await rows(sql`select * from data_keys`);
       const failing = (readKeks: () => Promise<readonly KeyObject[]>) =>
-        new KeyRotation({ db, ring, readKeks, clock, announce: async () => undefined, events: { notice: () => 0 } });
+        new KeyRotation({
+          db,
+          ring,
+          readKeks,
+          clock,
+          change: (work) => db.writer.write(work),
+          events: { notice: () => 0 },
+        });
       const none = failing(() =>
         Promise.reject(new SettingsError('LINARITE_KEK_FILE names a file that cannot be read')),
       );
