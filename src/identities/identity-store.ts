@@ -62,6 +62,14 @@ export class IdentityStore {
       where identities.resource_id = given.column1 and identities.id = given.column2`);
   }
 
+  /** @returns the instant, in milliseconds since 1970, from which tokens of an identity are valid; undefined when it is not there */
+  async validFrom(tx: Rows, resourceId: ResourceId, id: IdentityId): Promise<number | undefined> {
+    const row = await tx.first<{ tokens_valid_from: number | null }>(
+      sql`select tokens_valid_from from identities where resource_id = ${resourceId} and id = ${id}`,
+    );
+    return row && (row.tokens_valid_from ?? Number.NEGATIVE_INFINITY);
+  }
+
   async setValidFrom(tx: Rows, resourceId: ResourceId, id: IdentityId, validFromMs: number): Promise<boolean> {
     const written = await tx.run(sql`
       update identities

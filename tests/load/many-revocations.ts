@@ -1,7 +1,7 @@
 // One run of R8, in a process of its own so that its memory is nobody else's: node many-revocations.ts COUNT BYTES_MOST
 import { hash } from 'node:crypto';
 import type { IdentityId, ResourceId } from '../../src/callers.ts';
-import { fingerprint, type RevocableToken } from '../../src/revocation/event.ts';
+import { type RevocableToken, revocable } from '../../src/revocation/event.ts';
 import { RevocationState } from '../../src/revocation/revocation-state.ts';
 
 const [count = 0, bytesMost = 0] = process.argv.slice(2).map(Number);
@@ -11,17 +11,17 @@ const MEBIBYTE = 1024 * 1024;
 const PROBES = 100_000;
 
 const identity = (n: number): IdentityId => `8:acs:${RESOURCE}_${hash('sha1', String(n)).slice(0, 24)}` as IdentityId;
-const token = (n: number, position: number): RevocableToken => ({
-  resourceId: RESOURCE,
-  identityId: identity(n),
-  fingerprint: fingerprint(RESOURCE, identity(n)),
-  keySlot: 'primary',
-  trustId: undefined,
-  assignmentId: undefined,
-  kid: 'K',
-  position,
-  issuedAtSeconds: 0,
-});
+const token = (n: number, position: number): RevocableToken =>
+  revocable({
+    resourceId: RESOURCE,
+    identityId: identity(n),
+    keySlot: 'primary',
+    trustId: undefined,
+    assignmentId: undefined,
+    kid: 'K',
+    position,
+    issuedAtSeconds: 0,
+  });
 const resident = (): number => {
   globalThis.gc?.();
   return process.memoryUsage.rss() / MEBIBYTE;

@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RevocationStore } from '../../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../../src/revocation/revocations.ts';
 
-const { head, boundsUpTo, after } = RevocationStore.prototype;
+const { head, startOfWindow, after } = RevocationStore.prototype;
 const { start } = Revocations.prototype;
 /** Where the log seems to end while the server starts. */
 let end: number | undefined;
 
-RevocationStore.prototype.boundsUpTo = async function (seq) {
-  end = seq;
-  return boundsUpTo.call(this, seq);
+RevocationStore.prototype.startOfWindow = async function (windowMs) {
+  end = await startOfWindow.call(this, windowMs);
+  return end;
 };
 RevocationStore.prototype.head = async function (rows) {
   const found = await head.call(this, rows);
