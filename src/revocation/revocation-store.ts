@@ -101,11 +101,12 @@ export class RevocationStore {
     return Math.max(end, (ends.everything ?? 0) - 1);
   }
 
-  /** The resources in which an identity has a bound on the instant of issue that is later than this. */
+  /** The resources in which an identity has a bound on the instant of issue that is later than this. Costs a look each. */
   async resourcesBoundAfter(ms: number): Promise<ResourceId[]> {
     const rows = await this.#db.rows.all<{ id: ResourceId }>(sql`
-      select id from resources where deleted_seq is null and exists (
-        select 1 from identities where resource_id = resources.id and tokens_valid_from > ${ms})`);
+      select id from resources where deleted_seq is null and (
+        select max(tokens_valid_from) from identities
+        where resource_id = resources.id and tokens_valid_from > ${ms}) is not null`);
     return rows.map(({ id }) => id);
   }
 

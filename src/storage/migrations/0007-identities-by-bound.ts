@@ -5,6 +5,6 @@ export const identitiesByBound: Migration = {
   name: '0007-identities-by-bound',
   compatible: true,
   text: `
-create index identities_by_bound on identities (resource_id, tokens_valid_from, id) where tokens_valid_from is not null;
+create index if not exists identities_by_bound on identities (resource_id, tokens_valid_from, id) where tokens_valid_from is not null;
 `,
 };
