@@ -122,7 +122,7 @@ export class Revocations {
     return this.#state.applied;
   }
 
-  /** Events about identities held in memory. */
+  /** Identities and assignments whose tokens were ended, and bounds, in memory. */
   get size(): number {
     return this.#state.size;
   }
