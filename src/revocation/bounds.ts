@@ -22,8 +22,12 @@ export class Bounds {
   /** Seconds since 1970: bounds up to here are not in memory, in any resource. */
   readonly floor: number;
 
+  /**
+   * @param floor 0 at least
+   * @param mostBytes of the tables together, also while one of them grows
+   */
   constructor(floor: number, mostBytes: number) {
-    this.floor = Math.max(0, floor);
+    this.floor = floor;
     this.#mostBytes = mostBytes * GROWING_SHARE;
   }
 
@@ -47,7 +51,7 @@ export class Bounds {
 
   /**
    * Takes note of a bound: of the first whole second, since 1970, whose tokens pass.
-   * @param outlived the second before which no token that still lives was issued
+   * @param outlived the second before which no token that still lives was issued; 0 at least
    * @returns false when the rows decide about it, and about every lower one of the resource
    */
   raise(resourceId: ResourceId, fingerprint: Uint32Array, seconds: number, outlived: number): boolean {
@@ -55,7 +59,7 @@ export class Bounds {
     if (seconds <= this.#floorOf(resourceId)) return false;
     const table = this.#tables.get(resourceId) ?? new PositionTable();
     const bytesBefore = this.#tables.has(resourceId) ? table.bytes : 0;
-    if (table.isFull && outlived > 0) {
+    if (table.isFull) {
       this.#raiseFloor(resourceId, outlived);
       table.makeRoom(outlived);
     }

@@ -156,7 +156,7 @@ export class RevocationState {
 
   /** The second before which no token that still lives was issued. */
   #outlived(nowMs: number): number {
-    return Math.floor((nowMs - this.#windowMs) / 1000);
+    return Math.max(0, Math.floor((nowMs - this.#windowMs) / 1000));
   }
 
   #turnGenerations(nextSeq: number, nowMs: number): void {

@@ -56,9 +56,16 @@ describe('bounds on the instant of issue', () => {
     assert.equal(bounds.size, 1);
   });
 
+  test('make a table grow when it is full, and not before', () => {
+    const bounds = new Bounds(0, MANY_BYTES);
+    for (let n = 1; n <= TABLE_SIZE; n += 1) raise(bounds, 100, n);
+    assert.equal(bounds.bytes, TABLE_BYTES);
+    for (let n = 1; n <= TABLE_SIZE + 2; n += 1) raise(bounds, 101, n);
+    assert.deepEqual([bounds.size, bounds.bytes], [TABLE_SIZE + 2, 80 * 24]);
+  });
+
   test('from before 1970 concern nobody', () => {
-    const bounds = new Bounds(-5, MANY_BYTES);
-    assert.equal(bounds.floor, 0);
+    const bounds = new Bounds(0, MANY_BYTES);
     assert.ok(!raise(bounds, 0));
     assert.ok(!raise(bounds, -1));
     assert.equal(bounds.size, 0);
@@ -84,6 +91,7 @@ describe('bounds on the instant of issue', () => {
     const bounds = new Bounds(10, MANY_BYTES);
     assert.ok(!raise(bounds, 50, 1, HERE, 50));
     assert.equal(bounds.size, 0);
+    assert.ok(!raise(bounds, 40, 1, HERE, 50), 'which lowers no floor');
     assert.ok(bounds.mayEnd(issued(49, 2)));
     assert.ok(!bounds.mayEnd(issued(50, 2)));
     assert.ok(!bounds.mayEnd(issued(49, 2, THERE)), 'the floor of another resource stays');
@@ -150,7 +158,7 @@ describe('bounds on the instant of issue', () => {
     raise(bounds, 50, 1, HERE, 50);
     raise(bounds, 100);
     raise(bounds, 100, 1, THERE);
-    bounds.forget(HERE);
+    for (const gone of [HERE, 'never seen' as ResourceId]) bounds.forget(gone);
     assert.deepEqual([bounds.size, bounds.bytes], [1, TABLE_BYTES]);
     assert.ok(!bounds.mayEnd(issued(49)));
     assert.ok(bounds.mayEnd(issued(49, 1, THERE)));
@@ -217,6 +225,14 @@ describe('what a node leaves to the rows', () => {
     state.apply({ kind: 'resource', resourceId: HERE, seq: 12 }, NOW_MS);
     assert.equal(state.size, 0);
     assert.deepEqual(state.verdict({ ...issued(949), position: 11 }), { kind: 'resource', seq: 12 });
+  });
+
+  test('is nothing more where the window began before 1970', () => {
+    const state = new RevocationState(10, 0, WINDOW_MS, MANY_BYTES);
+    assert.equal(state.boundsFloorMs, 0);
+    assert.ok(!asks(state, 10, 0));
+    assert.ok(state.recall(bound(1), 0));
+    assert.ok(!state.recall(bound(-1000), 0));
   });
 
   test('is, of bounds, an eighth of the memory', () => {
