@@ -25,6 +25,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
       TEST_REVOCATION_SEQUENCES: '1000',
       TEST_MODEL_SCHEDULES: '5000',
       TEST_CROSSING_ROUNDS: '200',
+      TEST_HISTORIES: '1000',
     },
   },
   secrets: {

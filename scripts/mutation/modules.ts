@@ -18,8 +18,9 @@ export const MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/trusts/principals.ts':           ['trusts/principals'],
   'src/resources/resource.ts':          ['resources/resource', 'stores/resources'],
   'src/revocation/event.ts':            ['revocation/verdicts'],
+  'src/revocation/bounds.ts':           ['revocation/bounds'],
   'src/revocation/position-table.ts':   ['revocation/position-table'],
-  'src/revocation/revocation-state.ts': ['revocation/verdicts'],
+  'src/revocation/revocation-state.ts': ['revocation/verdicts', 'revocation/bounds'],
 };
 
 /** The random suites small and always the same: a score that depends on chance is none. */

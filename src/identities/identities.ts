@@ -68,11 +68,14 @@ export class Identities {
 
   /**
    * Makes sure, within a transaction, that an identity of a given id is there. One that was deleted comes back without the
-   * tokens it had. @param position where the log stands @returns true when it was not there
+   * tokens it had. @returns true when it was not there
    */
-  ensureIn(tx: Rows, resourceId: ResourceId, id: IdentityId, position: number): Promise<boolean> {
-    const { store, clock } = this.#uses;
-    return store.insert(tx, { resourceId, id, customId: undefined, createdAtMs: clock.now() }, position);
+  async ensureIn(tx: Rows, resourceId: ResourceId, id: IdentityId): Promise<boolean> {
+    const { store, revocations, clock } = this.#uses;
+    const isFresh = await store.insert(tx, { resourceId, id, customId: undefined, createdAtMs: clock.now() });
+    // It starts where the log is: tokens of one that was deleted stay void.
+    if (isFresh) await store.setRevoked(tx, [{ resourceId, id }], await revocations.positionIn(tx));
+    return isFresh;
   }
 
   /** Notes, within a transaction, when an identity was last given a token. */
@@ -143,7 +146,8 @@ export class Identities {
 
   /**
    * The preview's way to revoke: tokens issued before an instant are worthless. Everything issued so far is, when the
-   * instant is now or later; until a later instant comes, so is everything issued from now on.
+   * instant is now or later; until a later instant comes, so is everything issued from now on. An instant that is not later
+   * than the one before changes nothing, so it records nothing either.
    * @throws ServiceError `IdentityNotFound`
    */
   async setTokensValidFrom(caller: ServiceCaller, id: IdentityId, validFromMs: number): Promise<void> {
@@ -152,6 +156,9 @@ export class Identities {
     const ahead = validFromMs - clock.now();
     if (Math.abs(ahead) <= NOW_MS) return this.revokeTokens(caller, id);
     await revocations.end(async (tx, record) => {
+      const former = await store.validFrom(tx, resourceId, id);
+      if (former === undefined) throw absent(id);
+      if (validFromMs <= former) return;
       if (ahead > 0)
         await store.setRevoked(
           tx,

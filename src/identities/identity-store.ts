@@ -8,19 +8,15 @@ const COLUMNS = sql`resource_id, id, custom_id, created_at, last_token_issued_at
 export type IdentityKey = Pick<Identity, 'resourceId' | 'id'>;
 
 export class IdentityStore {
-  /**
-   * @param revokedSeq position from before which no token holds, for an id that somebody may have had before
-   * @returns false when the id, or the custom id, is taken
-   */
+  /** @returns false when the id, or the custom id, is taken */
   async insert(
     tx: Rows,
     { resourceId, id, customId, createdAtMs }: Omit<Identity, 'lastTokenIssuedAtMs'>,
-    revokedSeq = 0,
   ): Promise<boolean> {
     const written = await tx.run(sql`
       insert into identities
         (resource_id, id, custom_id, created_at, last_token_issued_at, revoked_seq, tokens_valid_from)
-      values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, ${revokedSeq}, null)
+      values (${resourceId}, ${id}, ${customId ?? null}, ${createdAtMs}, null, 0, null)
       on conflict do nothing`);
     return written === 1;
   }
@@ -118,6 +114,14 @@ export class IdentityStore {
     await tx.run(sql`
       update identities set revoked_seq = given.column3 from (values ${list(given)}) as given
       where identities.resource_id = given.column1 and identities.id = given.column2`);
+  }
+
+  /** @returns the instant, in milliseconds since 1970, from which tokens of an identity are valid; undefined when it is not there */
+  async validFrom(tx: Rows, resourceId: ResourceId, id: IdentityId): Promise<number | undefined> {
+    const row = await tx.first<{ tokens_valid_from: number | null }>(
+      sql`select tokens_valid_from from identities where resource_id = ${resourceId} and id = ${id}`,
+    );
+    return row && (row.tokens_valid_from ?? Number.NEGATIVE_INFINITY);
   }
 
   async setValidFrom(tx: Rows, resourceId: ResourceId, id: IdentityId, validFromMs: number): Promise<boolean> {

@@ -23,6 +23,9 @@ export type RevocationEvent =
   | { readonly kind: 'signingKey'; readonly kid: string }
   | { readonly kind: 'all' };
 
+/** A bound on the instant of issue: tokens of the identity from before are void. */
+export type Bound = Omit<Extract<RevocationEvent, { kind: 'validFrom' }>, 'kind'>;
+
 export type RevocationKind = RevocationEvent['kind'];
 
 /** An event with its place in the log. */
@@ -32,13 +35,15 @@ export type LoggedEvent = RevocationEvent & { readonly seq: number };
 export interface RevocableToken {
   readonly resourceId: ResourceId;
   readonly identityId: IdentityId;
-  /** {@link fingerprint} of the identity, computed once per token. */
+  /** {@link fingerprint} of the identity. */
   readonly fingerprint: Uint32Array;
   /** The access key under which it was issued; undefined when none was involved. */
   readonly keySlot: KeySlot | undefined;
   /** The trust through which it was issued; undefined when none was involved. */
   readonly trustId: TrustId | undefined;
   readonly assignmentId: AssignmentId | undefined;
+  /** {@link assignmentFingerprint}; undefined when none was involved. */
+  readonly assignmentFingerprint: Uint32Array | undefined;
   readonly kid: string;
   /** Position of the log at which it was issued: claim `rv`. */
   readonly position: number;
@@ -48,8 +53,10 @@ export interface RevocableToken {
 /** An event that ended a token. */
 export interface Verdict {
   readonly kind: RevocationKind;
-  /** Undefined when only the absence of a row tells of the event. */
+  /** Undefined when the rows do not tell which event it was. */
   readonly seq: number | undefined;
+  /** Of a bound on the instant of issue. */
+  readonly validFromMs?: number;
 }
 
 export const REASON_OF = {
@@ -74,8 +81,21 @@ export function subjectOf(event: RevocationEvent): string | undefined {
 }
 
 /** 128 bits that stand for an identity of a resource in memory: a Teams user has the same id in all of them. */
-export function fingerprint(resourceId: ResourceId, id: IdentityId): Uint32Array {
+export const fingerprint = (resourceId: ResourceId, id: IdentityId): Uint32Array => digest(`${resourceId} ${id}`);
+
+/** The same for an assignment. No identity has the same: its text begins with the GUID of a resource. */
+export const assignmentFingerprint = (resourceId: ResourceId, id: AssignmentId): Uint32Array =>
+  digest(`assignment ${resourceId} ${id}`);
+
+/** Adds the fingerprints, so that they are computed once per token. */
+export const revocable = (token: Omit<RevocableToken, 'fingerprint' | 'assignmentFingerprint'>): RevocableToken => ({
+  ...token,
+  fingerprint: fingerprint(token.resourceId, token.identityId),
+  assignmentFingerprint: token.assignmentId && assignmentFingerprint(token.resourceId, token.assignmentId),
+});
+
+function digest(text: string): Uint32Array {
   // By way of a string, since `hash` makes a buffer of its own, with its own memory, for each that it returns.
-  const bytes = Buffer.from(hash('sha256', `${resourceId} ${id}`, 'latin1'), 'latin1');
+  const bytes = Buffer.from(hash('sha256', text, 'latin1'), 'latin1');
   return Uint32Array.of(bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readUInt32LE(8), bytes.readUInt32LE(12));
 }

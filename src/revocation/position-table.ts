@@ -5,8 +5,9 @@ const LOAD = 0.85;
 const WORDS = 4;
 
 /**
- * From 128-bit keys to log positions, in typed arrays: 24 bytes a slot, where a Map with text keys takes some 90 an
- * entry and makes the garbage collector walk them all. Entries are only ever added or raised.
+ * From 128-bit keys to log positions, or to other numbers above 0 that only rise, in typed arrays: 24 bytes a slot, where a Map with text keys takes some 90 an
+ * entry and makes the garbage collector walk them all. Entries
+ * are added or raised, and dropped only when the table makes room.
  */
 export class PositionTable {
   #capacity = FIRST_CAPACITY;
@@ -25,11 +26,17 @@ export class PositionTable {
 
   /** Memory while one more key is taken in: growing needs the old arrays and the new ones. */
   get bytesForOneMore(): number {
-    return this.#isFull ? this.bytes * (1 + GROWTH) : this.bytes;
+    return this.isFull ? this.bytes * (1 + GROWTH) : this.bytes;
   }
 
-  get #isFull(): boolean {
+  /** Whether one more key would make it grow. */
+  get isFull(): boolean {
     return this.#size + 1 > this.#capacity * LOAD;
+  }
+
+  /** The highest position of any key, or 0. */
+  get highest(): number {
+    return this.#positions.reduce((one, other) => Math.max(one, other), 0);
   }
 
   /** The position of a key, or 0. */
@@ -41,8 +48,8 @@ export class PositionTable {
   raise(key: Uint32Array, position: number): void {
     let slot = this.#slotOf(key);
     if (this.#positions[slot] === 0) {
-      if (this.#isFull) {
-        this.#grow();
+      if (this.isFull) {
+        this.makeRoom();
         slot = this.#slotOf(key);
       }
       this.#keys.set(key, slot * WORDS);
@@ -67,18 +74,20 @@ export class PositionTable {
     return slot;
   }
 
-  #grow(): void {
+  /** Drops the entries up to a position, and leaves a quarter more room than the others take. */
+  makeRoom(position = 0): void {
     const { 0: keys, 1: positions } = [this.#keys, this.#positions] as const;
-    this.#capacity = Math.ceil(this.#capacity * GROWTH);
+    if (position > 0) this.#size = positions.reduce((count, one) => count + Number(one > position), 0);
+    this.#capacity = Math.max(FIRST_CAPACITY, Math.ceil((this.#size / LOAD) * GROWTH));
     this.#keys = new Uint32Array(this.#capacity * WORDS);
     this.#positions = new Float64Array(this.#capacity);
     for (let old = 0; old < positions.length; old += 1) {
-      const position = positions[old] ?? 0;
-      if (position === 0) continue;
+      const kept = positions[old] ?? 0;
+      if (kept <= position) continue;
       const from = old * WORDS;
       const slot = this.#slot(keys[from] ?? 0, keys[from + 1] ?? 0, keys[from + 2] ?? 0, keys[from + 3] ?? 0);
       for (let word = 0; word < WORDS; word += 1) this.#keys[slot * WORDS + word] = keys[from + word] ?? 0;
-      this.#positions[slot] = position;
+      this.#positions[slot] = kept;
     }
     release(keys, positions);
   }

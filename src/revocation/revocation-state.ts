@@ -1,10 +1,20 @@
 import { StoreError } from '../storage/database.ts';
-import type { LoggedEvent, RevocableToken, RevocationKind, Verdict } from './event.ts';
-import { fingerprint } from './event.ts';
+import { Bounds } from './bounds.ts';
+import {
+  assignmentFingerprint,
+  type Bound,
+  fingerprint,
+  type LoggedEvent,
+  type RevocableToken,
+  type RevocationKind,
+  type Verdict,
+} from './event.ts';
 import { PositionTable } from './position-table.ts';
 
+/** Of the memory, for bounds on the instant of issue. */
+const BOUNDS_SHARE = 1 / 8;
 /** A table takes 2.25 times its bytes while it grows and 1.25 times afterwards: the young generation's share, and the old one's. */
-const GROWING_SHARE = 9 / 14;
+const GROWING_SHARE = ((1 - BOUNDS_SHARE) * 9) / 14;
 
 interface Generation {
   readonly table: PositionTable;
@@ -15,10 +25,10 @@ interface Generation {
 
 /**
  * What a node remembers of the revocation log: the newest event per identity, key slot, resource, trust, assignment,
- * signing key, and of everything. Pure memory; {@link Revocations} feeds it.
+ * signing key, and of everything; and the bounds on the instant of issue. Pure memory; {@link Revocations} feeds it.
  *
- * Identities are kept in two generations. When the older one holds nothing that a living token could still meet, it is
- * dropped whole, and {@link floor} rises: tokens from below it are decided by the rows of the store.
+ * Identities and assignments are kept in two generations. When the older one holds nothing that a living token could still
+ * meet, it is dropped whole, and {@link floor} rises: tokens from below it are decided by the rows of the store.
  */
 export class RevocationState {
   readonly #windowMs: number;
@@ -29,21 +39,21 @@ export class RevocationState {
   readonly #resources = new Map<string, number>();
   readonly #signingKeys = new Map<string, number>();
   readonly #trusts = new Map<string, number>();
-  readonly #assignments = new Map<string, number>();
-  readonly #validFrom = new Map<string, { seconds: number; seq: number }>();
+  readonly #bounds: Bounds;
   #all = 0;
   #applied: number;
 
   /**
    * @param applied position up to which nothing needs to be remembered, because rows decide below it
    * @param windowMs longest life of a token, with a margin
-   * @param mostBytes memory for identities, after which the floor rises early
+   * @param mostBytes memory for identities, assignments and bounds, above which rows decide about more
    */
   constructor(applied: number, nowMs: number, windowMs: number, mostBytes: number) {
     this.#applied = applied;
     this.#windowMs = windowMs;
     this.#mostBytes = mostBytes;
     this.#young = { table: new PositionTable(), firstSeq: applied + 1, sinceMs: nowMs };
+    this.#bounds = new Bounds(this.#outlived(nowMs), mostBytes * BOUNDS_SHARE);
   }
 
   /** Position of the last event applied. */
@@ -56,19 +66,23 @@ export class RevocationState {
     return (this.#old ?? this.#young).firstSeq - 1;
   }
 
+  /** Identities and assignments whose tokens were ended, and bounds. */
   get size(): number {
-    return this.#young.table.size + (this.#old?.table.size ?? 0);
+    return this.#young.table.size + (this.#old?.table.size ?? 0) + this.#bounds.size;
   }
 
-  /** Takes note of a bound from before {@link applied}. */
-  recall(event: LoggedEvent): void {
-    if (event.kind !== 'validFrom') return;
-    const seconds = event.validFromMs / 1000;
-    // An earlier bound set later does not bring anybody back.
-    const identity = `${event.resourceId} ${event.identityId}`;
-    if (seconds > (this.#validFrom.get(identity)?.seconds ?? 0)) {
-      this.#validFrom.set(identity, { seconds, seq: event.seq });
-    }
+  /** Milliseconds since 1970: bounds up to here are not recalled. */
+  get boundsFloorMs(): number {
+    return this.#bounds.floor * 1000;
+  }
+
+  /**
+   * Takes note of a bound.
+   * @returns false when rows decide about it, and about every lower one of the resource
+   */
+  recall({ resourceId, identityId, validFromMs }: Bound, nowMs: number): boolean {
+    const seconds = Math.ceil(validFromMs / 1000); // tokens are issued at whole seconds
+    return this.#bounds.raise(resourceId, fingerprint(resourceId, identityId), seconds, this.#outlived(nowMs));
   }
 
   /**
@@ -89,19 +103,20 @@ export class RevocationState {
         );
         break;
       case 'validFrom':
-        this.recall(event);
+        this.recall(event, nowMs);
         break;
       case 'key':
         this.#keys.set(`${event.resourceId} ${event.slot}`, event.seq);
         break;
       case 'resource':
         this.#resources.set(event.resourceId, event.seq);
+        this.#bounds.forget(event.resourceId);
         break;
       case 'trust':
         this.#trusts.set(event.trustId, event.seq);
         break;
       case 'assignment':
-        this.#assignments.set(`${event.resourceId} ${event.assignmentId}`, event.seq);
+        this.#young.table.raise(assignmentFingerprint(event.resourceId, event.assignmentId), event.seq * 2);
         break;
       case 'signingKey':
         this.#signingKeys.set(event.kid, event.seq);
@@ -113,9 +128,9 @@ export class RevocationState {
     this.#applied = event.seq;
   }
 
-  /** The newest event that ended the token, or undefined when it is good. One maximum over all levels, nothing else. */
+  /** The newest event in memory that ended the token. One maximum over all levels, nothing else. */
   verdict(token: RevocableToken): Verdict | undefined {
-    const identity = Math.max(this.#young.table.get(token.fingerprint), this.#old?.table.get(token.fingerprint) ?? 0);
+    const identity = this.#newest(token.fingerprint);
     let kind: RevocationKind = identity % 2 === 1 ? 'identityDeleted' : 'identity';
     let seq = Math.floor(identity / 2);
     const consider = (other: RevocationKind, last = 0): void => {
@@ -125,12 +140,23 @@ export class RevocationState {
     if (token.keySlot) consider('key', this.#keys.get(`${token.resourceId} ${token.keySlot}`));
     consider('resource', this.#resources.get(token.resourceId));
     if (token.trustId) consider('trust', this.#trusts.get(token.trustId));
-    if (token.assignmentId) consider('assignment', this.#assignments.get(`${token.resourceId} ${token.assignmentId}`));
+    if (token.assignmentFingerprint) consider('assignment', this.#newest(token.assignmentFingerprint) / 2);
     consider('signingKey', this.#signingKeys.get(token.kid));
-    if (token.position < seq) return { kind, seq };
+    return token.position < seq ? { kind, seq } : undefined;
+  }
 
-    const bound = this.#validFrom.get(`${token.resourceId} ${token.identityId}`);
-    return bound && token.issuedAtSeconds < bound.seconds ? { kind: 'validFrom', seq: bound.seq } : undefined;
+  /** Whether the rows have to be asked about a token that has no {@link verdict}. */
+  leavesToRows(token: RevocableToken): boolean {
+    return token.position < this.floor || this.#bounds.mayEnd(token);
+  }
+
+  #newest(fingerprint: Uint32Array): number {
+    return Math.max(this.#young.table.get(fingerprint), this.#old?.table.get(fingerprint) ?? 0);
+  }
+
+  /** The second before which no token that still lives was issued. */
+  #outlived(nowMs: number): number {
+    return Math.max(0, Math.floor((nowMs - this.#windowMs) / 1000));
   }
 
   #turnGenerations(nextSeq: number, nowMs: number): void {

@@ -2,7 +2,14 @@ import { crc32 } from 'node:zlib';
 import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
 import { type Database, type RevocationLogRow, StoreError } from '../storage/database.ts';
 import { batches, list, type Rows, type Sql, sql } from '../storage/sql.ts';
-import { type LoggedEvent, type RevocableToken, type RevocationEvent, subjectOf, type Verdict } from './event.ts';
+import {
+  type Bound,
+  type LoggedEvent,
+  type RevocableToken,
+  type RevocationEvent,
+  subjectOf,
+  type Verdict,
+} from './event.ts';
 
 /** Where the log stands, and how often what every node keeps in memory has changed. */
 export interface Head {
@@ -98,12 +105,23 @@ export class RevocationStore {
     return Math.max(end, (ends.everything ?? 0) - 1);
   }
 
-  /** Bounds set by events up to a position, in order: they are about instants, so one may matter long after its event. */
-  async boundsUpTo(seq: number): Promise<LoggedEvent[]> {
-    const rows = await this.#db.rows.all<RevocationLogRow>(
-      sql`select ${COLUMNS} from revocation_log where kind = 'validFrom' and seq <= ${seq} order by seq`,
-    );
-    return rows.map(fromRow);
+  /** The resources in which an identity has a bound on the instant of issue that is later than this. Costs a look each. */
+  async resourcesBoundAfter(ms: number): Promise<ResourceId[]> {
+    const rows = await this.#db.rows.all<{ id: ResourceId }>(sql`
+      select id from resources where deleted_seq is null and (
+        select max(tokens_valid_from) from identities
+        where resource_id = resources.id and tokens_valid_from > ${ms}) is not null`);
+    return rows.map(({ id }) => id);
+  }
+
+  /** Up to `limit` bounds of a resource that are later than an instant, the latest first. @param last that of the page before */
+  async boundsAfter(resourceId: ResourceId, ms: number, last: Bound | undefined, limit: number): Promise<Bound[]> {
+    const { validFromMs: below, identityId: id } = last ?? { validFromMs: Number.MAX_SAFE_INTEGER, identityId: '' };
+    const rows = await this.#db.rows.all<{ id: IdentityId; bound: number }>(sql`
+      select id, tokens_valid_from as bound from identities
+      where resource_id = ${resourceId} and tokens_valid_from > ${ms} and (tokens_valid_from, id) < (${below}, ${id})
+      order by tokens_valid_from desc, id desc limit ${limit}`);
+    return rows.map(({ id, bound }) => ({ resourceId, identityId: id, validFromMs: bound }));
   }
 
   /** When an event was recorded, milliseconds since 1970. */
@@ -112,9 +130,14 @@ export class RevocationStore {
     return row?.at;
   }
 
-  /** The verdict from the rows alone, for tokens older than what is in memory. */
-  async verdictFromRows(token: RevocableToken): Promise<Verdict | undefined> {
+  /**
+   * The verdict from the rows alone, for tokens about which memory cannot tell.
+   * @param known position that the rows have to be at, at least
+   * @throws StoreError when they are not: a connection can still lead to a database that was replaced
+   */
+  async verdictFromRows(token: RevocableToken, known: number): Promise<Verdict | undefined> {
     const row = await this.#db.rows.first<{
+      head: number;
       resource_deleted: number | null;
       resource: string | null;
       identity: number | null;
@@ -125,7 +148,7 @@ export class RevocationStore {
       assignment: number | null;
       everything: number | null;
     }>(sql`
-      select resources.id as resource, resources.deleted_seq as resource_deleted,
+      select head.seq as head, resources.id as resource, resources.deleted_seq as resource_deleted,
         identities.revoked_seq as identity, identities.tokens_valid_from as valid_from,
         access_keys.changed_seq as key, signing_keys.killed_seq as signing_key,
         trusts.ended_seq as trust, assignments.ended_seq as assignment,
@@ -137,9 +160,9 @@ export class RevocationStore {
       left join trusts on trusts.id = ${token.trustId ?? ''}
       left join assignments on assignments.resource_id = resources.id and assignments.id = ${token.assignmentId ?? ''}
       left join signing_keys on signing_keys.kid = ${token.kid}`);
-    if (!row || row.resource === null || row.resource_deleted !== null) {
-      return { kind: 'resource', seq: row?.resource_deleted ?? undefined };
-    }
+    if (!row || row.head < known) throw new StoreError(`the store is at ${row?.head}, this node has seen ${known}`);
+    if (row.resource === null || row.resource_deleted !== null)
+      return { kind: 'resource', seq: row.resource_deleted ?? undefined };
     if (row.identity === null) return { kind: 'identityDeleted', seq: undefined };
     if (token.trustId && row.trust === null) return { kind: 'trust', seq: undefined };
     if (token.assignmentId && row.assignment === null) return { kind: 'assignment', seq: undefined };
@@ -154,8 +177,10 @@ export class RevocationStore {
     ] as const;
     const newest = levels.reduce((one, other) => (other.seq > one.seq ? other : one));
     if (token.position < newest.seq) return newest;
-    const isBefore = row.valid_from !== null && token.issuedAtSeconds < row.valid_from / 1000;
-    return isBefore ? { kind: 'validFrom', seq: undefined } : undefined;
+    const { valid_from: validFromMs } = row;
+    return validFromMs !== null && token.issuedAtSeconds < validFromMs / 1000
+      ? { kind: 'validFrom', seq: undefined, validFromMs }
+      : undefined;
   }
 
   /**

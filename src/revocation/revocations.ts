@@ -6,6 +6,7 @@ import { StoreError } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import type { GroupWriter } from '../storage/writer.ts';
 import {
+  type Bound,
   type LoggedEvent,
   REASON_OF,
   type RevocableToken,
@@ -93,7 +94,7 @@ export class Revocations {
     await writer.write((tx) => store.ensureHead(tx, randomInt(1, FIRST_POSITIONS)));
     this.#state = this.#emptyState(await store.startOfWindow(this.#options.windowMs));
     await check?.(this.#state.applied);
-    for (const bound of await store.boundsUpTo(this.#state.applied)) this.#state.recall(bound);
+    await this.#recallBounds(); // before the log, which tells what has happened to them since
     await this.heartbeat();
     if (this.#options.exclusive) return;
     this.#timer = setInterval(() => void this.heartbeat().catch(() => undefined), HEARTBEAT_MS);
@@ -121,7 +122,7 @@ export class Revocations {
     return this.#state.applied;
   }
 
-  /** Events about identities held in memory. */
+  /** Identities and assignments whose tokens were ended, and bounds, in memory. */
   get size(): number {
     return this.#state.size;
   }
@@ -194,7 +195,7 @@ export class Revocations {
     }
     const verdict =
       this.#state.verdict(token) ??
-      (token.position < this.#state.floor ? await this.#uses.store.verdictFromRows(token).catch(notFresh) : undefined);
+      (this.#state.leavesToRows(token) ? await this.#verdictFromRows(token).catch(notFresh) : undefined);
     if (verdict) throw await this.#refusal(verdict, token);
   }
 
@@ -278,6 +279,24 @@ export class Revocations {
   /** When everything up to a position was committed, or later, by this node's clock. */
   #committedBy(seq: number): number {
     return this.#followed.seq >= seq && !this.#rolledBack ? this.#followedAt : this.#uses.clock.elapsed();
+  }
+
+  /** Bounds are about instants, so one may matter long after its event, and the rows have them all. */
+  async #recallBounds(): Promise<void> {
+    const { store, clock } = this.#uses;
+    const since = this.#state.boundsFloorMs;
+    for (const resourceId of await store.resourcesBoundAfter(since)) {
+      let last: Bound | undefined;
+      do {
+        const page = await store.boundsAfter(resourceId, since, last, PAGE);
+        const areKept = page.every((bound) => this.#state.recall(bound, clock.now()));
+        last = areKept && page.length === PAGE ? page.at(-1) : undefined;
+      } while (last);
+    }
+  }
+
+  #verdictFromRows(token: RevocableToken): Promise<Verdict | undefined> {
+    return this.#uses.store.verdictFromRows(token, this.#state.applied);
   }
 
   async #beatOnce(): Promise<void> {
@@ -392,10 +411,18 @@ export class Revocations {
   }
 
   async #refusal(verdict: Verdict, token: RevocableToken): Promise<ServiceError> {
-    const at = verdict.seq && (await this.#uses.store.recordedAt(verdict.seq).catch(() => undefined));
-    const when = at ? ` at ${new Date(at).toISOString()}` : '';
-    const where = verdict.seq === undefined ? '' : `event ${verdict.seq}${when}, token issued at ${token.position}`;
-    return new ServiceError('TokenRefused', { reason: REASON_OF[verdict.kind], detail: where });
+    return new ServiceError('TokenRefused', {
+      reason: REASON_OF[verdict.kind],
+      detail: await this.#detail(verdict, token),
+    });
+  }
+
+  async #detail({ seq, validFromMs }: Verdict, { position, issuedAtSeconds }: RevocableToken): Promise<string> {
+    if (validFromMs !== undefined)
+      return `from ${instant(validFromMs)} on, token issued ${instant(issuedAtSeconds * 1000)}`;
+    if (seq === undefined) return '';
+    const at = await this.#uses.store.recordedAt(seq).catch(() => undefined);
+    return `event ${seq}${at ? ` at ${instant(at)}` : ''}, token issued at ${position}`;
   }
 
   #noticeRollback(what: string): void {
@@ -411,6 +438,7 @@ export class Revocations {
 }
 
 const isAhead = (one: Head, other: Head): boolean => one.seq > other.seq || one.config > other.config;
+const instant = (ms: number): string => new Date(ms).toISOString();
 
 function notFresh(cause: unknown): never {
   throw new ServiceError('NotFresh', { reason: 'lease.expired', cause });

@@ -71,6 +71,8 @@ create table identities (
   constraint identities_pkey PRIMARY KEY (resource_id, id)
 );
 
+CREATE INDEX identities_by_bound ON public.identities USING btree (resource_id, tokens_valid_from, id) WHERE (tokens_valid_from IS NOT NULL);
+
 CREATE UNIQUE INDEX identities_by_custom_id ON public.identities USING btree (resource_id, custom_id) WHERE (custom_id IS NOT NULL);
 
 create table meta (

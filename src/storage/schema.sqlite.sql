@@ -62,6 +62,8 @@ CREATE TABLE identities (
   primary key (resource_id, id)
 ) without rowid;
 
+CREATE INDEX identities_by_bound on identities (resource_id, tokens_valid_from, id) where tokens_valid_from is not null;
+
 CREATE UNIQUE INDEX identities_by_custom_id on identities (resource_id, custom_id) where custom_id is not null;
 
 CREATE TABLE meta (

@@ -12,7 +12,7 @@ import { RecentMap } from '../lib/recent-map.ts';
 import type { SteadyTime } from '../lib/steady-time.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
-import { fingerprint, type RevocableToken } from '../revocation/event.ts';
+import { type RevocableToken, revocable } from '../revocation/event.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
@@ -142,9 +142,14 @@ export class AccessTokens {
     const { snapshot, fresh, assignmentId } = await db.writer.write(async (tx) => {
       // First, since PostgreSQL shows each statement what was committed before it: an event that takes back what the others
       // go by has a higher position than the token then.
-      const snapshot = await this.#snapshotFor(tx, resourceId, user.credential, identityId);
-      const assignmentId = await admit(tx);
-      const fresh = await identities.ensureIn(tx, resourceId, identityId, snapshot.seq);
+      let snapshot = await this.#snapshotFor(tx, resourceId, user.credential, identityId);
+      let assignmentId = await admit(tx);
+      const fresh = await identities.ensureIn(tx, resourceId, identityId);
+      if (fresh || snapshot.identity_id === null) {
+        // One that was not there begins where the log is by now, so its token must not be from before.
+        snapshot = await this.#snapshotFor(tx, resourceId, user.credential, identityId);
+        assignmentId = await admit(tx);
+      }
       if (!holds(snapshot, user.credential)) throw new ServiceError('InvalidAccessToken', { reason: 'trust.changed' });
       return { snapshot, fresh, assignmentId };
     }, resourceId);
@@ -206,17 +211,16 @@ export class AccessTokens {
       key,
       claims,
       caller: { kind: 'user', resourceId, identityId, scopes, position, expiresOnMs: expSeconds * 1000 },
-      revocable: {
+      revocable: revocable({
         resourceId,
         identityId,
-        fingerprint: fingerprint(resourceId, identityId),
         keySlot,
         trustId,
         assignmentId,
         kid: key.kid,
         position,
         issuedAtSeconds: iatSeconds,
-      },
+      }),
     };
   }
 

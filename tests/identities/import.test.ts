@@ -8,7 +8,7 @@ import { IdentityStore } from '../../src/identities/identity-store.ts';
 import { Imports } from '../../src/identities/imports.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { ResourceStore } from '../../src/resources/resource-store.ts';
-import { fingerprint } from '../../src/revocation/event.ts';
+import { revocable } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { OPERATOR_KEY, withBearer } from '../harness/dev-tokens.ts';
 import { assertError } from '../harness/envelope.ts';
@@ -171,17 +171,19 @@ for (const store of STORES) {
       await imports.run({ kind: 'operator', over: 'everything' }, DEV_ID, [{ id }]);
       const verdictAt = async (position: number) =>
         (
-          await revocations.verdictFromRows({
-            resourceId: DEV_ID,
-            identityId: id as IdentityId,
-            fingerprint: fingerprint(DEV_ID, id as IdentityId),
-            keySlot: undefined,
-            trustId: undefined,
-            assignmentId: undefined,
-            kid: '',
-            position,
-            issuedAtSeconds: 0,
-          })
+          await revocations.verdictFromRows(
+            revocable({
+              resourceId: DEV_ID,
+              identityId: id as IdentityId,
+              keySlot: undefined,
+              trustId: undefined,
+              assignmentId: undefined,
+              kid: '',
+              position,
+              issuedAtSeconds: 0,
+            }),
+            0,
+          )
         )?.kind;
       assert.deepEqual([await verdictAt(41), await verdictAt(42)], ['identity', undefined]);
     });

@@ -1,5 +1,5 @@
 import type { IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
-import type { LoggedEvent, RevocableToken, RevocationEvent, Verdict } from '../../src/revocation/event.ts';
+import type { Bound, LoggedEvent, RevocableToken, RevocationEvent, Verdict } from '../../src/revocation/event.ts';
 import type { Head, RevocationStore } from '../../src/revocation/revocation-store.ts';
 import type { Rows } from '../../src/storage/sql.ts';
 import type { GroupWriter } from '../../src/storage/writer.ts';
@@ -135,6 +135,11 @@ export class Transaction {
   }
 }
 
+const isAfter =
+  (ms: number) =>
+  ({ validFromMs }: IdentityRow): boolean =>
+    validFromMs !== undefined && validFromMs > ms;
+
 const transactionOf = (tx: Rows): Transaction => tx as unknown as Transaction;
 
 /** A node's connection to whichever server it believes in. */
@@ -266,9 +271,17 @@ export class FakeStore implements Store {
     });
   }
 
-  boundsUpTo(seq: number): Promise<LoggedEvent[]> {
-    return this.#read((content) =>
-      content.log.map(({ event }) => event).filter((event) => event.kind === 'validFrom' && event.seq <= seq),
+  resourcesBoundAfter(ms: number): Promise<ResourceId[]> {
+    return this.#read((content) => [
+      ...new Set([...content.identities.values()].filter(isAfter(ms)).map(({ resourceId }) => resourceId)),
+    ]);
+  }
+
+  boundsAfter(resourceId: ResourceId, ms: number): Promise<Bound[]> {
+    return this.#read(({ identities }) =>
+      [...identities]
+        .filter(([, row]) => row.resourceId === resourceId && isAfter(ms)(row))
+        .map(([identityId, { validFromMs = 0 }]) => ({ resourceId, identityId, validFromMs })),
     );
   }
 
@@ -276,8 +289,9 @@ export class FakeStore implements Store {
     return this.#read((content) => content.log.find(({ event }) => event.seq === seq)?.at);
   }
 
-  verdictFromRows(token: RevocableToken): Promise<Verdict | undefined> {
+  verdictFromRows(token: RevocableToken, known: number): Promise<Verdict | undefined> {
     return this.#read((content): Verdict | undefined => {
+      if (content.seq < known) throw new Error('the database is behind');
       const resource = content.resources.get(token.resourceId);
       if (!resource || resource.deletedSeq !== undefined) return { kind: 'resource', seq: resource?.deletedSeq };
       const identity = content.identities.get(token.identityId);
@@ -342,7 +356,13 @@ export class FakeStore implements Store {
 
   #read<T>(look: (content: Content, primary: Primary) => T): Promise<T> {
     const { primary } = this.#link;
-    return this.#link.process.ask((done) => done(look(primary.content, primary)));
+    return this.#link.process.ask((done, failed) => {
+      try {
+        done(look(primary.content, primary));
+      } catch (cause) {
+        failed(cause as Error);
+      }
+    });
   }
 
   #write(change: (content: Content) => void): Promise<void> {

@@ -1,11 +1,11 @@
 import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import {
-  fingerprint,
   type LoggedEvent,
   type RevocableToken,
   type RevocationEvent,
   type RevocationKind,
+  revocable,
 } from '../../src/revocation/event.ts';
 import { RevocationState } from '../../src/revocation/revocation-state.ts';
 import { type Recording, Revocations } from '../../src/revocation/revocations.ts';
@@ -316,15 +316,14 @@ class Model {
       askedAt,
       readAt: this.#faults.issueFromCache ? world.now : seen.at,
       fromFenced: primary.fenced,
-      claims: {
+      claims: revocable({
         resourceId: seen.resourceId,
         identityId,
-        fingerprint: fingerprint(seen.resourceId, identityId),
         ...random.pick(WAYS_IN),
         kid,
         position,
         issuedAtSeconds: Math.floor(process.now() / 1000),
-      },
+      }),
     };
     this.#tokens.push(token);
     // The very next thing a client does is to use it, anywhere.
@@ -484,20 +483,27 @@ class Model {
       ({ event, returnedAt }) => returnedAt !== undefined && returnedAt < began && concerns(event, token.claims),
     );
     const ended = confirmed.find(({ event, committedAt }) => event.kind !== 'validFrom' && token.readAt < committedAt);
-    if (ended) return ended;
-    // Of the bounds the last one counts; one that is not confirmed yet may or may not be the last.
-    const bound = confirmed.findLast(({ event }) => event.kind === 'validFrom');
-    if (!bound) return undefined;
-    const later = [...this.#recorded.values()].filter(
-      ({ event }) => event.kind === 'validFrom' && event.seq >= bound.event.seq && concerns(event, token.claims),
+    return ended ?? confirmed.find(({ event }) => this.#isBound(event, token.claims));
+  }
+
+  /** Whether an event is a bound that ends a token. It went with the identity that had it, when that was deleted. */
+  #isBound(event: LoggedEvent, token: RevocableToken): boolean {
+    return (
+      isBeforeBound(event, token) &&
+      ![...this.#recorded.values()].some(
+        ({ event: other }) =>
+          other.kind === 'identityDeleted' &&
+          other.identityId === token.identityId &&
+          event.seq < other.seq &&
+          other.seq <= token.position,
+      )
     );
-    return later.every(({ event }) => isBeforeBound(event, token.claims)) ? bound : undefined;
   }
 
   #mayRefuse(token: Token): boolean {
     return [...this.#recorded.values()].some(({ event, committedAt, returnedAt }) => {
       if (!concerns(event, token.claims)) return false;
-      if (event.kind === 'validFrom') return isBeforeBound(event, token.claims);
+      if (event.kind === 'validFrom') return this.#isBound(event, token.claims);
       const since = token.fromFenced ? (returnedAt ?? Number.POSITIVE_INFINITY) : committedAt;
       return since > token.askedAt;
     });
@@ -611,12 +617,19 @@ function carryOut(tx: Rows, event: RevocationEvent, seq: number, name: string): 
         const row = content.identities.get(event.identityId);
         if (!row) return;
         if (event.kind === 'identity') row.revokedSeq = seq;
-        else row.validFromMs = event.validFromMs;
+        else row.validFromMs = Math.max(event.validFromMs, row.validFromMs ?? 0);
         return;
       }
       case 'identityDeleted': {
         content.identities.delete(event.identityId);
-        addIdentity(content, event.resourceId, name);
+        if (seq % 2 === 0) addIdentity(content, event.resourceId, name);
+        // made again, as an exchange does
+        else
+          content.identities.set(event.identityId, {
+            resourceId: event.resourceId,
+            revokedSeq: seq,
+            validFromMs: undefined,
+          });
         return;
       }
       case 'key':

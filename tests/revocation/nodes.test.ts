@@ -5,7 +5,7 @@ import type { IdentityId, ResourceId, ServiceCaller } from '../../src/callers.ts
 import { ServiceError } from '../../src/errors.ts';
 import { Identities } from '../../src/identities/identities.ts';
 import { IdentityStore } from '../../src/identities/identity-store.ts';
-import { fingerprint, type RevocableToken, type RevocationEvent } from '../../src/revocation/event.ts';
+import { type RevocableToken, type RevocationEvent, revocable } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
 import type { Database } from '../../src/storage/database.ts';
@@ -18,21 +18,22 @@ const RESOURCE = '00000000-0000-4000-8000-000000000001' as ResourceId;
 const ALICE = `8:acs:${RESOURCE}_alice` as IdentityId;
 const BOB = `8:acs:${RESOURCE}_bob` as IdentityId;
 const HOUR_MS = 3_600_000;
+const NOW_SECONDS = Math.floor(Date.now() / 1000);
 
 const revoking = (identityId: IdentityId): RevocationEvent => ({ kind: 'identity', resourceId: RESOURCE, identityId });
 
-const tokenAt = (position: number, more: Partial<RevocableToken> = {}): RevocableToken => ({
-  resourceId: RESOURCE,
-  identityId: ALICE,
-  fingerprint: fingerprint(RESOURCE, ALICE),
-  keySlot: 'primary',
-  trustId: undefined,
-  assignmentId: undefined,
-  kid: 'K',
-  position,
-  issuedAtSeconds: 0,
-  ...more,
-});
+const tokenAt = (position: number, more: Partial<RevocableToken> = {}): RevocableToken =>
+  revocable({
+    resourceId: RESOURCE,
+    identityId: ALICE,
+    keySlot: 'primary',
+    trustId: undefined,
+    assignmentId: undefined,
+    kid: 'K',
+    position,
+    issuedAtSeconds: NOW_SECONDS,
+    ...more,
+  });
 
 /** A point at which the store's answers can be held back. */
 class Gate {
@@ -124,6 +125,13 @@ async function givenStore(t: TestContext): Promise<Database> {
   t.after(() => db.close());
   await migrate(db, 0);
   return db;
+}
+
+async function givenIdentities(db: Database, ...ids: IdentityId[]): Promise<void> {
+  await db.rows.run(sql`insert into resources (id, name, location, region, created_at, keys_disabled)
+    values (${RESOURCE}, 'here', 'unitedstates', 'amer', 0, 0)`);
+  for (const id of ids)
+    await new IdentityStore().insert(db.rows, { resourceId: RESOURCE, id, customId: undefined, createdAtMs: 0 });
 }
 
 async function givenNode(t: TestContext, db: Database, wish: NodeWish): Promise<TestNode> {
@@ -305,7 +313,7 @@ describe('nodes on one store', () => {
       ({ revocations, clock }) => new Identities({ db, store, revocations, clock, events }),
     );
     const { id } = (await first?.create(caller)) ?? assert.fail();
-    const token = tokenAt(one.revocations.position, { identityId: id, fingerprint: fingerprint(RESOURCE, id) });
+    const token = tokenAt(one.revocations.position, { identityId: id });
     for (const { revocations } of [one, two, cutOff]) await revocations.heartbeat();
     cutOff.store.beat = () => Promise.reject(new Error('cut off')); // its lease holds for as long as its clock stands still
     const deleting = first?.delete(caller, id);
@@ -543,12 +551,20 @@ describe('a restart', () => {
     const db = await givenStore(t);
     const first = await givenNode(t, db, { nodeId: 'first' });
     const now = Date.now();
-    const validFromMs = now + HOUR_MS;
-    await first.revocations.record({ kind: 'validFrom', resourceId: RESOURCE, identityId: ALICE, validFromMs });
+    const validFromMs = NOW_SECONDS * 1000 + HOUR_MS;
+    await givenIdentities(db, ALICE, BOB);
+    await first.revocations.end(async (tx, record) => {
+      await record({ kind: 'validFrom', resourceId: RESOURCE, identityId: ALICE, validFromMs });
+      await new IdentityStore().setValidFrom(tx, RESOURCE, ALICE, validFromMs);
+    });
     await db.rows.run(sql`update revocation_log set at = ${now - 30 * HOUR_MS}, crc = null`);
     const second = await givenNode(t, db, { nodeId: 'second' });
-    const token = tokenAt(second.revocations.position, { issuedAtSeconds: Math.floor(now / 1000) });
-    for (const node of [first, second]) assert.equal(await node.verdict(token), 'revoked.validFrom');
+    for (const node of [first, second]) {
+      const token = tokenAt(second.revocations.position);
+      assert.equal(await node.verdict(token), 'revoked.validFrom');
+      assert.equal(await node.verdict({ ...token, issuedAtSeconds: validFromMs / 1000 }), 'accepted');
+      assert.equal(await node.verdict(tokenAt(second.revocations.position, { identityId: BOB })), 'accepted');
+    }
   });
 });
 

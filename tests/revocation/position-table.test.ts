@@ -30,6 +30,23 @@ describe('the table of positions', () => {
     assert.equal(table.bytes, 0);
   });
 
+  test('drops the entries up to a position when it makes room, and keeps a quarter more than the others take', () => {
+    const table = new PositionTable();
+    const key = (n: number) => Uint32Array.of(n * 2 ** 20, n, n, n);
+    assert.equal(table.highest, 0);
+    for (let n = 1; n <= 1000; n += 1) table.raise(key(n), n === 7 ? 5000 : n);
+    assert.equal(table.highest, 5000);
+    table.makeRoom(400);
+    assert.deepEqual([table.size, table.bytes, table.isFull], [601, Math.ceil((601 / 0.85) * 1.25) * 24, false]);
+    for (let n = 1; n <= 1000; n += 1) assert.equal(table.get(key(n)), n === 7 ? 5000 : n <= 400 ? 0 : n);
+    table.raise(key(1), 1);
+    assert.equal(table.get(key(1)), 1);
+    table.makeRoom(4999);
+    assert.deepEqual([table.size, table.bytes, table.highest], [1, 64 * 24, 5000]);
+    table.makeRoom(5000);
+    assert.deepEqual([table.size, table.highest, table.get(key(7))], [0, 0, 0]);
+  });
+
   test('holds the largest positions there are, and never lowers one', () => {
     const table = new PositionTable();
     const key = Uint32Array.of(1, 2, 3, 4);

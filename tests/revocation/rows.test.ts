@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { IdentityStore } from '../../src/identities/identity-store.ts';
-import { fingerprint, REASON_OF, type RevocableToken } from '../../src/revocation/event.ts';
+import { REASON_OF, type RevocableToken, revocable } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
@@ -19,20 +19,19 @@ import { FOR_GOOD, FOR_NOW, givenExchange, type Subject } from './endings.ts';
 // Below the floor of what a node remembers, the rows decide: they must say the same as the memory did.
 
 /** What a verified token is judged by. */
-function revocable(jwt: string): RevocableToken {
+function judgedBy(jwt: string): RevocableToken {
   const { sub, resourceId, ks, tr, as, rv, iat } = claimsOf(jwt) as unknown as TokenClaims;
   const { kid } = JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString());
-  return {
+  return revocable({
     resourceId,
     identityId: sub,
-    fingerprint: fingerprint(resourceId, sub),
     keySlot: ks,
     trustId: tr,
     assignmentId: as,
     kid,
     position: rv,
     issuedAtSeconds: iat,
-  };
+  });
 }
 
 const { 'killing the signing key': killing, ...others } = FOR_NOW;
@@ -78,7 +77,7 @@ for (const store of STORES)
     assert.equal(tokens.filter(({ about }) => about.endsWith('before')).length, Object.keys(ENDINGS).length);
 
     const id = await server.givenIdentity();
-    const bounded = revocable(await server.givenToken(id));
+    const bounded = judgedBy(await server.givenToken(id));
     const boundSeconds = bounded.issuedAtSeconds - 100;
     const patch = `PATCH /identities/${encodeURIComponent(id)}?api-version=2020-07-20-preview1`;
     const tokensValidFrom = new Date(boundSeconds * 1000).toISOString();
@@ -91,13 +90,13 @@ for (const store of STORES)
     const rows = new RevocationStore(db);
     const byRows: string[] = [];
     for (const { about, jwt } of tokens) {
-      const verdict = await rows.verdictFromRows(revocable(jwt));
+      const verdict = await rows.verdictFromRows(judgedBy(jwt), 0);
       byRows.push(`${about}: ${verdict ? REASON_OF[verdict.kind] : 'good'}`);
     }
     assert.deepEqual(byRows, byMemory);
 
     const issuedAt = async (seconds: number) =>
-      (await rows.verdictFromRows({ ...bounded, issuedAtSeconds: seconds }))?.kind;
+      (await rows.verdictFromRows({ ...bounded, issuedAtSeconds: seconds }, 0))?.kind;
     assert.equal(await issuedAt(boundSeconds - 1), 'validFrom');
     assert.equal(await issuedAt(boundSeconds), undefined);
     const halfASecondLater = boundSeconds * 1000 + 500;
@@ -114,9 +113,9 @@ for (const store of STORES)
     const env = { LINARITE_SIGNING_ALGORITHM: 'ES256', LINARITE_OPERATOR_KEY: OPERATOR_KEY };
     const server = await startTestServer(t, { folder, env: { ...env, ...(url && { LINARITE_DATABASE_URL: url }) } });
     const { issue, deleteUser } = await givenExchange(server);
-    const before = revocable((await issue()) ?? '');
+    const before = judgedBy((await issue()) ?? '');
     assert.equal(await deleteUser(before.identityId), 204);
-    const after = revocable((await issue()) ?? '');
+    const after = judgedBy((await issue()) ?? '');
     assert.equal(after.identityId, before.identityId);
     await server.server.close();
 
@@ -124,7 +123,7 @@ for (const store of STORES)
     t.after(() => db.close());
     const rows = new RevocationStore(db);
     assert.deepEqual(
-      [(await rows.verdictFromRows(before))?.kind, await rows.verdictFromRows(after)],
+      [(await rows.verdictFromRows(before, 0))?.kind, await rows.verdictFromRows(after, 0)],
       ['identity', undefined],
     );
   });

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AssignmentId, IdentityId, ResourceId, TrustId } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
-import { fingerprint, type RevocableToken } from '../../src/revocation/event.ts';
+import { type RevocableToken, revocable } from '../../src/revocation/event.ts';
 import { RevocationState } from '../../src/revocation/revocation-state.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
@@ -21,17 +21,17 @@ const MANY_BYTES = 2 ** 28;
 
 const identity = (n: number): IdentityId => `8:acs:${RESOURCE}_${n}` as IdentityId;
 
-const tokenAt = (position: number, n: number): RevocableToken => ({
-  resourceId: RESOURCE,
-  identityId: identity(n),
-  fingerprint: fingerprint(RESOURCE, identity(n)),
-  keySlot: 'primary',
-  trustId: undefined,
-  assignmentId: undefined,
-  kid: 'K',
-  position,
-  issuedAtSeconds: 0,
-});
+const tokenAt = (position: number, n: number): RevocableToken =>
+  revocable({
+    resourceId: RESOURCE,
+    identityId: identity(n),
+    keySlot: 'primary',
+    trustId: undefined,
+    assignmentId: undefined,
+    kid: 'K',
+    position,
+    issuedAtSeconds: 0,
+  });
 
 const revoked = (seq: number, n: number) =>
   ({ kind: 'identity', resourceId: RESOURCE, identityId: identity(n), seq }) as const;
@@ -93,25 +93,6 @@ describe('what a node remembers', () => {
     assert.equal(state.floor, 103);
   });
 
-  test('a bound on the instant of issue lets the very instant pass', () => {
-    const state = new RevocationState(0, 0, WINDOW_MS, MANY_BYTES);
-    const bound = {
-      kind: 'validFrom',
-      resourceId: RESOURCE,
-      identityId: identity(1),
-      validFromMs: 5_000,
-      seq: 1,
-    } as const;
-    state.apply(bound, 0);
-    const issued = (issuedAtSeconds: number) => state.verdict({ ...tokenAt(1, 1), issuedAtSeconds });
-    assert.deepEqual(issued(4), { kind: 'validFrom', seq: 1 });
-    assert.equal(issued(5), undefined);
-    assert.equal(issued(6), undefined);
-    state.apply({ ...bound, validFromMs: 5_001, seq: 2 }, 0);
-    assert.deepEqual(issued(5), { kind: 'validFrom', seq: 2 });
-    assert.equal(issued(6), undefined);
-  });
-
   test('knows no hole in the log, except before the end of everything', () => {
     const state = new RevocationState(100, 0, WINDOW_MS, MANY_BYTES);
     assert.throws(() => state.apply(revoked(102, 1), 0), /102 follows 100/);
@@ -136,11 +117,12 @@ describe('what a node remembers', () => {
     state.apply({ kind: 'trust', trustId: 'T' as TrustId, seq: 6 }, 0);
     state.apply({ kind: 'assignment', resourceId: RESOURCE, assignmentId: ASSIGNMENT, seq: 7 }, 0);
     const foreign = { ...tokenAt(6, 1), keySlot: undefined, trustId: 'T' as TrustId, assignmentId: ASSIGNMENT };
-    assert.deepEqual(state.verdict(foreign), { kind: 'assignment', seq: 7 });
-    assert.deepEqual(state.verdict({ ...foreign, assignmentId: undefined }), undefined);
-    assert.deepEqual(state.verdict({ ...foreign, assignmentId: undefined, position: 5 }), { kind: 'trust', seq: 6 });
-    assert.equal(state.verdict({ ...foreign, resourceId: 'another' as ResourceId }), undefined);
-    assert.equal(state.verdict({ ...foreign, trustId: 'U' as TrustId, position: 7 }), undefined);
+    const verdict = (more: Partial<RevocableToken> = {}) => state.verdict(revocable({ ...foreign, ...more }));
+    assert.deepEqual(verdict(), { kind: 'assignment', seq: 7 });
+    assert.equal(verdict({ assignmentId: undefined }), undefined);
+    assert.deepEqual(verdict({ assignmentId: undefined, position: 5 }), { kind: 'trust', seq: 6 });
+    assert.equal(verdict({ resourceId: 'another' as ResourceId }), undefined);
+    assert.equal(verdict({ trustId: 'U' as TrustId, position: 7 }), undefined);
   });
 
   test('keeps users of Teams apart, whose id is the same in every resource', () => {
@@ -149,11 +131,12 @@ describe('what a node remembers', () => {
     const elsewhere = 'another' as ResourceId;
     state.apply({ kind: 'identity', resourceId: RESOURCE, identityId, seq: 1 }, 0);
     state.apply({ kind: 'validFrom', resourceId: RESOURCE, identityId, validFromMs: 5000, seq: 2 }, 0);
-    const here = { ...tokenAt(0, 1), identityId, fingerprint: fingerprint(RESOURCE, identityId) };
+    const here = revocable({ ...tokenAt(0, 1), identityId });
     assert.equal(state.verdict(here)?.kind, 'identity');
-    assert.equal(state.verdict({ ...here, position: 2 })?.kind, 'validFrom');
-    const there = { ...here, resourceId: elsewhere, fingerprint: fingerprint(elsewhere, identityId) };
+    assert.ok(state.leavesToRows(here), 'because of the bound');
+    const there = revocable({ ...here, resourceId: elsewhere });
     assert.equal(state.verdict(there), undefined);
+    assert.ok(!state.leavesToRows(there));
   });
 });
 
@@ -172,16 +155,12 @@ interface Place {
 const ASSIGNMENT = `entra/${randomUUID()}` as AssignmentId;
 
 /** A token that came through the trust and by the assignment, in place of a key. */
-const through = ({ trustId }: Place, token: RevocableToken): RevocableToken => ({
-  ...token,
-  keySlot: undefined,
-  trustId,
-  assignmentId: ASSIGNMENT,
-});
+const through = ({ trustId }: Place, token: RevocableToken): RevocableToken =>
+  revocable({ ...token, keySlot: undefined, trustId, assignmentId: ASSIGNMENT });
 
 const inPlace = ({ resourceId, kid }: Place, position: number, n: number): RevocableToken => {
   const identityId = `8:acs:${resourceId}_${n}` as IdentityId;
-  return { ...tokenAt(position, n), resourceId, kid, identityId, fingerprint: fingerprint(resourceId, identityId) };
+  return revocable({ ...tokenAt(position, n), resourceId, kid, identityId });
 };
 
 async function givenNode(db: Database, mostBytes: number): Promise<Revocations> {

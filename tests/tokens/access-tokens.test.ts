@@ -5,7 +5,7 @@ import type { AssignmentId, IdentityId, PresentedUser, ResourceId, ServiceCaller
 import { ServiceError } from '../../src/errors.ts';
 import type { Identity } from '../../src/identities/identity.ts';
 import { SteadyTime } from '../../src/lib/steady-time.ts';
-import { fingerprint, type RevocableToken } from '../../src/revocation/event.ts';
+import { type RevocableToken, revocable } from '../../src/revocation/event.ts';
 import type { Rows } from '../../src/storage/sql.ts';
 import { AccessTokens } from '../../src/tokens/access-tokens.ts';
 import type { VerifyingKey } from '../../src/tokens/jws.ts';
@@ -315,10 +315,11 @@ describe('a token for somebody whom a trusted issuer vouches for', () => {
       },
     );
     assert.equal(expiresOnMs, USER.expSeconds * 1000);
-    assert.deepEqual(admitted, ['tx']);
+    assert.deepEqual(admitted, ['tx', 'tx']);
     assert.deepEqual(steps, [
       ['snapshot', 'tx', RESOURCE, USER.credential, IDENTITY],
-      ['ensureIn', 'tx', RESOURCE, IDENTITY, 41],
+      ['ensureIn', 'tx', RESOURCE, IDENTITY],
+      ['snapshot', 'tx', RESOURCE, USER.credential, IDENTITY], // a new one begins where the log is by now
       ['identityCreated', RESOURCE, IDENTITY],
       ['tokenIssued', RESOURCE, IDENTITY, ['voip']],
     ]);
@@ -334,7 +335,19 @@ describe('a token for somebody whom a trusted issuer vouches for', () => {
     const { tokens, steps } = given({ fresh: false });
     const { jwt } = await tokens.exchange(RESOURCE, EXCHANGE, async () => undefined);
     assert.equal(claimsOf(jwt).as, undefined);
-    assert.ok(!steps.some(([what]) => what === 'identityCreated'));
+    assert.deepEqual(
+      steps.map(([what]) => what),
+      ['snapshot', 'ensureIn', 'tokenIssued'],
+    );
+  });
+
+  test('begins where the log is when another node made the identity meanwhile', async () => {
+    const { tokens, steps } = given({ fresh: false, snapshot: { identity_id: null } });
+    await tokens.exchange(RESOURCE, EXCHANGE, admit);
+    assert.deepEqual(
+      steps.map(([what]) => what),
+      ['snapshot', 'ensureIn', 'snapshot', 'tokenIssued'],
+    );
   });
 
   test('lives no longer than any other', async () => {
@@ -388,21 +401,21 @@ describe('a token that is presented', () => {
       expiresOnMs: NOON + 3_600_000,
     });
     assert.equal(claims.tokenId, claimsOf(jwt).jti);
-    const revocable = {
+    const token = revocable({
       resourceId: RESOURCE,
       identityId: IDENTITY,
-      fingerprint: fingerprint(RESOURCE, IDENTITY),
       keySlot: 'secondary',
       trustId: undefined,
       assignmentId: undefined,
       kid: PAIR.verifying.kid,
       position: 41,
       issuedAtSeconds: NOON_SECONDS,
-    };
-    assert.deepEqual(checked, [revocable]);
+    });
+    assert.deepEqual(checked, [token]);
     const exchanged = await tokens.exchange(RESOURCE, EXCHANGE, async () => ASSIGNMENT);
     await tokens.verify(exchanged.jwt);
-    assert.deepEqual(checked[1], { ...revocable, keySlot: undefined, trustId: TRUST, assignmentId: ASSIGNMENT });
+    const foreign = revocable({ ...token, keySlot: undefined, trustId: TRUST, assignmentId: ASSIGNMENT });
+    assert.deepEqual(checked[1], foreign);
   });
 
   test('is judged anew at each use, though its signature is verified once', async () => {
