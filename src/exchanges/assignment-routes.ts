@@ -67,7 +67,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     versions: VERSIONS,
     versionMayBeMissing: true,
     access: { caller: 'service' },
-    urgent: ({ caller, path }) => assignments.has(caller, teamsId(path)),
+    urgent: { when: ({ caller, path }) => assignments.has(caller, teamsId(path)) },
     body: { schema: TeamsBody, kind: 'json' },
     answers: { 200: AssignmentShape, 201: AssignmentShape },
     async handle({ caller, path, body }) {
@@ -135,7 +135,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     at: `PUT ${ENTRA}/{objectId}`,
     versions: VERSIONS,
     access: { caller: 'service' },
-    urgent: ({ caller, path }) => assignments.has(caller, entraId(path.objectId)),
+    urgent: { when: ({ caller, path }) => assignments.has(caller, entraId(path.objectId)) },
     body: { schema: EntraBody, kind: 'json' },
     answers: { 200: AssignmentShape, 201: AssignmentShape },
     async handle({ caller, path, body }) {
@@ -149,7 +149,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     at: `PATCH ${ENTRA}`,
     versions: VERSIONS,
     access: { caller: 'service' },
-    urgent: ({ body }) => Object.values(body).some((change) => !change),
+    urgent: { bodyHas: 'null', when: ({ body }) => Object.values(body).some((change) => !change) },
     body: { schema: EntraPatch, kind: 'json' },
     answers: { 200: object({ value: listOf(AssignmentShape) }), 204: 'nothing' },
     async handle({ caller, body }) {

@@ -12,13 +12,17 @@ const OVERLOADED = {
 };
 
 const KEPT_BACK_MS = 100;
+/** Times as long for the largest. */
+const KEPT_BACK_MOST = 8;
 
 /**
  * How long the answer to a request that was refused for load is kept back. A refusal costs a fifth of a token, so clients
  * that come again at once, whatever `Retry-After` says, would have the server do nothing but refuse: now a connection is
  * refused some ten times a second. At random around that, or those who were refused together would come again together.
+ * @param places that the request would take by its body: a large body costs more to refuse, too
  */
-export const keepBackMs = (): number => KEPT_BACK_MS * (0.5 + Math.random());
+export const keepBackMs = (places: number): number =>
+  KEPT_BACK_MS * Math.min(places, KEPT_BACK_MOST) * (0.5 + Math.random());
 
 interface Bounds {
   /** How many requests may be under way in each lane. */
@@ -31,7 +35,7 @@ interface Bounds {
 const BYTES_PER_PLACE = 8 * 1024;
 const ENTRIES_PER_PLACE = 16;
 
-/** @returns how many places a request takes by its body. Zero entries: not known yet */
+/** What a request costs by its body, in places where there are 256 of them. Zero entries: not known yet */
 export const placesFor = (bodyBytes: number, entries = 0): number =>
   Math.max(1, Math.ceil(bodyBytes / BYTES_PER_PLACE), Math.ceil(entries / ENTRIES_PER_PLACE));
 
@@ -81,9 +85,14 @@ export class Admission {
     };
   }
 
-  /** No request takes more than a quarter: one alone is always served, and so is a second one beside it. */
+  /**
+   * What costs as much as several takes a share of all places, so that few of it are under way however many places there are.
+   * None takes more than a quarter: one alone is always served, and so is a second one beside it.
+   */
   #most(lane: Lane, places: number): number {
-    return Math.min(places, Math.max(1, Math.floor(this.#lanes[lane].all / 4)));
+    const { all } = this.#lanes[lane];
+    if (places <= 1) return 1;
+    return Math.min(Math.ceil((places * all) / 256), Math.max(1, Math.floor(all / 4)));
   }
 
   /** An account for the bytes of a body, as they come. */

@@ -12,8 +12,8 @@ import type {
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { FairQueue } from '../lib/fair-queue.ts';
 import { randomId } from '../lib/random.ts';
+import { turnForLongWork } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
 import {
   type Admission,
@@ -94,8 +94,6 @@ export class Pipeline implements Road {
   readonly #uses: Uses;
   readonly #options: Options;
   readonly #readers: ReadonlyMap<Route, BodyReader>;
-  /** A large body takes a millisecond or more to read: one in each turn of the event loop, so that others come between. */
-  readonly #largeBodies = new FairQueue(1);
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
@@ -123,7 +121,7 @@ export class Pipeline implements Road {
       reply = trace.route?.errors === 'oauth' ? oauthReply(error, request) : errorReply(error);
     }
     const answer = this.#finish(request, trace, reply, error, started);
-    if (error && REFUSED_FOR_LOAD.has(error.error)) await sleep(keepBackMs());
+    if (error && REFUSED_FOR_LOAD.has(error.error)) await sleep(keepBackMs(placesFor(announcedBytes(request))));
     return answer;
   }
 
@@ -166,9 +164,9 @@ export class Pipeline implements Road {
       // Its sender decides how long a body takes, and what was proven before it may have been ended meanwhile.
       if (waits) await this.#admit(request, match, trace);
       const first = placesFor(bytes.length); // before anything is done with them: to be refused must cost little
-      const lane = this.#laneOf(route, holder, first);
+      const lane = this.#laneOf(route, holder, first, bytes);
       place = admission.enter(lane, holder, first);
-      if (first > 1) await this.#largeBodies.run(holder, nextTurn);
+      if (first > 1) await turnForLongWork(holder); // to read a large body takes a millisecond or more
       if (bodyHash) requireHash(bytes, bodyHash);
       const input = this.#inputOf(request, match, bytes, trace);
       const places = placesFor(bytes.length, route.body?.schema.entries(input.body));
@@ -186,9 +184,11 @@ export class Pipeline implements Road {
   }
 
   /** What may end access takes an urgent place where there is no other. Whether it does end access, its body tells. */
-  #laneOf({ urgent }: Route, holder: string, places: number): Lane {
-    if (urgent === undefined) return 'usual';
-    return urgent !== true && this.#uses.admission.hasPlace('usual', holder, places) ? 'usual' : 'urgent';
+  #laneOf({ urgent }: Route, holder: string, places: number, body?: Buffer): Lane {
+    if (urgent === true) return 'urgent';
+    if (urgent === undefined || this.#uses.admission.hasPlace('usual', holder, places)) return 'usual';
+    const { bodyHas } = urgent;
+    return body === undefined || bodyHas === undefined || body.includes(bodyHas) ? 'urgent' : 'usual';
   }
 
   /** Finds out who is asking, and whether they may. @returns the hash that the body must have, when the caller signed one */
@@ -366,8 +366,6 @@ export class Pipeline implements Road {
   }
 }
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
 /** @throws ServiceError `BodyHashDiffers` */
 function requireHash(bytes: Buffer, bodyHash: Buffer): void {
   if (!timingSafeEqual(hash('sha256', bytes, 'buffer'), bodyHash))
@@ -375,7 +373,10 @@ function requireHash(bytes: Buffer, bodyHash: Buffer): void {
 }
 
 const isUrgent = async ({ urgent }: Route, input: Input): Promise<boolean> =>
-  typeof urgent === 'function' ? urgent(input) : urgent === true;
+  typeof urgent === 'object' ? urgent.when(input) : urgent === true;
+
+/** What the request says of the length of its body. */
+const announcedBytes = (request: WireRequest): number => Number(request.header('content-length')[0] ?? 0) || 0;
 
 const isBearer = (request: WireRequest): boolean => /^Bearer /i.test(request.header('authorization')[0] ?? '');
 

@@ -65,6 +65,13 @@ export interface RouteInput<A extends Access, Path extends string, Query, Body, 
 /** The value of a header, by its lower-case name; undefined when it was not sent exactly once. */
 export type HeaderOf = (name: string) => string | undefined;
 
+/** Which requests of a route end access. It is asked only when no usual place is left. */
+export interface Urgency<Input> {
+  /** Text that the body of such a request has in it, so that other bodies are refused unread. */
+  readonly bodyHas?: string;
+  when(input: Input): boolean | Promise<boolean>;
+}
+
 /** An entry in a route list: all that is known about one operation, as data, and three lines of translation. */
 export interface Route {
   /** The operation's name in logs, metrics and the reference. */
@@ -79,10 +86,10 @@ export interface Route {
   /** Changes nothing, although its method says otherwise: for those who may only read. */
   readonly reads?: true;
   /**
-   * Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. Where
-   * only some of its requests do, a function tells which; it is asked when no usual place is left.
+   * Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. Some
+   * routes do so with some of their requests only.
    */
-  readonly urgent?: true | ((input: Parameters<Route['handle']>[0]) => boolean | Promise<boolean>);
+  readonly urgent?: true | Urgency<Parameters<Route['handle']>[0]>;
   /** Which quota of the original counts it; may depend on the body. */
   readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly query?: QueryParameters;
@@ -117,9 +124,7 @@ export function route<
     query?: Q;
     quota?: QuotaName | ((body: Shape<S>) => QuotaName);
     body?: { schema: S; kind: BodyKind };
-    urgent?:
-      | true
-      | ((input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>) => boolean | Promise<boolean>);
+    urgent?: true | Urgency<RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>>;
     handle(input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },
 ): Route {

@@ -248,7 +248,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `PUT ${SERVICES}/{name}`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
-      urgent: ({ body }) => body.properties?.disableLocalAuth === true,
+      urgent: { bodyHas: 'disableLocalAuth', when: ({ body }) => body.properties?.disableLocalAuth === true },
       body: { schema: ServiceBody, kind: 'json' },
       answers: { 200: ServiceShape, 201: ServiceShape },
       async handle({ caller, path, body }) {
@@ -280,7 +280,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       at: `PATCH ${SERVICES}/{name}`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
-      urgent: ({ body }) => body.properties?.disableLocalAuth === true,
+      urgent: { bodyHas: 'disableLocalAuth', when: ({ body }) => body.properties?.disableLocalAuth === true },
       body: { schema: ServiceBody, kind: 'json' },
       answers: { 200: ServiceShape },
       handle: async ({ caller, path, body }) => ok(shown(await services.update(caller, ...at(path), wishOf(body)))),

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { TimeSlice } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
 import { StoreError } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
@@ -266,7 +267,9 @@ export class Revocations {
     );
     const committedAt = clock.elapsed();
     await this.#applyOwn(logged);
+    const slice = new TimeSlice('revocations');
     for (const event of logged) {
+      await slice.pause();
       events.tokensEnded(event.kind, event.seq, 'resourceId' in event ? event.resourceId : undefined, subjectOf(event));
     }
     const seq = logged.at(-1)?.seq ?? head?.seq ?? 0;

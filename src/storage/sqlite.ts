@@ -5,7 +5,7 @@ import { TimeSlice } from '../lib/time-slice.ts';
 import { type Database, StoreError } from './database.ts';
 import { Compiler, type Rows, type Sql, sql, type Value } from './sql.ts';
 import { isLogDamaged } from './sqlite-log.ts';
-import { GroupWriter } from './writer.ts';
+import { GivenWay, GroupWriter } from './writer.ts';
 
 /**
  * The lock is exclusive: a second server on the same folder would have a revocation log of its own, and what it revoked
@@ -57,7 +57,7 @@ export const isDamaged = (cause: unknown): boolean =>
 export function openSqlite(file: string, onSyncFailed: (cause: unknown) => void = () => undefined): Database {
   const connection = new Connection(file);
   const writer = new GroupWriter({
-    onConnection: (work) => connection.exclusively(work),
+    onConnection: (work, givesWay) => connection.exclusively(work, givesWay),
     begin: 'begin immediate',
     lanes: 1,
     isStoreFailure,
@@ -113,15 +113,24 @@ class Connection {
   /**
    * Gives the connection to one piece of work, which begins and ends a transaction. Statements run on the thread of the event
    * loop, so a long transaction pauses between two of them: those who neither read nor write are served meanwhile.
+   * @param givesWay asked after each pause: true has the statement throw {@link GivenWay}
    */
-  async exclusively(work: (tx: Rows) => Promise<void>): Promise<void> {
+  async exclusively(work: (tx: Rows) => Promise<void>, givesWay: () => boolean): Promise<void> {
     while (this.#busy) await this.#busy;
     if (!this.isWriteable) throw this.#syncFailure;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#busy = promise;
     try {
-      const slice = new TimeSlice();
-      await work(this.#rows(() => slice.pause()));
+      const slice = new TimeSlice('store');
+      let isOver = false; // then only the rollback follows
+      const pause = (): Promise<void> | undefined =>
+        isOver
+          ? undefined
+          : slice.pause()?.then(() => {
+              isOver = givesWay();
+              if (isOver) throw new GivenWay();
+            });
+      await work(this.#rows(pause));
     } finally {
       this.#busy = undefined;
       resolve();

@@ -12,11 +12,11 @@ import { Random } from '../revocation/simulation.ts';
 const given = (usual: number, urgent: number, bodyBytes = 1000): Admission =>
   new Admission({ places: { usual, urgent }, bodyBytes });
 
-const admitted = (admission: Admission, lane: Lane, holder: string, tries: number): number => {
+const admitted = (admission: Admission, lane: Lane, holder: string, tries: number, places = 1): number => {
   let count = 0;
   for (let index = 0; index < tries; index += 1) {
     try {
-      admission.enter(lane, holder);
+      admission.enter(lane, holder, places);
       count += 1;
     } catch {
       // refused
@@ -36,19 +36,28 @@ describe('places', () => {
   });
 
   test('a request that costs as much as several takes several places, and none more than a quarter', () => {
-    const admission = given(64, 8);
+    const admission = given(256, 1024);
     const place = admission.enter('usual', 'a', 8);
     place.grow(4);
     assert.equal(admission.underWay.usual, 8, 'it never shrinks');
-    place.grow(100);
-    assert.equal(admission.underWay.usual, 16);
-    const second = admission.enter('usual', 'a', 100);
-    assert.throws(() => admission.enter('usual', 'a', 100), { reason: 'overload.usual' });
-    const other = admission.enter('usual', 'b', 10);
-    const third = admission.enter('usual', 'c', 8);
-    assert.throws(() => other.grow(16), { reason: 'overload.usual' });
+    place.grow(1000);
+    assert.equal(admission.underWay.usual, 64);
+    const second = admission.enter('usual', 'a', 1000);
+    assert.throws(() => admission.enter('usual', 'a', 1000), { reason: 'overload.usual' });
+    const other = admission.enter('usual', 'b', 40);
+    const third = admission.enter('usual', 'c', 32);
+    assert.throws(() => other.grow(64), { reason: 'overload.usual' });
     for (const one of [place, second, other, third]) one.leave();
     assert.deepEqual(admission.underWay, { usual: 0, urgent: 0 });
+  });
+
+  test('where there are more places, or fewer, so few that cost much are under way all the same', () => {
+    for (const all of [16, 64, 256, 1024]) {
+      const admission = given(all, all);
+      assert.equal(admitted(admission, 'urgent', 'a', 100, 32), 4);
+      admission.enter('usual', 'a');
+      assert.equal(admission.underWay.usual, 1, 'what costs little takes one');
+    }
   });
 
   test('places by bytes and by entries', () => {

@@ -276,19 +276,19 @@ describe('on the road', () => {
 
   test('what costs more than there is room for is refused before anything is done', async () => {
     const body = { schema: object({ names: listOf(text()) }), kind: 'json' } as const;
-    const admission = new Admission({ places: { usual: 64, urgent: 1 }, bodyBytes: 100_000 });
+    const admission = new Admission({ places: { usual: 256, urgent: 1 }, bodyBytes: 100_000 });
     const { ask, steps } = given({ ...NOBODY, body }, { uses: { admission } });
-    const held = [1, 2, 3].map(() => admission.enter('usual', 'nobody 127.0.0.1', 10));
+    const held = [1, 2].map(() => admission.enter('usual', 'nobody 127.0.0.1', 64));
     const many = {
       body: JSON.stringify({ names: Array(100).fill('x') }),
       headers: { 'content-type': 'application/json' },
     };
     const refused = await ask(many);
     assert.deepEqual([refused.status, refused.reason], [503, 'overload.usual']);
-    assert.deepEqual([steps, admission.underWay.usual], [[], 30], 'what it had taken is given back');
+    assert.deepEqual([steps, admission.underWay.usual], [[], 128], 'what it had taken is given back');
     held[0]?.leave();
     assert.equal((await ask(many)).status, 200);
-    assert.equal(admission.underWay.usual, 20);
+    assert.equal(admission.underWay.usual, 64);
   });
 
   test('a large body is read in a turn of the event loop of its own', async () => {
@@ -322,9 +322,12 @@ describe('on the road', () => {
       {
         ...NOBODY,
         body: { schema: object({ ends: truth() }), kind: 'json' },
-        urgent: ({ body }) => {
-          asked.push(body);
-          return (body as { ends: boolean }).ends;
+        urgent: {
+          bodyHas: 'ends',
+          when: ({ body }) => {
+            asked.push(body);
+            return (body as { ends?: boolean }).ends === true;
+          },
         },
       },
       { uses: { admission }, operation: () => ({ status: admission.underWay.urgent > 0 ? 201 : 200 }) },
@@ -340,6 +343,9 @@ describe('on the road', () => {
     steps.length = 0;
     const refused = await ask(sent(false));
     assert.deepEqual([refused.status, refused.reason, steps], [503, 'overload.usual', []]);
+    asked.length = 0;
+    const unread = await ask({ ...sent(true), body: '{"other":true}' });
+    assert.deepEqual([unread.status, unread.reason, asked], [503, 'overload.usual', []]);
     for (const place of held) place.leave();
     assert.deepEqual(admission.underWay, { usual: 0, urgent: 0 });
   });

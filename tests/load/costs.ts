@@ -37,7 +37,7 @@ export async function costTimes(
   const { port } = server;
   const [costly, quiet] = [new Requests(port, server.key), new Requests(port, key)];
   const ids = await createMany(port, quiet, REVOCATIONS_PER_SECOND);
-  const [crowd, few, probes] = [new Crowd(t), new Crowd(t), new Crowd(t)];
+  const [crowd, few, probes] = [new Crowd(t), new Crowd(t).goFirst(), new Crowd(t).goFirst()];
   const groups = Array.from({ length: DIFFERENT }, () => Array.from({ length: ENTRIES }, () => randomUUID()));
   const assignment = { tenantId: TENANT, principalType: 'user', clientIds: [TENANT] };
   const bulk = (): string[] =>

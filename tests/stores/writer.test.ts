@@ -327,6 +327,55 @@ describe('heavy jobs', () => {
   });
 });
 
+describe('a heavy job of the embedded store', () => {
+  const slow = sql`with recursive r (n) as (select 1 union all select n + 1 from r where n < 3000) select sum(n) from r`;
+
+  test('gives way to what arrives meanwhile, leaves no trace of its first try, and is done in the end', async (t) => {
+    const db = await givenEmptyStore(t, 'sqlite');
+    await db.rows.run(sql`create table things (n integer primary key)`);
+    const order: string[] = [];
+    let tries = 0;
+    let light: Promise<unknown> | undefined;
+    const heavy = db.writer.write(
+      async (tx) => {
+        tries += 1;
+        await insert(tries)(tx);
+        light ??= db.writer.write(async (tx) => {
+          order.push('light');
+          assert.deepEqual(await numbers(tx), [], 'nothing of the heavy one is there');
+        });
+        for (let step = 0; step < 40; step += 1) await tx.first(slow);
+        order.push('heavy');
+      },
+      undefined,
+      500,
+    );
+    await Promise.all([heavy, light]);
+    assert.deepEqual([order, tries, await numbers(db.rows)], [['light', 'heavy'], 2, [2]]);
+  });
+
+  test('gives way a few times only', async (t) => {
+    const db = await givenEmptyStore(t, 'sqlite');
+    let tries = 0;
+    let isDone = false;
+    const heavy = db.writer.write(
+      async (tx) => {
+        tries += 1;
+        for (let step = 0; step < 20; step += 1) await tx.first(slow);
+      },
+      undefined,
+      500,
+    );
+    const flood = (async () => {
+      while (!isDone) await db.writer.write((tx) => tx.first(sql`select 1`));
+    })();
+    await heavy;
+    isDone = true;
+    await flood;
+    assert.equal(tries, 4);
+  });
+});
+
 describe('a long transaction of the embedded store', () => {
   test('lets the event loop go round, again and again', async (t) => {
     const db = await givenEmptyStore(t, 'sqlite');

@@ -370,7 +370,7 @@ test('what ends access, or tells how the server is, has places of its own', () =
     'updateIdentity',
   ]);
   // Their body, or what there is, tells whether they do.
-  assert.deepEqual(urgent('function'), [
+  assert.deepEqual(urgent('object'), [
     'putCommunicationService',
     'putEntraAssignment',
     'putTeamsExtensionAssignment',
