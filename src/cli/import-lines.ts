@@ -96,11 +96,28 @@ function identityOf(values: Partial<Record<string, unknown>>): Read {
 function fieldsOf(text: string): string[] | undefined {
   if (!text.includes('"')) return text.split(',');
   const fields: string[] = [];
-  const field = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
-  for (;;) {
-    const [whole, quoted, bare, end] = field.exec(text) ?? [];
-    if (whole === undefined) return undefined;
-    fields.push(quoted?.replaceAll('""', '"') ?? bare ?? '');
-    if (end === '') return fields;
+  for (let at = 0; ; at += 1) {
+    const isQuoted = text[at] === '"';
+    const end = isQuoted ? endOfQuoted(text, at) : endOfBare(text, at);
+    if (end < 0) return undefined;
+    fields.push(isQuoted ? text.slice(at + 1, end - 1).replaceAll('""', '"') : text.slice(at, end));
+    at = end;
+    if (at === text.length) return fields;
+    if (text[at] !== ',') return undefined;
   }
+}
+
+/** Where the text behind a quoted field begins; -1 when its quotation mark is left open. */
+function endOfQuoted(text: string, start: number): number {
+  let end = text.indexOf('"', start + 1);
+  while (end >= 0 && text[end + 1] === '"') end = text.indexOf('"', end + 2);
+  return end < 0 ? -1 : end + 1;
+}
+
+/** Where a field without quotation marks ends; -1 when it has one all the same. */
+function endOfBare(text: string, start: number): number {
+  const comma = text.indexOf(',', start);
+  const end = comma < 0 ? text.length : comma;
+  const mark = text.indexOf('"', start);
+  return mark >= 0 && mark < end ? -1 : end;
 }

@@ -7,7 +7,7 @@ import { type CommunicationService, nameKey } from './communication-service.ts';
 export type ResourceFilter = ReadonlyMap<string, string>;
 
 const FIELDS = ['resourceGroup', 'resourceType', 'name', 'location', 'tagName', 'tagValue'];
-const TERM = /(\w+) eq '((?:[^']|'')*)'(?: and (?=\w)|$)/giy;
+const TERM = /(\w{1,32}) eq '((?:[^']|'')*)'(?: and (?=\w)|$)/giy;
 
 /**
  * Reads `$filter` as far as clients use it on lists of resources: `name eq 'x' and location eq 'y'`.
