@@ -17,7 +17,7 @@ for (const path of globSync('docs/guides/*.md', { cwd: ROOT }).sort()) {
       if (language !== 'sh' || names.length === 0) continue;
       const next = blocks[at + 1];
       assert.equal(next?.language, 'powershell', lines);
-      for (const name of names) assert.match(next.lines, new RegExp(`^\\$(env:)?${name} = `, 'm'), name);
+      for (const name of names) assert.match(next.lines, new RegExp(`^\\$(env:)?${name} = `, 'm'), `no $${name}`);
     }
   });
 }
