@@ -48,7 +48,7 @@ function settingsPage(): string {
   return page(
     'Settings',
     'src/settings.ts',
-    'Everything is set by environment variables, read once at the start. A value that cannot be used ends the start with exit code 2 and one line that says what it must be; so does an unknown name that begins with `LINARITE_`.',
+    'All settings are environment variables. The server reads them once, at the start. If a value cannot be used, the start ends with exit code 2 and one line that says what the value must be. An unknown name that begins with `LINARITE_` ends the start, too.',
     table(['Variable', 'Default', 'What it is for'], rows),
   );
 }
@@ -65,10 +65,10 @@ function errorsPage(): string {
   return page(
     'Errors',
     'src/errors.ts',
-    'What a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
+    'This is what a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
     table(['Name', 'Status', 'Code', 'Message', 'Target'], errors),
     '## Reasons',
-    'Why, more finely: in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a finer reason is its own.',
+    'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a reason of its own has its name as the reason.',
     table(['Reason', 'Meaning'], reasons),
   );
 }
@@ -189,13 +189,13 @@ function callerWords(access: Access): string {
     case 'service':
       return 'a service, by access key or trusted token';
     case 'operator':
-      return access.scoped ? 'the operator, or who may manage the resource' : 'the operator';
+      return access.scoped ? 'the operator, or a principal with the right to manage the resource' : 'the operator';
     case 'entraUser':
       return 'a user of a trusted directory, by its access token';
     case 'serviceOrOperator':
       return 'a service, by access key or trusted token, or the operator';
     case 'user':
-      return `a user, by access token that grants ${access.requires === 'anyScope' ? 'anything' : `\`${access.requires}\``}`;
+      return `a user, by an access token ${access.requires === 'anyScope' ? 'with any scope' : `that grants \`${access.requires}\``}`;
   }
 }
 

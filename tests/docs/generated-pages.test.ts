@@ -51,7 +51,7 @@ test('an operation is described from its route', () => {
 
 Renames a thing.
 
-- Caller: a user, by access token that grants \`chat.thread.update\`
+- Caller: a user, by an access token that grants \`chat.thread.update\`
 - Api-versions: Identity, from \`2025-06-30\` to \`2026-07-22\`
 - Body (json): \`name\` (string), \`note\` (string or null, optional)
 - 200: \`names\` (array)
