@@ -6,6 +6,7 @@ import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
 import { ERRORS, REASONS } from '../src/errors.ts';
 import { apiDocument } from '../src/http/openapi.ts';
 import type { Access, Route } from '../src/http/route.ts';
+import { API_VERSIONS, type ApiVersion } from '../src/http/versions.ts';
 import type { MetricRow } from '../src/monitoring/metrics.ts';
 import { METRICS } from '../src/monitoring/server-metrics.ts';
 import { type RouteParts, routeList } from '../src/routes.ts';
@@ -30,7 +31,7 @@ export const referencePages = (): ReadonlyMap<string, string> =>
     ['docs/reference/capabilities.md', capabilitiesPage()],
     ['docs/reference/metrics.md', metricsPage()],
     ['docs/promises.md', promisesPage()],
-    ['docs/reference/operations.md', operationsPage(ROUTES, DEV_ROUTES)],
+    ['docs/reference/operations.md', operationsPage(ROUTES, DEV_ROUTES, examples())],
     ['docs/reference/openapi.json', `${JSON.stringify(apiDocument(ROUTES), undefined, 2)}\n`],
   ]);
 
@@ -47,7 +48,7 @@ function settingsPage(): string {
   return page(
     'Settings',
     'src/settings.ts',
-    'Everything is set by environment variables, read once at the start. A value that cannot be used ends the start with exit code 2 and one line that says what it must be; so does an unknown name that begins with `LINARITE_`.',
+    'All settings are environment variables. The server reads them once, at the start. If a value cannot be used, the start ends with exit code 2 and one line that says what the value must be. An unknown name that begins with `LINARITE_` ends the start, too.',
     table(['Variable', 'Default', 'What it is for'], rows),
   );
 }
@@ -64,10 +65,10 @@ function errorsPage(): string {
   return page(
     'Errors',
     'src/errors.ts',
-    'What a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
+    'This is what a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
     table(['Name', 'Status', 'Code', 'Message', 'Target'], errors),
     '## Reasons',
-    'Why, more finely: in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a finer reason is its own.',
+    'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a reason of its own has its name as the reason.',
     table(['Reason', 'Meaning'], reasons),
   );
 }
@@ -110,15 +111,42 @@ function metricsPage(): string {
   );
 }
 
+/** A request of an operation and its answer, as text of HTTP; recorded by tests/docs/examples.test.ts. */
+interface Example {
+  readonly request: string;
+  readonly answer: string;
+}
+
+const examples = (): Readonly<Record<string, Example>> => JSON.parse(textOf('docs/reference/examples.json') ?? '{}');
+
+/** What the page calls the lists of api-versions. */
+const PLANES = { identity: 'Identity', management: 'Management' } as const;
+
 /**
  * The page of operations, in the order of the routes.
  * @param devRoutes those that production mode does not have
+ * @param shown operation → its example
  */
-export function operationsPage(routes: readonly Route[], devRoutes: readonly Route[] = []): string {
+export function operationsPage(
+  routes: readonly Route[],
+  devRoutes: readonly Route[] = [],
+  shown: Readonly<Record<string, Example>> = {},
+): string {
   return page(
     'Operations',
-    'the route lists',
-    'Every operation of the server. Paths stand as the protocol writes them. The same for machines: [openapi.json](openapi.json), and from a running server `GET /-/openapi.json`.',
+    'the route lists and docs/reference/examples.json',
+    'Every operation of the server. Paths are written as the protocol writes them. For machines there is [openapi.json](openapi.json), and `GET /-/openapi.json` of a running server.',
+    'Each example was recorded from a real server. `Host` and the headers that every request has are left out. Values that differ each time are replaced by others, and `…` stands for what was cut.',
+    '- `Authorization: HMAC-SHA256 …` is the signature by an access key. The SDKs make it, and send it with `x-ms-date` and `x-ms-content-sha256`.\n- `<operator key>` is the content of `operator.key` in the data folder, or `LINARITE_OPERATOR_KEY`.',
+    '## Api-versions',
+    'The client names the version in the query: `?api-version=…`. A version that is later than all of these is served as the newest. Operations of our own, most of them under `/-/`, have no version.',
+    table(
+      ['Plane', 'Api-versions, oldest first'],
+      Object.entries(API_VERSIONS).map(([plane, list]) => [
+        PLANES[plane as keyof typeof PLANES],
+        list.map((version) => `\`${version}\``).join(', '),
+      ]),
+    ),
     ...[...routes, ...devRoutes].flatMap((route) => [
       `## ${route.operation}`,
       `\`${route.at}\``,
@@ -126,15 +154,32 @@ export function operationsPage(routes: readonly Route[], devRoutes: readonly Rou
       [
         ...(devRoutes.includes(route) ? ['- Development mode only.'] : []),
         `- Caller: ${callerWords(route.access)}`,
-        `- Api-versions: ${route.versions ? `\`${route.versions.join('`, `')}\`` : 'none'}`,
+        `- Api-versions: ${route.versions ? versionWords(route.versions) : 'none'}`,
         ...Object.entries(route.query ?? {}).map(
           ([name, { json }]) => `- Query \`${name}\`: ${json.description ?? 'text'}`,
         ),
         ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema.json)}`] : []),
         ...Object.entries(route.answers).map(([status, answer]) => `- ${status}: ${answerWords(answer)}`),
       ].join('\n'),
+      ...exampleParts(shown[route.operation]),
     ]),
   );
+}
+
+const exampleParts = (example: Example | undefined): string[] =>
+  example ? [`\`\`\`http\n${example.request}\n\`\`\``, `\`\`\`http\n${example.answer}\n\`\`\``] : [];
+
+/** Api-versions without the whole list: those of a plane, from one to another. */
+function versionWords(versions: readonly ApiVersion[]): string {
+  const planes = Object.entries(API_VERSIONS) as [keyof typeof PLANES, readonly ApiVersion[]][];
+  const [plane, all] = planes.find(([, list]) => versions.every((version) => list.includes(version))) ?? [];
+  const [first, last] = [versions[0], versions.at(-1)];
+  if (plane === undefined || all === undefined || first === undefined || last === undefined)
+    return versions.map((version) => `\`${version}\``).join(', ');
+  if (versions.length === all.length) return `all of ${PLANES[plane]}`;
+  const [from, to] = [all.indexOf(first), all.indexOf(last)];
+  if (to - from + 1 !== versions.length) return versions.map((version) => `\`${version}\``).join(', ');
+  return `${PLANES[plane]}, from \`${first}\` ${to === all.length - 1 ? 'on' : `to \`${last}\``}`;
 }
 
 function callerWords(access: Access): string {
@@ -144,13 +189,13 @@ function callerWords(access: Access): string {
     case 'service':
       return 'a service, by access key or trusted token';
     case 'operator':
-      return access.scoped ? 'the operator, or who may manage the resource' : 'the operator';
+      return access.scoped ? 'the operator, or a principal with the right to manage the resource' : 'the operator';
     case 'entraUser':
       return 'a user of a trusted directory, by its access token';
     case 'serviceOrOperator':
       return 'a service, by access key or trusted token, or the operator';
     case 'user':
-      return `a user, by access token that grants ${access.requires === 'anyScope' ? 'anything' : `\`${access.requires}\``}`;
+      return `a user, by an access token ${access.requires === 'anyScope' ? 'with any scope' : `that grants \`${access.requires}\``}`;
   }
 }
 

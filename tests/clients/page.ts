@@ -55,79 +55,88 @@ function page(results: readonly ClientResults[], tools: readonly ToolResults[]):
   return `${[
     `<!-- Written by \`npm run test:clients -- --write\` from ${RESULTS} and ${TOOL_RESULTS}. -->`,
     '# Conformance',
-    'What unmodified SDKs see when nothing but their connection string and the trusted certificate authority is changed: over HTTPS, each in a process of its own, against a server started the way `npm start` does. The operations are those that the SDKs’ own suites assert, and a few more. Where Entra stands in place of the key, `DefaultAzureCredential` has the two environment variables of a managed identity that the server prints at its start.',
-    '**passed**: as it should be. **–**: this release has no such thing, or does not let it happen; the notes say why. **not run**: the notes say why.',
-    findingsTable(results, OPERATIONS),
-    '## Notes',
-    notes(results, OPERATIONS),
+    'This page shows what unmodified clients see. Nothing was changed but the connection string and the trusted certificate authority. Each client ran over HTTPS, in a process of its own, against a server that was started as `npm start` starts it. The operations are those that the SDKs’ own suites test, and a few more. Where Entra takes the place of the key, `DefaultAzureCredential` has the two environment variables of a managed identity that the server prints at its start.',
+    '**passed**: the client got what it should. **–**: this release does not have it, or does not allow it. **differs**: the client got something else. A number in brackets leads to the note below the table.',
+    '## SDKs',
+    ...sections(results, OPERATIONS),
     '## Management and other clients',
-    'What else was run against the same server: tools and libraries of the management plane, which sign in with the operator key as a client secret, and a library that signs requests with an access key, sent over plain HTTP.',
-    findingsTable(tools, TOOL_CHECKS),
-    '### Notes on these',
-    notes(tools, TOOL_CHECKS),
+    'These ran against the same server: tools and libraries of the management plane, which sign in with the operator key as a client secret, and a library that signs requests with an access key and sends them over plain HTTP.',
+    ...sections(tools, TOOL_CHECKS),
   ].join('\n\n')}\n`;
 }
 
-function findingsTable<Key extends string>(
+/** The clients, by language in the order of their first result. */
+function byLanguage<Key extends string>(
   results: readonly ClientResults<Key>[],
-  titles: Record<Key, string>,
-): string {
+): [language: string, clients: ClientResults<Key>[]][] {
+  const languages = new Map<string, ClientResults<Key>[]>();
+  for (const client of results) languages.set(client.language, [...(languages.get(client.language) ?? []), client]);
+  return [...languages];
+}
+
+const sections = <Key extends string>(results: readonly ClientResults<Key>[], titles: Record<Key, string>): string[] =>
+  byLanguage(results).flatMap(([language, clients]) => [`### ${language}`, ...section(clients, titles)]);
+
+/** A language's packages, the table of the releases that were run, and notes on everything that is not plainly passed. */
+function section<Key extends string>(clients: readonly ClientResults<Key>[], titles: Record<Key, string>): string[] {
+  const reasons: string[] = [];
+  const noteOf = (reason: string): number => {
+    if (!reasons.includes(reason)) reasons.push(reason);
+    return reasons.indexOf(reason) + 1;
+  };
+  const run = clients.filter(({ notRun }) => notRun === undefined);
   const rows = (Object.entries(titles) as [Key, string][]).map(([key, title]) => [
     title,
-    ...results.map((client) => cell(client, key)),
+    ...run.map((client) => cell(client, key, noteOf)),
   ]);
-  return table(['Operation', ...results.map(nameOf)], rows);
+  return [
+    packagesOf(clients),
+    ...(run.length > 0 ? [table(['Operation', ...run.map(columnOf)], rows)] : []),
+    ...(reasons.length > 0 ? [reasons.map((reason, at) => `${at + 1}. ${reason}`).join('\n')] : []),
+    ...clients.flatMap(({ notRun, ...client }) =>
+      notRun === undefined ? [] : `Not run: ${columnOf(client)}, ${notRun}.`,
+    ),
+  ];
 }
 
-function cell<Key extends string>({ notRun, findings }: ClientResults<Key>, key: Key): string {
-  if (notRun !== undefined) return 'not run';
-  switch (findings.find(({ operation }) => operation === key)?.outcome) {
-    case 'passed':
-      return 'passed';
-    case 'absent':
-      return '–';
-    case 'differs':
-      return '**differs**';
-    case undefined:
-      return 'not run';
-  }
+const packagesOf = (clients: readonly ClientResults<string>[]): string =>
+  [...new Set(clients.map(({ sdk }) => `\`${sdk}\``))].join(', ');
+
+const columnOf = ({ release, kind }: Pick<ClientResults<string>, 'release' | 'kind'>): string =>
+  kind === undefined ? release : `${release} (${kind})`;
+
+function cell<Key extends string>(
+  { findings }: ClientResults<Key>,
+  key: Key,
+  noteOf: (reason: string) => number,
+): string {
+  const finding = findings.find(({ operation }) => operation === key);
+  if (finding === undefined) return 'not run';
+  const { outcome, how } = finding;
+  if (outcome === 'passed') return 'passed';
+  const word = outcome === 'absent' ? '–' : '**differs**';
+  return how ? `${word} (${noteOf(how)})` : word;
 }
 
-/** Everything that is not plainly passed: each reason once for the operations and the clients that have it in common. */
-function notes<Key extends string>(results: readonly ClientResults<Key>[], all: Record<Key, string>): string {
-  const clientsOf = new Map<string, { why: string; title: string; names: string[] }>();
-  const add = (why: string, title: string, client: ClientResults<Key>): void => {
-    const entry = clientsOf.get(`${why}\n${title}`) ?? { why, title, names: [] };
-    entry.names.push(nameOf(client));
-    clientsOf.set(`${why}\n${title}`, entry);
-  };
-  for (const client of results) {
-    if (client.notRun !== undefined) add(`not run: ${client.notRun}`, 'everything', client);
-    for (const { operation, outcome, how = '' } of client.findings) {
-      if (outcome !== 'passed') add(outcome === 'differs' ? `**differs**: ${how}` : how, all[operation], client);
-    }
-  }
-  const titlesOf = new Map<string, string[]>();
-  for (const { why, title, names } of clientsOf.values()) {
-    const note = `${names.join(', ')}: ${why}`;
-    titlesOf.set(note, [...(titlesOf.get(note) ?? []), title]);
-  }
-  return [...titlesOf].map(([note, titles]) => `- ${note} (${titles.join('; ')})`).join('\n');
-}
-
+/** The table of the README: a row for each language. */
 function summary(results: readonly ClientResults[]): string {
-  const rows = results.map((client) => [
-    `${client.language}${client.kind === undefined ? '' : ` (${client.kind})`} \`${client.sdk}\``,
-    client.release,
-    client.notRun === undefined ? counted(client) : `not run: ${client.notRun}`,
-  ]);
-  return table(['SDK', 'Release', 'Operations'], rows);
+  const rows = byLanguage(results).map(([language, clients]) => {
+    const run = clients.filter(({ notRun }) => notRun === undefined);
+    return [
+      language,
+      packagesOf(clients),
+      [...new Set(run.map(({ release }) => release))].join(', ') || 'none',
+      run.length > 0 ? counted(run) : '–',
+      clients.flatMap(({ release, notRun }) => (notRun === undefined ? [] : `${release}: ${notRun}`)).join('; '),
+    ];
+  });
+  return table(['Language', 'Package', 'Releases run', 'Checks passed', 'Not run'], rows);
 }
 
-function counted({ findings }: ClientResults): string {
-  const count = (outcome: Finding['outcome']) => findings.filter((finding) => finding.outcome === outcome).length;
-  const [passed, differs] = [count('passed'), count('differs')];
-  return differs === 0 ? `all ${passed} that it has` : `${passed} of the ${passed + differs} that it has`;
+function counted(clients: readonly ClientResults[]): string {
+  const outcomes = clients.flatMap(({ findings }) => findings.map(({ outcome }) => outcome));
+  const count = (outcome: Finding['outcome']) => outcomes.filter((one) => one === outcome).length;
+  return `${count('passed')} of ${count('passed') + count('differs')}`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

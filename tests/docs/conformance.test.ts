@@ -59,13 +59,23 @@ test('what differs, is absent or was not run is told apart and explained', () =>
     ],
   );
   const page = pages.get('docs/reference/conformance.md') ?? '';
-  assert.match(page, /^\| Create an identity \| \*\*differs\*\* \| – \| not run \|$/m);
-  assert.match(page, /^- Cobol 1: \*\*differs\*\*: 500 \(Create an identity\)$/m);
-  assert.match(page, /^- Cobol 2: too old \(Create an identity\)$/m);
-  assert.match(page, /^- Cobol 3: not run: no Cobol \(everything\)$/m);
-  assert.match(page, /^\| Operation \| Fortran 4 \|$/m);
-  assert.match(page, /^- Fortran 4: too new \(Regenerates one key, and is told that one only\)$/m);
-  assert.match(pages.get('README.md') ?? '', /^\| Cobol `identity` \| 1 \| 0 of the 1 that it has \|$/m);
+  assert.match(page, /^### Cobol\n\n`identity`\n\n\| Operation \| 1 \| 2 \|$/m);
+  assert.match(page, /^\| Create an identity \| \*\*differs\*\* \(1\) \| – \(2\) \|$/m);
+  assert.match(page, /\n\n1\. 500\n2\. too old\n\nNot run: 3, no Cobol\.\n\n/);
+  assert.match(page, /^### Fortran\n\n`management`\n\n\| Operation \| 4 \|$/m);
+  assert.match(page, /^\| Regenerates one key, and is told that one only \| – \(1\) \|$/m);
+  assert.match(page, /\n\n1\. too new\n$/);
+  assert.match(pages.get('README.md') ?? '', /^\| Cobol \| `identity` \| 1, 2 \| 0 of 1 \| 3: no Cobol \|$/m);
+});
+
+test('the README has one row for each language', () => {
+  const [, rows = ''] =
+    /<!-- conformance -->\n.+\n.+\n([\s\S]*?)<!-- \/conformance -->/.exec(textOf('README.md')) ?? [];
+  const languages = rows
+    .trimEnd()
+    .split('\n')
+    .map((row) => row.split(' | ')[0]?.slice(2));
+  assert.deepEqual(languages, [...new Set(results.map(({ language }) => language))]);
 });
 
 test('the guide has every text that the SDKs are made to show', () => {

@@ -42,18 +42,28 @@ test('an operation is described from its route', () => {
     }),
   ];
   assert.equal(
-    operationsPage(routes).split('\n\n').slice(3).join('\n\n'),
+    operationsPage(routes, [], { renameThing: { request: 'PATCH /things/7', answer: 'HTTP/1.1 204' } })
+      .split(/^(?=## )/m)
+      .at(-1),
     `## renameThing
 
 \`PATCH /things/{id}\`
 
 Renames a thing.
 
-- Caller: a user, by access token that grants \`chat.thread.update\`
-- Api-versions: \`2025-06-30\`, \`2026-07-22\`
+- Caller: a user, by an access token that grants \`chat.thread.update\`
+- Api-versions: Identity, from \`2025-06-30\` to \`2026-07-22\`
 - Body (json): \`name\` (string), \`note\` (string or null, optional)
 - 200: \`names\` (array)
 - 204: no body
+
+\`\`\`http
+PATCH /things/7
+\`\`\`
+
+\`\`\`http
+HTTP/1.1 204
+\`\`\`
 `,
   );
 });
