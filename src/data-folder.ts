@@ -20,7 +20,7 @@ export function dataFolder({ data, databaseUrl, mode }: Settings): string | unde
     makeFolder(folder);
   } catch (cause) {
     throw new SettingsError(
-      `LINARITE_DATA names a folder that cannot be made: ${folder} (${(cause as NodeJS.ErrnoException).code})`,
+      `LINARITE_DATA names a folder that cannot be created: ${folder} (${(cause as NodeJS.ErrnoException).code})`,
     );
   }
   return folder;

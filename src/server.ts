@@ -135,7 +135,7 @@ export async function startServer(
   try {
     // Its lock comes before anything is written into the folder: another server may be starting there.
     const db = await openDatabase(settings, folder, (cause) => {
-      events.notice('fatal', 'the disk did not confirm a sync: this process has stopped writing: restart it', {
+      events.notice('fatal', 'the disk did not confirm a sync, so this process has stopped writing: restart it', {
         cause,
       });
       onFatal();
@@ -352,7 +352,7 @@ export async function startServer(
     const chores: Chore[] = [
       // Keys that a wrong clock throws away are gone for good; after a jump there is no hurry.
       ['rotating signing keys', async () => void (time.isSettled() && (await keys.rotate()))],
-      ['looking after data keys', () => keyRotation.tend()],
+      ['maintaining data keys', () => keyRotation.tend()],
       [
         'removing identities of deleted resources',
         async (stopping) => {

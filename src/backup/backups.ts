@@ -81,7 +81,7 @@ export class Backups {
   }
 }
 
-const ON_POSTGRES = 'the store is on PostgreSQL, which has a tool of its own: pg_dump';
+const ON_POSTGRES = 'the store is on PostgreSQL: use pg_dump';
 const IN_MEMORY = 'the store is in memory only';
 
 /** Sorts by age, and is never taken. */

@@ -17,7 +17,7 @@ export interface Migrated {
 export async function migrateOffline(settings: Settings, clock = systemClock): Promise<Migrated> {
   const folder = dataFolder(settings);
   if (folder === undefined && settings.databaseUrl === undefined)
-    throw new SettingsError('LINARITE_DATA is :memory:, where no store is kept');
+    throw new SettingsError('LINARITE_DATA is :memory:, which keeps no store: set it to the data folder');
   const db = await openDatabase(settings, folder);
   try {
     return { store: db.dialect, applied: await migrate(db, clock.now()) };

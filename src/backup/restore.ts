@@ -50,7 +50,8 @@ export async function restore(settings: Settings, file: string, clock = systemCl
   if (settings.databaseUrl !== undefined) throw new SettingsError(ON_POSTGRES);
   const keks = await kekReader(settings)();
   const folder = dataFolder(settings);
-  if (folder === undefined) throw new SettingsError('LINARITE_DATA is :memory:, where no store is kept');
+  if (folder === undefined)
+    throw new SettingsError('LINARITE_DATA is :memory:, which keeps no store: set it to the data folder');
   const database = databaseFile(folder);
   await requireOther(file, database);
 
@@ -65,7 +66,7 @@ export async function restore(settings: Settings, file: string, clock = systemCl
       const applied = await migrate(db, clock.now());
       const ahead = await stepsAhead(db);
       if (ahead.length > 0)
-        throw new StoreError(`${file} was made by a newer release (${ahead.join(', ')}): restore it with that one`);
+        throw new StoreError(`${file} was made by a newer release (${ahead.join(', ')}): restore it with that release`);
       await requireSchema(db, file, clock.now());
       await checkMark(db, settings.mode);
       await KeyRing.open({ db, clock, readKeks: async () => keks }); // throws when the backup was made under another key-encryption key
@@ -96,11 +97,11 @@ async function requireOther(file: string, database: string): Promise<void> {
     throw new StoreError(`${file} cannot be read (${cause.code})`, { cause });
   });
   if (existsSync(database) && path === (await realpath(database)))
-    throw new StoreError(`${file} is the database in use: name a backup of it`);
+    throw new StoreError(`${file} is the database in use, not a backup: give the file of a backup`);
   const log = await stat(`${path}-wal`).catch(() => undefined);
   if (log && log.size > 0)
     throw new StoreError(
-      `${file} has a write-ahead log beside it, so it is not a backup but a database that was not closed`,
+      `${file} has a write-ahead log beside it, so it is a database that was not closed, not a backup`,
     );
 }
 
@@ -178,7 +179,7 @@ async function requireSchema(db: Database, file: string, now: number): Promise<v
     const differing = (await model.rows.all<SchemaRow>(SCHEMA)).find((row) => texts.get(row.name) !== row.sql);
     const acting = found.find(({ type }) => type !== 'table' && type !== 'index');
     const odd = differing ?? acting;
-    if (odd) throw new StoreError(`${file} is not as this release makes it (${odd.type} ${odd.name})`);
+    if (odd) throw new StoreError(`the schema of ${file} differs from that of this release (${odd.type} ${odd.name})`);
   } finally {
     await model.close();
   }

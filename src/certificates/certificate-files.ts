@@ -33,7 +33,7 @@ export function certificatesFromFiles(
     throw wrong(
       'LINARITE_TLS_KEY',
       keyPath,
-      `must be a file for its owner only (chmod 600), it has mode ${octal(mode)}`,
+      `must be readable by its owner only (chmod 600); its mode is ${octal(mode)}`,
     );
   }
 

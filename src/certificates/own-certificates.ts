@@ -151,7 +151,7 @@ function complaintAbout(pems: Pems, names: readonly CertificateName[], nowMs: nu
   if (![ca, server].every((one) => lasting(one, nowMs))) return 'the former one was about to expire';
   const missing = names.filter((name) => !speaksFor(server, name)).map(({ value }) => value);
   // The key of the authority was destroyed, so nothing can be added to what it says.
-  return missing.length === 0 ? undefined : `the former one is not for ${missing.join(', ')}`;
+  return missing.length === 0 ? undefined : `the former one does not cover ${missing.join(', ')}`;
 }
 
 const endMs = (certificate: X509Certificate): number => Date.parse(certificate.validTo);

@@ -42,14 +42,18 @@ const TEAMS_LIST = '/-/access/teamsExtension/assignments';
 
 /** `linarite assignment …`: who of other directories may get access tokens of a resource by themselves. */
 export function addAssignmentCommands(program: Command, around: Surroundings): void {
-  const assignments = addGroup(program, 'assignment', 'users of other directories who may get tokens by themselves');
+  const assignments = addGroup(
+    program,
+    'assignment',
+    'users of other directories who may exchange their own token for an access token',
+  );
   const service = (options: ServiceOptions): Promise<Client> => serviceAccess(around, options, DEFAULT_RESOURCE);
 
   withService(
     addCommand(
       assignments,
       'create',
-      'assign a user, group or tenant to a resource, or change through which applications',
+      'assign a user, group or tenant to a resource, or change the applications of an assignment',
       'linarite assignment create --object-id 5e1f… --tenant 5e1f… --client-id 5e1f…',
       'linarite assignment create --plane teams-extension --object-id 5e1f… --tenant 5e1f…',
     ),
@@ -58,17 +62,17 @@ export function addAssignmentCommands(program: Command, around: Surroundings): v
     .addOption(objectOption())
     .requiredOption('--tenant <guid>', 'directory of the user or group')
     .addOption(
-      new Option('--principal-type <type>', 'what the object is; a tenant is its own object')
+      new Option('--principal-type <type>', 'kind of the object; for a tenant, --object-id is the id of the tenant too')
         .choices([...new Set(Object.values(PRINCIPAL_TYPES).flat())])
         .default('user'),
     )
-    .option('--client-id <guid...>', 'applications through which they may come; needed for entra')
+    .option('--client-id <guid...>', 'applications that the users may sign in with; needed for entra')
     .addOption(yesOption())
     .addOption(outputOption())
     .action(async (options: CreateOptions) => {
       const { plane, objectId, tenant, principalType, clientId, output } = options;
       if (plane === 'entra' && !clientId)
-        throw wrongUse('--client-id is needed: through which applications may they come?');
+        throw wrongUse('--client-id is needed: name the applications that the users may sign in with');
       const client = await service(options);
       const target = targetOf(options);
       const former = await find(client, target);
@@ -113,7 +117,7 @@ export function addAssignmentCommands(program: Command, around: Surroundings): v
     addCommand(
       assignments,
       'delete',
-      'take an assignment back and end the tokens issued by it',
+      'remove an assignment and end the tokens issued by it',
       'linarite assignment delete --object-id 5e1f… --yes',
     ),
   )
@@ -123,7 +127,7 @@ export function addAssignmentCommands(program: Command, around: Surroundings): v
     .addOption(yesOption())
     .action(async (options: Which & Yes) => {
       const target = targetOf(options);
-      await confirm(`Take the assignment of ${options.objectId} back and end the tokens issued by it?`, options.yes);
+      await confirm(`Remove the assignment of ${options.objectId} and end the tokens issued by it?`, options.yes);
       const client = await service(options);
       // The server deletes what is not there without a word; who mistyped the id has to hear it.
       await client.call('GET', target);
@@ -132,7 +136,7 @@ export function addAssignmentCommands(program: Command, around: Surroundings): v
 }
 
 const planeOption = (): Option =>
-  new Option('--plane <plane>', 'for which exchange: of Entra users, or of Teams users for a Teams extension')
+  new Option('--plane <plane>', 'kind of exchange: for Entra users, or for Teams users of a Teams extension')
     .choices(PLANES)
     .default('entra');
 

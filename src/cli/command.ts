@@ -41,11 +41,11 @@ const caOption = (): Option =>
 /** Both ways to give a connection string. @param summary what it is for, with its default */
 export const withConnectionString = (command: Command, summary: string): Command =>
   command
-    .addOption(new Option('--connection-string <text>', `${summary}; the list of processes shows it`))
+    .addOption(new Option('--connection-string <text>', `${summary}; other users can see it in the list of processes`))
     .addOption(
       new Option(
         '--connection-string-file <file>',
-        'file that holds the connection string, for its owner only; - reads standard input',
+        'file with the connection string, readable by its owner only; - reads standard input',
       ).conflicts('connectionString'),
     );
 
@@ -55,7 +55,9 @@ export const withService = (command: Command): Command =>
     command,
     `endpoint=…;accesskey=… (default: ${CONNECTION_STRING_VARIABLES.join(', ')}, or that of the resource '${DEFAULT_RESOURCE.name}' on this machine)`,
   )
-    .addOption(new Option('--endpoint <url>', 'address of the server, where it is not that of the connection string'))
+    .addOption(
+      new Option('--endpoint <url>', 'address of the server, if it differs from the one in the connection string'),
+    )
     .addOption(caOption());
 
 /** Options of commands that act for the operator. */

@@ -9,7 +9,7 @@ import { CommandError, wrongUse } from './exit.ts';
 export async function confirm(what: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;
   if (!process.stdin.isTTY || !process.stderr.isTTY)
-    throw wrongUse(`there is no terminal to ask at: --yes says that you mean it (${what})`);
+    throw wrongUse(`cannot ask for confirmation without a terminal: add --yes (${what})`);
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await new Promise<string>((resolve) => {
     lines.on('close', () => resolve('')); // Ctrl-C and Ctrl-D are a no

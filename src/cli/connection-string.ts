@@ -41,9 +41,9 @@ export function connectionFrom(text: string, source: string): Connection {
 export function endpointFrom(text: string, source: string): URL {
   const url = URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol))
-    throw wrongUse(`${source} names no endpoint such as https://localhost:7417/`);
+    throw wrongUse(`${source} has no endpoint such as https://localhost:7417/`);
   if (url.protocol === 'http:' && !isThisMachine(url))
-    throw wrongUse(`${source} names an endpoint with http://, which is for this machine only: use https://`);
+    throw wrongUse(`${source} has an endpoint with http://, which is allowed on this machine only: use https://`);
   return url;
 }
 

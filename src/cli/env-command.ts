@@ -30,11 +30,11 @@ export function addEnvCommand(program: Command, around: Surroundings): void {
     ),
   )
     .addOption(new Option('-n, --name <name>', 'name of the resource').default(DEFAULT_RESOURCE.name))
-    .addOption(new Option('--shell <shell>', 'how the lines are written').choices(SHELL_NAMES).default(usualShell()))
+    .addOption(new Option('--shell <shell>', 'shell that the lines are for').choices(SHELL_NAMES).default(usualShell()))
     .addOption(
       new Option(
         '--client <client...>',
-        'who is to trust the certificate authority; all but javascript trust nobody else in that shell',
+        'client that must trust the certificate authority; in that shell, all but javascript then trust no other authority',
       )
         .choices(Object.keys(CLIENTS))
         .default(['javascript']),

@@ -42,7 +42,7 @@ export interface Explanation {
 export function explainToken(jwt: string, said: ServerAnswer, nowMs: number): Explanation {
   const [header, claims, signature, ...more] = jwt.split('.');
   if (signature === undefined || more.length > 0)
-    throw new CommandError('that is no token: it has not three parts with dots between');
+    throw new CommandError('not a token: expected three parts separated by dots');
   const read = { header: membersOf(header, 'header'), claims: membersOf(claims, 'payload') };
   const { exp, iat, acsScope } = read.claims;
   const scopes = typeof acsScope === 'string' ? acsScope.split(',') : [];
@@ -69,7 +69,7 @@ function membersOf(part: string | undefined, name: string): Members {
   } catch {
     // said below
   }
-  throw new CommandError(`that is no token: its ${name} is not a JSON object in base64url`);
+  throw new CommandError(`not a token: its ${name} is not a JSON object in base64url`);
 }
 
 const permittedBy = (scope: string): string[] =>

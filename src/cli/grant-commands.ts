@@ -32,16 +32,16 @@ export function addGrantCommands(trusts: Command, around: Surroundings): void {
     .addOption(nameOption().makeOptionMandatory())
     .option('--object-id <id>', 'a service principal, managed identity or user, by object id')
     .option('--application-id <id>', "an application acting for itself, by client id; with Entra's claims only")
-    .option('--role <role>', 'everybody whose token names the role')
+    .option('--role <role>', 'all callers whose token names the role')
     .addOption(
       new Option(
         '--right <right>',
-        'data: what an access key opens; management: what the operator key opens; read: what only reads of both',
+        'data: routes for access keys; management: routes for the operator key; read: routes of both that change nothing',
       )
         .choices(RIGHTS)
         .makeOptionMandatory(),
     )
-    .requiredOption('--resource <name>', "name or id of the resource, '*' for every one")
+    .requiredOption('--resource <name>', "name or id of the resource, '*' for all")
     .addOption(outputOption())
     .action(async (options: AddOptions) => {
       const { trust, name, right, resource, output } = options;
@@ -52,14 +52,14 @@ export function addGrantCommands(trusts: Command, around: Surroundings): void {
 
   ofTrust(
     'remove',
-    'take a grant back; tokens issued at its request live on',
+    'remove a grant; tokens that were issued through it stay valid',
     'linarite trust grant remove --trust contoso --name shop-app --yes',
   )
     .addOption(nameOption().makeOptionMandatory())
     .addOption(yesOption())
     .action(async (options: Named & Yes) => {
       const { trust, name } = options;
-      const question = `Take the grant ${name} of the trust ${trust} back, while tokens issued at its request live on?`;
+      const question = `Tokens that were issued through it stay valid. Remove the grant ${name} of the trust ${trust}?`;
       await confirm(question, options.yes);
       const client = operatorAccess(around, options);
       const found = await client.call<ShownTrust>('GET', trustPath(trust));
@@ -77,7 +77,7 @@ export function addGrantCommands(trusts: Command, around: Surroundings): void {
     });
 }
 
-const nameOption = (): Option => new Option('-n, --name <name>', 'name of the grant, to take it back by');
+const nameOption = (): Option => new Option('-n, --name <name>', 'name of the grant, needed to remove it');
 
 function principalIn({ objectId, applicationId, role }: AddOptions): Grant['principal'] {
   const named = Object.entries({ objectId, applicationId, role }).flatMap(([kind, value]) =>

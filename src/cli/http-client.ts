@@ -135,14 +135,14 @@ function failureText({ endpoint, source, here }: Line, cause: unknown): string {
   const { origin, hostname } = endpoint;
   const { code = 'unknown', message } = cause as { code?: string; message?: string };
   if (code === 'ECONNREFUSED')
-    return `no server answers at ${origin} (from ${source}): start one with \`linarite serve\`; if it listens elsewhere, set LINARITE_PORT or give --endpoint`;
+    return `no server answers at ${origin} (from ${source}): start one with \`linarite serve\`; if it listens at another address, set LINARITE_PORT or give --endpoint`;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return `the name ${hostname} (from ${source}) is not known on this machine (${code}): where the server runs, try --endpoint ${here}`;
+    return `the name ${hostname} (from ${source}) cannot be resolved on this machine (${code}): on the machine of the server, try --endpoint ${here}`;
   if (NO_TLS.test(code) && endpoint.protocol === 'https:')
     return `the server at ${origin} (from ${source}) does not speak HTTPS: on its own machine use --endpoint http://${isThisMachine(endpoint) ? endpoint.host : here.slice('http://'.length)}`;
   if (code === 'ETIMEDOUT') return `the server at ${origin} does not answer`;
   if (DISTRUST.test(code))
-    return `the certificate of ${hostname} is not trusted (${code}): name its authority with --ca`;
+    return `the certificate of ${hostname} is not trusted (${code}): give its certificate authority with --ca`;
   return `${origin} cannot be reached: ${message || code}`;
 }
 

@@ -44,7 +44,7 @@ export function addUserCommands(identity: Command, around: Surroundings): void {
   const service = (options: ServiceOptions): Promise<Client> => serviceAccess(around, options, DEFAULT_RESOURCE);
 
   withService(addCommand(users, 'create', 'create a user', 'linarite identity user create'))
-    .option('--custom-id <text>', 'a name of your own; gives the user who has it already')
+    .option('--custom-id <text>', 'your own name for the user; if a user has this name already, that user is returned')
     .addOption(outputOption())
     .action(async (options: ServiceOptions & Printing & { customId?: string }) => {
       const { customId } = options;
@@ -78,8 +78,10 @@ export function addUserCommands(identity: Command, around: Surroundings): void {
       'linarite identity user list --max-items 20 --output table',
     ),
   )
-    .addOption(new Option('--max-items <number>', 'list no more than these').default(100).argParser(wholeNumber))
-    .option('--continuation <text>', 'go on where an earlier list stopped')
+    .addOption(
+      new Option('--max-items <number>', 'largest number of users to list').default(100).argParser(wholeNumber),
+    )
+    .option('--continuation <text>', 'continue where an earlier list stopped')
     .option('--custom-id <text>', 'only the user who has this custom id')
     .addOption(outputOption())
     .action(async (options: ListOptions) => {

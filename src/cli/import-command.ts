@@ -94,7 +94,7 @@ async function reportFile(path: string): Promise<FileHandle> {
   try {
     return await open(path, 'wx', 0o600);
   } catch (cause) {
-    throw wrongUse(`${path} cannot be made (${(cause as NodeJS.ErrnoException).code}): --report takes a new file`);
+    throw wrongUse(`${path} cannot be created (${(cause as NodeJS.ErrnoException).code}): --report takes a new file`);
   }
 }
 
@@ -180,7 +180,7 @@ class Import {
         const mayPass = !(cause instanceof Refusal) || cause.status === 503 || cause.status === 429;
         if (!mayPass || attempt === MOST_ATTEMPTS)
           throw new CommandError(
-            `${cause.message}; ${this.lines} lines are done: run the command again, it changes nothing that is there`,
+            `${cause.message}; ${this.lines} lines are done: run the command again, users that exist already stay as they are`,
             { cause },
           );
         await sleep(500 * 2 ** attempt);

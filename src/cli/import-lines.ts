@@ -62,7 +62,7 @@ function headingsIn(text: string): readonly string[] | undefined {
   if (names.includes('id')) return names;
   if (names.length > 1 && !names[0]?.startsWith('8:'))
     throw wrongUse(
-      "the first line names no column 'id': give it names (id,customId,createdAt), or values in that order",
+      "the first line has no column 'id': begin the file with id,customId,createdAt, or give values in that order",
     );
   return undefined;
 }

@@ -22,7 +22,7 @@ export function withKeyFiles(command: Command): Command {
 
 function refuseKey(slot: KeySlot): never {
   throw wrongUse(
-    `a key is not taken as an argument, which the list of processes and the history of the shell show: put it into a file and give --${slot}-key-file <file>, or '-' for standard input`,
+    `a key cannot be an argument, because the list of processes and the shell history would show it: put it into a file and give --${slot}-key-file <file>, or '-' for standard input`,
   );
 }
 
@@ -52,7 +52,7 @@ async function linesOfInput(): Promise<string[]> {
 function readKey(slot: KeySlot, file: string, input: string[]): string {
   const option = `--${slot}-key-file`;
   // Without its name: it may be the key itself.
-  if (file !== '-' && !existsSync(file)) throw wrongUse(`${option} names a file that is not there`);
+  if (file !== '-' && !existsSync(file)) throw wrongUse(`${option} names a file that does not exist`);
   const key = file === '-' ? input.shift() : readPrivateFile(file, option).trim();
   if (!key) throw wrongUse(`${option}: there is no key in ${file === '-' ? 'standard input' : file}`);
   return key;

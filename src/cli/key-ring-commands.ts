@@ -17,30 +17,38 @@ interface DataKeys {
 
 type Options = OperatorOptions & Printing;
 
-/** `linarite key-ring …`: the keys that secrets are encrypted with at rest. */
+/** `linarite key-ring …`: the keys that encrypt the secrets in the store. */
 export function addKeyRingCommands(program: Command, around: Surroundings): void {
-  const ring = addGroup(program, 'key-ring', 'keys that secrets are encrypted with at rest');
+  const ring = addGroup(program, 'key-ring', 'keys that encrypt the secrets in the store');
 
   const add = (name: string, summary: string, action: (options: Options) => Promise<void>): Command =>
     withOperator(addCommand(ring, name, summary, `linarite key-ring ${name}`))
       .addOption(outputOption())
       .action(action);
 
-  add('show', 'list the data keys, and what is still encrypted with each', async (options) => {
+  add('show', 'list the data keys, and how many secrets each one encrypts', async (options) => {
     const found = await operatorAccess(around, options).call<DataKeys>('GET', '/-/key-ring');
     print(found, options.output, cellsOf(found));
   });
 
-  add('rotate-data-key', 'encrypt with a new data key, and move what former ones encrypted', async (options) => {
-    const found = await operatorAccess(around, options).call<DataKeys>('POST', '/-/key-ring/rotate-data-key');
-    print(found, options.output, cellsOf(found));
-  });
+  add(
+    'rotate-data-key',
+    'make a new data key, and encrypt again with it what former keys encrypted',
+    async (options) => {
+      const found = await operatorAccess(around, options).call<DataKeys>('POST', '/-/key-ring/rotate-data-key');
+      print(found, options.output, cellsOf(found));
+    },
+  );
 
-  add('rotate-kek', 'put the data keys under the key-encryption key that the server is given now', async (options) => {
-    type Done = { kekId: string; rewrapped: number };
-    const done = await operatorAccess(around, options).call<Done>('POST', '/-/key-ring/rotate-kek');
-    print(done, options.output, [{ KekId: done.kekId, Rewrapped: done.rewrapped }]);
-  });
+  add(
+    'rotate-kek',
+    'encrypt the data keys with the key-encryption key that the server settings name now',
+    async (options) => {
+      type Done = { kekId: string; rewrapped: number };
+      const done = await operatorAccess(around, options).call<Done>('POST', '/-/key-ring/rotate-kek');
+      print(done, options.output, [{ KekId: done.kekId, Rewrapped: done.rewrapped }]);
+    },
+  );
 }
 
 const cellsOf = ({ dataKeys }: DataKeys): Cells[] =>

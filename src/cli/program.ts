@@ -70,7 +70,7 @@ export function buildProgram(environment: Environment, { args, onServed }: Run):
   addCommand(
     program,
     'serve',
-    'run the server until SIGINT or SIGTERM (what happens without a command)',
+    'run the server until SIGINT or SIGTERM (the default command)',
     'linarite serve',
     'linarite serve --port 0 --data ./data',
   )

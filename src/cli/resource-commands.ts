@@ -55,7 +55,7 @@ export function addResourceCommands(program: Command, around: Surroundings): voi
     ),
   )
     .addOption(nameOption().makeOptionMandatory())
-    .requiredOption('--data-location <name>', 'where its data is said to be, such as Europe; it stands in tokens')
+    .requiredOption('--data-location <name>', 'stated location of its data, such as Europe; tokens contain it')
     .option('-l, --location <name>', 'location of the resource', 'global')
     .option('--tags <key=value...>', 'tags')
     .option('--resource-id <guid>', 'GUID that the resource has in the original: users keep their ids')
@@ -66,7 +66,7 @@ export function addResourceCommands(program: Command, around: Surroundings): voi
     });
 
   withOperator(addCommand(resources, 'list', 'list resources', 'linarite resource list --output table'))
-    .option('-g, --resource-group <name>', 'only those of this group')
+    .option('-g, --resource-group <name>', 'only resources of this group')
     .addOption(subscriptionOption())
     .addOption(outputOption())
     .action(async (options: Omit<Placed, 'resourceGroup'> & Printing & { resourceGroup?: string }) => {
@@ -162,7 +162,7 @@ const keyTypeOption = (): Option =>
 /** az takes `Primary` as well as `primary`. */
 function keyType(text: string): KeySlot {
   const slot = KEY_SLOTS.find((candidate) => candidate === text.toLowerCase());
-  if (!slot) throw wrongUse(`--key-type is one of ${KEY_SLOTS.join(', ')}`);
+  if (!slot) throw wrongUse(`--key-type must be one of ${KEY_SLOTS.join(', ')}`);
   return slot;
 }
 
@@ -178,7 +178,7 @@ async function create(client: Client, options: CreateOptions): Promise<Service> 
   const keys = await readKeys(options);
   const tags = Object.fromEntries(words.map(tag));
   if (resourceId === undefined && Object.keys(keys).length > 0)
-    throw wrongUse('access keys are taken over with the id of their resource: give --resource-id');
+    throw wrongUse('access keys can be imported only together with the id of their resource: add --resource-id');
   const put = () =>
     resourceId === undefined
       ? client.call<Service>('PUT', pathOf(options), { body: { location, tags, properties: { dataLocation } } })

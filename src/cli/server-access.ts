@@ -85,7 +85,7 @@ async function ownConnection(
   const missing = `no connection string: give --connection-string-file, or set ${CONNECTION_STRING_VARIABLES[0]}`;
   if (!operator)
     throw wrongUse(
-      `${missing}; or, beside a running server, set LINARITE_DATA to its data folder (${noOperatorKey(around)})`,
+      `${missing}; or, on the machine of a running server, set LINARITE_DATA to its data folder (${noOperatorKey(around)})`,
     );
   try {
     const keys = await operator.call<Keys>('POST', servicePath(place, `/${name}/listKeys`));
@@ -93,7 +93,7 @@ async function ownConnection(
     return reachedAt(endpoint, { ...connectionFrom(keys.primaryConnectionString ?? '', source), source });
   } catch (cause) {
     if (!(cause instanceof Refusal) || cause.status !== 404) throw cause;
-    throw wrongUse(`${missing}; \`linarite connection-string --name …\` prints that of a resource`);
+    throw wrongUse(`${missing}; \`linarite connection-string --name …\` prints the connection string of a resource`);
   }
 }
 
@@ -125,7 +125,7 @@ export function operatorAddress({ settings }: Surroundings, { endpoint }: Operat
   if (endpoint !== undefined) return given(endpoint, '--endpoint');
   if (settings.publicUrl !== undefined) return given(settings.publicUrl, 'LINARITE_PUBLIC_URL');
   if (settings.port === 0)
-    throw wrongUse('LINARITE_PORT is 0, so where the server listens is not known: give --endpoint');
+    throw wrongUse('LINARITE_PORT is 0, so the port of the server is not known: give --endpoint');
   return given(`https://localhost:${settings.port}/`, 'LINARITE_PORT');
 }
 

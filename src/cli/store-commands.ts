@@ -72,7 +72,7 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
       ]);
       for (const { resource, keyType } of restored.regenerateKeys)
         process.stderr.write(
-          `The ${keyType} key of ${resource} was replaced after the backup; its former value opens again: regenerate it.\n`,
+          `The ${keyType} key of ${resource} was replaced after the backup. The restored store accepts its former value again: regenerate it.\n`,
         );
     });
 
@@ -84,11 +84,12 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
       'linarite recover --accept-rollback --yes',
     ),
   )
-    .option('--accept-rollback', 'accept that what the store has lost is lost')
+    .option('--accept-rollback', 'accept that the lost changes stay lost')
     .addOption(yesOption())
     .addOption(outputOption())
     .action(async (options: OperatorOptions & Printing & Yes & { acceptRollback?: boolean }) => {
-      if (!options.acceptRollback) throw wrongUse('recover needs --accept-rollback: what the store has lost is lost');
+      if (!options.acceptRollback)
+        throw wrongUse('recover needs --accept-rollback: the changes that the store has lost stay lost');
       await confirm('Accept the rollback and end every token issued so far?', options.yes);
       const body = { acceptRollback: true };
       const done = await operatorAccess(around, options).call<{ signingKey: string }>('POST', '/-/recover', { body });
@@ -97,7 +98,7 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
 }
 
 async function backUp(around: Surroundings, options: OperatorOptions, file: string | undefined): Promise<BackupMade> {
-  if (file !== undefined && (await exists(file))) throw new CommandError(`${file} is there already`);
+  if (file !== undefined && (await exists(file))) throw new CommandError(`${file} already exists`);
   const client = operatorAccess(around, options);
   const made = await client.call<BackupMade>('POST', '/-/backup', { patienceMs: HOUR_MS });
   if (file === undefined) return made;

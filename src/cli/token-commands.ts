@@ -50,13 +50,13 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
     addCommand(
       tokens,
       'issue',
-      'issue a token, for a new user when none is named',
+      'issue a token; without --user, for a new user',
       'linarite identity token issue --scope chat voip --user 8:acs:…',
     ),
   )
     .addOption(new Option('--scope <scope...>', 'what the token permits').choices(SCOPES).makeOptionMandatory())
     .option('--user <id>', 'id of the user')
-    .addOption(new Option('--minutes <number>', 'life of the token').argParser(wholeNumber))
+    .addOption(new Option('--minutes <number>', 'lifetime of the token').argParser(wholeNumber))
     .addOption(outputOption())
     .action(async (options: IssueOptions) => {
       const { user, token, expiresOn } = await issue(around, options);
@@ -80,7 +80,7 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
     addCommand(
       tokens,
       'introspect',
-      'ask the server whether a token holds now (RFC 7662)',
+      'ask the server whether a token is valid now (RFC 7662)',
       'linarite identity token introspect --token eyJ…',
       'echo "$TOKEN" | linarite identity token introspect --token -',
     ),
@@ -112,7 +112,7 @@ const asking = (command: Command): Command =>
     withConnectionString(
       command.requiredOption(
         '--token <token>',
-        'the token; - reads it from standard input, where no process list shows it',
+        'the token; - reads it from standard input, so that the list of processes does not show it',
       ),
       'ask as this resource, not as the operator',
     ),

@@ -24,14 +24,14 @@ interface Check {
 
 /** `linarite trust …`: whose tokens, other than the server's own, are believed. */
 export function addTrustCommands(program: Command, around: Surroundings): void {
-  const trusts = addGroup(program, 'trust', 'issuers whose tokens are believed, and what those permit');
+  const trusts = addGroup(program, 'trust', 'issuers whose tokens are accepted, and what these tokens permit');
   const named = (name: string, summary: string, ...examples: readonly string[]): Command =>
     withOperator(addCommand(trusts, name, summary, ...examples)).addOption(nameOption().makeOptionMandatory());
 
   withDefinition(
     named(
       'create',
-      'believe the tokens of an issuer',
+      'accept the tokens of an issuer',
       'linarite trust create --name contoso --entra 5e1f0057-0000-4000-8000-000000000002',
       'linarite trust create --name shop --keycloak https://id.example.org/realms/shop',
       'linarite trust create --name other --issuer https://id.example.org --claim objectId=sub tenantId= --algorithm ES256',
@@ -46,7 +46,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
       const body = definitionFrom(options);
       const client = operatorAccess(around, options);
       if (await find(client, name))
-        throw new CommandError(`there is a trust ${name} already: \`trust update\` changes it`);
+        throw new CommandError(`the trust ${name} already exists: change it with \`trust update\``);
       show(await client.call<ShownTrust>('PUT', trustPath(name), { body }), options);
       await warnOfFailures(client, options);
     });
@@ -54,12 +54,12 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
   withDefinition(
     named(
       'update',
-      'change what is named of a trust; what is taken back ends the tokens issued through it',
+      'change the given members of a trust; if it then accepts less, the tokens issued through it end',
       "linarite trust update --name contoso --application '*'",
       "linarite trust update --name contoso --application ''",
     ),
   )
-    .addHelpText('after', "\nA list replaces the former one. Empty text ('') takes a member back to its default.")
+    .addHelpText('after', "\nA list replaces the former one. Empty text ('') sets a member back to its default.")
     .addOption(checkOption())
     .addOption(yesOption())
     .addOption(outputOption())
@@ -68,7 +68,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
       const client = operatorAccess(around, options);
       const former = await client.call<ShownTrust>('GET', trustPath(name));
       const body = definitionFrom(options, former);
-      if (isSame(former, body)) throw wrongUse('nothing would change: name what is to be different');
+      if (isSame(former, body)) throw wrongUse('nothing would change: give an option with a new value');
       if (narrows(former, body))
         await confirm(`Change the trust ${name} and end the tokens issued through it?`, options.yes);
       show(await client.call<ShownTrust>('PUT', trustPath(name), { body }), options);
@@ -97,11 +97,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
       show(await operatorAccess(around, options).call<ShownTrust>('GET', trustPath(options.name)), options);
     });
 
-  named(
-    'enable',
-    'let people in through a trust again; tokens that were ended stay ended',
-    'linarite trust enable --name contoso',
-  )
+  named('enable', 'enable a trust again; tokens that were ended stay ended', 'linarite trust enable --name contoso')
     .addOption(outputOption())
     .action(async (options: Named & Printing) => {
       const target = trustPath(options.name, '/:enable');
@@ -110,7 +106,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
 
   named(
     'disable',
-    'let nobody in through a trust any more, and end the tokens issued through it',
+    'disable a trust, and end the tokens issued through it',
     'linarite trust disable --name contoso --yes',
   )
     .addOption(yesOption())
@@ -150,7 +146,7 @@ async function find(client: Client, name: string): Promise<ShownTrust | undefine
   }
 }
 
-const checkOption = (): Option => new Option('--no-check', "do not try whether the issuer's keys can be read");
+const checkOption = (): Option => new Option('--no-check', "do not check whether the issuer's keys can be read");
 
 const check = async (client: Client, name: string): Promise<Check[]> =>
   (await client.call<{ value: Check[] }>('POST', trustPath(name, '/:check'))).value;

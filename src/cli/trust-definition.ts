@@ -43,27 +43,27 @@ export const withDefinition = (command: Command): Command =>
     .option('--keycloak <url>', 'address of a Keycloak realm: fills in issuer, metadata, claims')
     .option('--issuer <url...>', 'exact values of iss; {tenantId} stands for each tenant, {endpoint} for the server')
     .option('--metadata <url>', 'address of the discovery document (default: below the first issuer)')
-    .option('--key-set <url>', 'address of the keys, where it is at another host than the metadata')
-    .option('--tenant <guid...>', 'GUIDs of the directories that are believed')
+    .option('--key-set <url>', 'address of the key set, if it is on another host than the metadata')
+    .option('--tenant <guid...>', 'GUIDs of the directories whose tokens are accepted')
     .option('--application <id...>', "client applications whose users' tokens may be exchanged, '*' for any")
     .option(
       '--audience <purpose=value...>',
       `audiences that tokens must be made for, by purpose: ${PURPOSES.join(', ')} (default: the original's)`,
     )
     .addOption(
-      new Option('--algorithm <name...>', 'algorithms of signatures that are taken (default: RS256)').choices(
+      new Option('--algorithm <name...>', 'signature algorithms that are accepted (default: RS256)').choices(
         ALGORITHMS,
       ),
     )
     .option(
       '--claim <member=claim...>',
-      `which claim says what, tenantId= for none: ${CLAIMS.join(', ')} (default: Entra's)`,
+      `names of claims, for example tenantId=tid, or tenantId= for none: ${CLAIMS.join(', ')} (default: Entra's)`,
     )
     .option('--private-addresses', 'the provider may be at a private or loopback address')
     .option('--no-private-addresses', 'the provider must be on the public internet')
     .option(
       '--ca-file <file>',
-      "certificate authority to trust for the provider, in place of those of the server's system",
+      "certificate authority to trust for the provider, instead of those of the server's system",
     );
 
 /**

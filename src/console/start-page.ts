@@ -63,7 +63,7 @@ export const startPage = (facts: StartFacts, attempt?: Attempt): string =>
     title: 'Linarite',
     style: STYLE,
     content: `<header><h1>Linarite</h1>
-<p class="quiet">Development server ${escaped(VERSION)}. It answers this page to browsers on this machine only.</p></header>
+<p class="quiet">Development server ${escaped(VERSION)}. It shows this page to browsers on this machine only.</p></header>
 <main>
 ${connectionPart(facts)}
 ${tokenPart(facts, attempt)}
@@ -110,7 +110,7 @@ function issued(
 <p>For <code>${escaped(identityId)}</code>, until <time datetime="${new Date(expiresOnMs).toISOString()}">${escaped(localTime(expiresOnMs, true))}</time>.</p>
 <label class="field" for="token">Access token</label>
 <textarea id="token" rows="5" readonly autofocus spellcheck="false">${escaped(jwt)}</textarea>
-<p>Ask the server what it thinks of it:</p>
+<p>Ask the server whether the token is valid:</p>
 ${line(whoami)}`;
 }
 
@@ -118,12 +118,12 @@ function trustPart({ caPath, endpoint }: StartFacts): string {
   if (caPath === undefined) return '';
   const rows = trustLines(caPath, endpoint).map((row) => `<dt>${escaped(row.client)}</dt><dd>${line(row.line)}</dd>`);
   return `<h2>Trust the certificate authority</h2>
-<p>In one shell, never in the whole system. <code>eval "$(linarite env)"</code> does it for JavaScript, with the connection string.</p>
+<p>Do this in one shell, never in the whole system. <code>eval "$(linarite env)"</code> does it for JavaScript, and sets the connection string.</p>
 <dl>${rows.join('\n')}</dl>`;
 }
 
 const requestsPart = (requests: readonly RecentRequest[]): string => `<h2>Last requests</h2>
-<p class="quiet">The newest first. <a href="/">Look again</a></p>
+<p class="quiet">The newest first. <a href="/">Reload</a></p>
 ${requests.length === 0 ? '<p>None yet.</p>' : `<ol>\n${requests.map(item).join('\n')}\n</ol>`}`;
 
 function item({ atMs, method, path, status, reason, detail }: RecentRequest): string {

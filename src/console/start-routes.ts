@@ -27,7 +27,7 @@ export const startRoutes = (start: Start): Route[] => [
   route({
     operation: 'showStart',
     summary:
-      'What a person, or a program, needs first: to a browser as a page, with a form that issues tokens and the last requests with their reasons.',
+      'Shows what a person or a program needs first. A browser gets a page with a form that issues tokens, and the last requests with their reasons.',
     at: 'GET /',
     access: FOR_OWN_PAGE,
     answers: { 200: StartShape },

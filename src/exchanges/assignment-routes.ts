@@ -77,7 +77,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
   }),
   route({
     operation: 'deleteTeamsExtensionAssignment',
-    summary: 'Takes an assignment back, and ends the tokens issued by it.',
+    summary: 'Removes an assignment, and ends the tokens issued by it.',
     at: `DELETE ${TEAMS}`,
     versions: VERSIONS,
     versionMayBeMissing: true,
@@ -94,7 +94,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     summary: 'Lists the assignments of Teams users and resource accounts, page by page; the original has no such list.',
     at: 'GET /-/access/teamsExtension/assignments',
     access: { caller: 'service' },
-    query: { continuation: text({ description: 'Where to go on: the `continuation` of the page before.' }) },
+    query: { continuation: text({ description: 'Where to continue: the `continuation` of the previous page.' }) },
     answers: { 200: object({ value: listOf(AssignmentShape), continuation: maybe(text()) }) },
     async handle({ caller, query }) {
       const after = pageStart('teamsExtension', query.continuation);
@@ -108,7 +108,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
     at: `GET ${ENTRA}`,
     versions: VERSIONS,
     access: { caller: 'service' },
-    query: { continuation: text({ description: 'Where the page begins: as in `nextLink` of the page before.' }) },
+    query: { continuation: text({ description: 'Where the page begins, as in `nextLink` of the previous page.' }) },
     answers: { 200: object({ value: listOf(AssignmentShape), nextLink: maybe(text()) }) },
     async handle({ caller, query, version }) {
       const after = pageStart('entra', query.continuation);
@@ -145,7 +145,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
   }),
   route({
     operation: 'updateEntraAssignments',
-    summary: 'Makes, changes and (with null) removes several assignments at once (RFC 7396): all of it or nothing.',
+    summary: 'Creates, changes and (with null) removes several assignments at once (RFC 7396): all of them or none.',
     at: `PATCH ${ENTRA}`,
     versions: VERSIONS,
     access: { caller: 'service' },
@@ -159,7 +159,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
   }),
   route({
     operation: 'deleteEntraAssignment',
-    summary: 'Takes an assignment back, and ends the tokens issued by it.',
+    summary: 'Removes an assignment, and ends the tokens issued by it.',
     at: `DELETE ${ENTRA}/{objectId}`,
     versions: VERSIONS,
     access: { caller: 'service' },

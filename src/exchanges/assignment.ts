@@ -62,11 +62,13 @@ export function assignment(
   const tenantId = guid(wish.tenantId, 'tenantId');
   const types: readonly PrincipalType[] = PRINCIPAL_TYPES[plane];
   const principalType = types.find((type) => type.toLowerCase() === wish.principalType.toLowerCase());
-  if (!principalType) throw invalid('principalType', `one of ${types.join(', ')}`);
-  if (principalType === 'tenant' && objectId !== tenantId) throw invalid('objectId', 'a tenant is named by its own id');
+  if (!principalType) throw invalid('principalType', `must be one of ${types.join(', ')}`);
+  if (principalType === 'tenant' && objectId !== tenantId)
+    throw invalid('objectId', 'must be equal to the tenantId when the principalType is tenant');
   const clientIds = wish.clientIds?.map((client) => guid(client, 'clientIds'));
   if (plane === 'entra' && !clientIds?.length) throw invalid('clientIds', 'name at least one application');
-  if (clientIds && clientIds.length > MOST_CLIENTS) throw invalid('clientIds', `at most ${MOST_CLIENTS}`);
+  if (clientIds && clientIds.length > MOST_CLIENTS)
+    throw invalid('clientIds', `must have at most ${MOST_CLIENTS} entries`);
   return {
     id: plane === 'entra' ? entraAssignmentId(objectId) : teamsAssignmentId(tenantId, objectId),
     resourceId,
@@ -81,7 +83,7 @@ export function assignment(
 export function requireFew(count: number): void {
   if (count > MOST_AT_ONCE)
     throw new ServiceError('AssignmentInvalid', {
-      values: { field: 'Assignments', why: `at most ${MOST_AT_ONCE} at once` },
+      values: { field: 'Assignments', why: `at most ${MOST_AT_ONCE} in one request` },
     });
 }
 

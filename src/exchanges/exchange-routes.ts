@@ -24,7 +24,7 @@ export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
   route({
     operation: 'exchangeTeamsUserAccessToken',
     summary:
-      'Gives a Teams user an access token for the token of the user’s own directory, which the service presents.',
+      'Exchanges a token of the directory of a Teams user, which the service presents, for an access token of that user.',
     at: 'POST /teamsUser/:exchangeAccessToken',
     versions: versions('2021-03-31-preview1'),
     access: { caller: 'service' },
@@ -40,7 +40,8 @@ export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
   }),
   route({
     operation: 'exchangeTeamsExtensionAccessToken',
-    summary: 'Gives a Teams user who is assigned to the resource an access token, for the user’s own token.',
+    summary:
+      'Exchanges the directory token of a Teams user for an access token. The user must be assigned to the resource.',
     at: 'POST /access/teamsExtension/:exchangeAccessToken',
     versions: versions('2025-03-02-preview'),
     versionMayBeMissing: true,
@@ -52,7 +53,8 @@ export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
   }),
   route({
     operation: 'exchangeEntraUserAccessToken',
-    summary: 'Gives an Entra user who is assigned to the resource an access token, for the user’s own token.',
+    summary:
+      'Exchanges the directory token of an Entra user for an access token. The user must be assigned to the resource.',
     at: 'POST /access/entra/:exchangeAccessToken',
     versions: versions('2025-03-02-preview'),
     access: { caller: 'entraUser', purpose: 'entraUser' },

@@ -137,7 +137,7 @@ export class Connection {
       this.#send(await this.#hall.road.answer(exchange), exchange);
     } catch (cause) {
       // The road promises not to get here; a client must have its answer all the same.
-      this.#hall.onProblem('error', 'the road failed to answer', { cause });
+      this.#hall.onProblem('error', 'a request could not be answered', { cause });
       this.#refuse(cause, exchange.method);
     }
   }
@@ -181,7 +181,7 @@ export class Connection {
     try {
       this.#sendLast(this.#hall.road.refuse(error), method);
     } catch (cause) {
-      this.#hall.onProblem('error', 'a refusal could not be written', { cause });
+      this.#hall.onProblem('error', 'an error answer could not be written', { cause });
       this.#socket.destroy();
     }
   }

@@ -226,7 +226,8 @@ function examine(request: IncomingMessage, maxHeaderLines: number): Framing {
     if (upgrade) return malformed('there is an Upgrade header');
     if (repeated || (length !== undefined && coding !== undefined)) return malformed('the length is given twice');
     if (length !== undefined && !/^\d+$/.test(length)) return malformed('the Content-Length is not a number');
-    if (coding !== undefined && coding.toLowerCase() !== 'chunked') return malformed('the only coding is chunked');
+    if (coding !== undefined && coding.toLowerCase() !== 'chunked')
+      return malformed('the only accepted Transfer-Encoding is chunked');
     return undefined;
   };
 

@@ -258,7 +258,9 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
   server.on('request', take('nothing'));
   server.on('checkContinue', take('continue'));
   server.on('checkExpectation', take('something else'));
-  server.on('connect', (request) => connections.get(request.socket)?.spoil(malformed('CONNECT is for proxies')));
+  server.on('connect', (request) =>
+    connections.get(request.socket)?.spoil(malformed('the method CONNECT is not supported')),
+  );
   server.on('clientError', (error: ParserError, socket) => {
     const fault = parserFault(error);
     if (fault === undefined) socket.destroy();
@@ -326,7 +328,7 @@ async function bind(
     const code = codeOf(cause);
     const absent = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
     if (host === '::1' && absent && hosts.length > 1) {
-      onProblem('warn', 'this machine has no ::1; going on without it', { cause });
+      onProblem('warn', 'this machine has no ::1, so the server does not listen there', { cause });
       return false;
     }
     const why = code === 'EADDRINUSE' ? 'the port is in use' : String(cause);

@@ -32,7 +32,7 @@ const SECURITY_SCHEMES = {
     type: 'http',
     scheme: 'HMAC-SHA256',
     description:
-      'The request signed with an access key of the resource: `SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature=…`. Signed are method, path with query, the values of the three headers, and through `x-ms-content-sha256` the body.',
+      'The request signed with an access key of the resource: `SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature=…`. The signature covers the method, the path with query, the values of the three headers and, through `x-ms-content-sha256`, the body.',
   },
   userToken: {
     type: 'http',
@@ -46,7 +46,7 @@ const SECURITY_SCHEMES = {
     scheme: 'bearer',
     bearerFormat: 'JWT',
     description:
-      'An access token of an issuer that a trust names: of a principal that a grant lets act, or for exchanges of a user.',
+      'An access token from an issuer that a trust names. It belongs to a principal that has a grant, or, for exchanges, to a user.',
   },
 };
 
@@ -70,9 +70,10 @@ const ERROR = { $ref: '#/components/schemas/Error' };
 
 const HEADERS = {
   'MS-CV': { description: 'Correlation vector, also in the log.', required: true, schema: text().json },
-  'x-ms-client-request-id': { description: 'That of the request, where it had one.', schema: text().json },
+  'x-ms-client-request-id': { description: 'The value from the request, if it had one.', schema: text().json },
   'api-supported-versions': {
-    description: 'The api-versions of the operation; on all answers but those of the door.',
+    description:
+      'The api-versions of the operation. Errors that are found before the operation runs do not have this header.',
     schema: text().json,
   },
 };
@@ -114,7 +115,7 @@ export function apiDocument(routes: readonly Route[]): ApiDocument {
       responses: {
         OAuthError: {
           description:
-            'An error in the words of OAuth (RFC 6749, section 5.2); those of the road come in the envelope.',
+            'An error in the format of OAuth (RFC 6749, section 5.2). Errors that are found before the route is known come in the usual envelope.',
           headers: headers(undefined),
           content: { 'application/json': { schema: { anyOf: [OAuthErrorShape.json, ERROR] } } },
         },
@@ -149,7 +150,8 @@ function operation(
               name: 'api-version',
               in: 'query',
               required: !versionMayBeMissing,
-              description: 'A version later than all of these is served as the newest, if that is among them.',
+              description:
+                'A version newer than all known ones is served as the newest known one, if that is in this list.',
               schema: { type: 'string', enum: versions },
             },
           ]

@@ -26,9 +26,12 @@ export const directoryRoutes = (identities: Identities): Route[] => [
     at: 'GET /-/identities',
     access: { caller: 'service' },
     query: {
-      pageSize: text({ pattern: '^[0-9]{1,4}$', description: 'How many at most, up to 1000; 100 unless said.' }),
-      continuation: text({ description: 'Where to go on: the `continuation` of the page before.' }),
-      customId: text({ description: 'Only the identity that has it.' }),
+      pageSize: text({
+        pattern: '^[0-9]{1,4}$',
+        description: 'Largest number of entries on the page, 1 to 1000. Default: 100.',
+      }),
+      continuation: text({ description: 'Where to continue: the `continuation` of the previous page.' }),
+      customId: text({ description: 'Only the identity with this custom id.' }),
     },
     answers: { 200: object({ value: listOf(EntryShape), continuation: maybe(text()) }) },
     async handle({ caller, query }) {
@@ -42,7 +45,7 @@ export const directoryRoutes = (identities: Identities): Route[] => [
   }),
   route({
     operation: 'showIdentity',
-    summary: 'Gives what is known of an identity.',
+    summary: 'Gives an identity with its custom id and its times.',
     at: 'GET /-/identities/{id}',
     access: { caller: 'service' },
     answers: { 200: EntryShape },

@@ -46,7 +46,7 @@ const shown = ({ id, customId, lastTokenIssuedAtMs }: Identity) => ({
 export const identityRoutes = (identities: Identities, tokens: AccessTokens, lifetimes: Lifetimes): Route[] => [
   route({
     operation: 'createIdentity',
-    summary: 'Creates an identity, and a token for it when scopes are named.',
+    summary: 'Creates an identity and, if the request names scopes, a token for it.',
     at: 'POST /identities',
     versions: ALL,
     access: { caller: 'service' },
@@ -111,7 +111,7 @@ export const identityRoutes = (identities: Identities, tokens: AccessTokens, lif
   }),
   route({
     operation: 'updateIdentity',
-    summary: 'The first preview’s way to end tokens: those issued before an instant.',
+    summary: 'Ends the tokens that were issued before an instant, as in the first preview.',
     at: 'PATCH /identities/{id}',
     versions: FIRST,
     access: { caller: 'service' },

@@ -18,7 +18,7 @@ export const importRoutes = (imports: Imports): Route[] => [
   route({
     operation: 'importIdentities',
     summary:
-      'Imports up to 1000 identities with the ids they have in the original. What is there stays as it is; what cannot be imported is listed, by its place in the list, and the rest goes on.',
+      'Imports up to 1000 identities with the ids they have in the original. Identities that exist already stay as they are. Entries that cannot be imported are listed by their index, and the others are imported.',
     at: 'POST /-/resources/{resource}/identities/:import',
     access: { caller: 'operator', scoped: true },
     body: { schema: ImportBody, kind: 'json' },

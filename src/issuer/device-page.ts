@@ -17,7 +17,7 @@ export function deviceForm(userCode: string, complaint?: string): string {
   );
   return page(
     'Sign in a device',
-    `<p>This is the development issuer: its users are made up, and need no password here.</p>
+    `<p>This is the development issuer. Its users are for tests only, and need no password here.</p>
 ${complaint === undefined ? '' : `<p role="alert"><strong>${complaint}</strong></p>\n`}<form method="post">
 <label>Code that the device shows <input name="user_code" value="${escaped(userCode.slice(0, 32))}" required autocomplete="off"></label>
 <fieldset><legend>User</legend>

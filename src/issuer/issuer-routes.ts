@@ -167,7 +167,7 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     ...(['/{tenant}/v2.0', '/{tenant}'] as const).map((authority) =>
       route({
         operation: authority === '/{tenant}' ? 'getAuthorityDiscovery' : 'getIssuerDiscovery',
-        summary: 'Where the development issuer has its endpoints and keys (OpenID Connect Discovery 1.0).',
+        summary: 'Names the endpoints and the keys of the development issuer (OpenID Connect Discovery 1.0).',
         at: `GET ${authority}/.well-known/openid-configuration`,
         access: { caller: 'nobody', from: bySecret },
         errors: 'oauth',
@@ -198,35 +198,36 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     route({
       operation: 'issueTenantToken',
       summary:
-        'The same where HashiCorp’s client looks for it: it puts the tenant behind the sign-in address, which ends in `adfs`.',
+        'The same at the path that HashiCorp’s client uses: it appends the tenant to the sign-in address, which ends in `adfs`.',
       at: 'POST /adfs/{tenant}/oauth2/v2.0/token',
       ...token,
       handle: ({ path, header, body }) => issue(path.tenant, body, header('authorization')),
     }),
     route({
       operation: 'issueAdfsToken',
-      summary: 'The same where MSAL for Java looks for it under `adfs`.',
+      summary: 'The same at the path that MSAL for Java uses under `adfs`.',
       at: 'POST /adfs/oauth2/token',
       ...token,
       handle: ({ header, body }) => issue('adfs', body, header('authorization')),
     }),
     route({
       operation: 'startDeviceSignIn',
-      summary: 'Gives a device a code, with which a person signs in for it on another (RFC 8628).',
+      summary: 'Gives a device a code. A person enters it on another device to sign the first one in (RFC 8628).',
       at: 'POST /{tenant}/oauth2/v2.0/devicecode',
       ...deviceCode,
       handle: ({ path, header, body }) => startDevice(path.tenant, body, header('authorization')),
     }),
     route({
       operation: 'startAdfsDeviceSignIn',
-      summary: 'The same where MSAL for Java looks for it under `adfs`.',
+      summary: 'The same at the path that MSAL for Java uses under `adfs`.',
       at: 'POST /adfs/oauth2/devicecode',
       ...deviceCode,
       handle: ({ header, body }) => startDevice('adfs', body, header('authorization')),
     }),
     route({
       operation: 'getUserRealm',
-      summary: 'Where users sign in: here. MSAL for Java and .NET ask before they send a password.',
+      summary:
+        'Says that users sign in at this server. MSAL for Java and .NET ask for this before they send a password.',
       at: 'GET /common/userrealm/{user}',
       access: { caller: 'nobody', from: bySecret },
       answers: { 200: object({ account_type: text() }) },
@@ -260,7 +261,8 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
 
     route({
       operation: 'getManagedIdentityToken',
-      summary: 'A token for the managed identity, as App Service gives it to who has the `IDENTITY_HEADER`.',
+      summary:
+        'Gives a token for the managed identity, as App Service does, to callers that send the `IDENTITY_HEADER`.',
       at: 'GET /msi/token',
       access: { caller: 'nobody', from: bySecret },
       query: IDENTITY_QUERY,
@@ -275,7 +277,7 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     }),
     route({
       operation: 'getCloudShellToken',
-      summary: 'The same as Cloud Shell gives it, to programs on this machine.',
+      summary: 'The same, as Cloud Shell gives it, for programs on this machine.',
       at: 'POST /msi/token',
       access: { caller: 'nobody', from: withoutSecret },
       body: { schema: ResourceBody, kind: 'form' },
@@ -290,7 +292,7 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     ...(['', '/'] as const).map((end) =>
       route({
         operation: end === '' ? 'getInstanceToken' : 'getInstanceTokenBySlash',
-        summary: 'The same as the metadata service of virtual machines gives it, to programs on this machine.',
+        summary: 'The same, as the metadata service of virtual machines gives it, for programs on this machine.',
         at: `GET /metadata/identity/oauth2/token${end}`,
         access: { caller: 'nobody', from: withoutSecret },
         query: IDENTITY_QUERY,

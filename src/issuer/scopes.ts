@@ -43,7 +43,7 @@ const bare = (address: string): string => address.replace(/\/$/, '').toLowerCase
 export function applicationGrant(text: string, origin: string): Grant {
   const [scope = '', ...more] = scopesIn(text).filter(isOfAudience);
   if (!scope.endsWith(DEFAULT) || more.length > 0)
-    throw refused(text, `an application asks for one <resource>${DEFAULT}`);
+    throw refused(text, `an application must ask for exactly one scope, <resource>${DEFAULT}`);
   const { aud } = audienceOf(scope.slice(0, -DEFAULT.length), origin);
   return { aud, permissions: [], scope, openid: false, offline: false };
 }
@@ -59,7 +59,7 @@ export function userGrant(text: string, origin: string): Grant {
   const [first] = parts;
   if (!first) throw refused(text, 'it names no audience');
   if (parts.some(({ audience }) => audience.aud !== first.audience.aud))
-    throw refused(text, 'a token has one audience');
+    throw refused(text, 'a token can have only one audience');
   const permissions = [...new Set(parts.flatMap(({ permissions }) => permissions))];
   const spelt = permissions.map((permission) => `${first.audience.aud.replace(/\/$/, '')}/${permission}`);
   return {

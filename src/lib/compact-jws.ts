@@ -45,11 +45,11 @@ let last: { readonly text: string; readonly header: JsonObject } | undefined;
  * @throws what `refusal` makes
  */
 export function readCompactJws(token: string, { longest, types, refusal }: Rules): UnverifiedJws {
-  if (token.length > longest) throw refusal(`longer than ${longest} characters`);
+  if (token.length > longest) throw refusal(`it is longer than ${longest} characters`);
   // A fourth part is enough to know that there are not three.
   const [headerText, payloadText, signatureText, more] = token.split('.', 4);
   if (headerText === undefined || payloadText === undefined || signatureText === undefined || more !== undefined) {
-    throw refusal('not three parts');
+    throw refusal('expected three parts separated by dots');
   }
   const part = (text: string, name: string): Buffer => {
     const bytes = fromBase64url(text);
@@ -67,12 +67,12 @@ export function readCompactJws(token: string, { longest, types, refusal }: Rules
 
 function readHeader(header: JsonObject, types: Rules['types'], refusal: Rules['refusal']): JwsHeader {
   const forbidden = FORBIDDEN_HEADERS.find((name) => Object.hasOwn(header, name));
-  if (forbidden) throw refusal(`the header has a member ${forbidden}`);
+  if (forbidden) throw refusal(`the header must not have a member ${forbidden}`);
   const alg = own(header, 'alg');
   const kid = own(header, 'kid');
   const typ = own(header, 'typ');
-  if (typeof alg !== 'string') throw refusal('the header has no alg that is a string');
-  if (typeof kid !== 'string') throw refusal('the header has no kid that is a string');
+  if (typeof alg !== 'string') throw refusal('the alg of the header is missing or not a string');
+  if (typeof kid !== 'string') throw refusal('the kid of the header is missing or not a string');
   const type = types.find((name) => name === typ);
   if (typ !== undefined && type === undefined) throw refusal(`the typ of the header is not ${types.join(' or ')}`);
   return { alg, kid, typ: type };

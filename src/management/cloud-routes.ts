@@ -66,7 +66,7 @@ export function cloudRoutes(services: CommunicationServices, { origin, tenantId 
     route({
       operation: 'getCloudMetadata',
       summary:
-        'Where a cloud of its own has what clients need: for `az cloud register` and Terraform’s `metadata_host`.',
+        'Gives the endpoints of this server in the form that `az cloud register` and Terraform’s `metadata_host` read.',
       at: 'GET /metadata/endpoints',
       access: { caller: 'nobody' },
       answers: { 200: object({ name: text(), resourceManager: text(), microsoftGraphResourceId: text() }) },
@@ -88,7 +88,7 @@ export function cloudRoutes(services: CommunicationServices, { origin, tenantId 
     }),
     route({
       operation: 'listProviders',
-      summary: 'The one resource provider.',
+      summary: 'Lists the only resource provider.',
       at: 'GET /subscriptions/{subscription}/providers',
       access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
@@ -107,7 +107,7 @@ export function cloudRoutes(services: CommunicationServices, { origin, tenantId 
     }),
     route({
       operation: 'registerProvider',
-      summary: 'Gives the resource provider as registered. Nothing has to be done.',
+      summary: 'Answers that the resource provider is registered. It always is.',
       at: 'POST /subscriptions/{subscription}/providers/{namespace}/register',
       access: { caller: 'operator', scoped: true },
       reads: true,

@@ -337,7 +337,7 @@ function bytesOf(given: GivenKeys): Partial<Record<KeySlot, Buffer>> {
   ) as Partial<Record<KeySlot, Buffer>>;
   const { primary, secondary } = keys;
   if (primary && secondary && sameBytes(primary, secondary))
-    throw keyInvalid('secondaryKey', 'It is the primary key once more');
+    throw keyInvalid('secondaryKey', 'It is the same as the primary key');
   return keys;
 }
 

@@ -188,7 +188,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'checkNameAvailability',
-      summary: 'Whether a name could be had.',
+      summary: 'Tells whether a name is available.',
       at: 'POST /subscriptions/{subscription}/providers/Microsoft.Communication/checkNameAvailability',
       versions: VERSIONS,
       access: { caller: 'operator' },
@@ -276,7 +276,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'updateCommunicationService',
-      summary: 'Changes what is named of a communication service.',
+      summary: 'Changes the given properties of a communication service.',
       at: `PATCH ${SERVICES}/{name}`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
@@ -325,7 +325,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'linkNotificationHub',
-      summary: 'Answers as the original does; there are no push notifications to link.',
+      summary: 'Answers as the original does, but links nothing: this server has no push notifications.',
       at: `POST ${SERVICES}/{name}/linkNotificationHub`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },
@@ -339,7 +339,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
 
     route({
       operation: 'listTenants',
-      summary: 'The one directory that operators come from.',
+      summary: 'Lists the only directory of operators.',
       at: 'GET /tenants',
       access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
@@ -348,7 +348,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'listSubscriptions',
-      summary: 'Subscriptions that have resource groups, and the one to begin with.',
+      summary: 'Lists the subscriptions that have resource groups, and the default one.',
       at: 'GET /subscriptions',
       access: { caller: 'operator', scoped: true },
       answers: { 200: ListShape },
@@ -359,7 +359,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'getSubscription',
-      summary: 'Gives a subscription. Any GUID is one.',
+      summary: 'Gives a subscription. Every GUID is accepted.',
       at: 'GET /subscriptions/{subscription}',
       access: { caller: 'operator', scoped: true },
       answers: { 200: object({ subscriptionId: text() }) },
@@ -384,7 +384,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'resourceGroupExists',
-      summary: 'Whether a resource group is there.',
+      summary: 'Tells whether a resource group exists.',
       at: 'HEAD /subscriptions/{subscription}/resourceGroups/{group}',
       access: { caller: 'operator' },
       answers: { 204: 'nothing' },

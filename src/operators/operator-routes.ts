@@ -83,7 +83,7 @@ export function operatorRoutes({ origin, isOperator }: SignIn): Route[] {
     ...(['', '/v2.0'] as const).map((version) =>
       route({
         operation: version === '' ? 'getOperatorAuthority' : 'getOperatorDiscovery',
-        summary: 'Where operators sign in, for tools that know OAuth only. The tenant is `adfs` or any GUID.',
+        summary: 'Tells tools that support only OAuth where operators sign in. The tenant is `adfs` or any GUID.',
         at: `GET /{tenant}${version}/.well-known/openid-configuration`,
         access: { caller: 'nobody' },
         errors: 'oauth',

@@ -92,7 +92,7 @@ export function importedKey(text: string, field: string): Buffer {
   const { fewest, most } = KEY_BYTES;
   if (!key || key.length < fewest || key.length > most)
     throw keyInvalid(field, `An access key is ${fewest} to ${most} bytes in base64`);
-  if (isWellKnown(key)) throw keyInvalid(field, 'This is the published development key, which is no secret');
+  if (isWellKnown(key)) throw keyInvalid(field, 'This is the published development key, which everybody knows');
   return key;
 }
 

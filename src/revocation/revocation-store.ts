@@ -160,7 +160,8 @@ export class RevocationStore {
       left join trusts on trusts.id = ${token.trustId ?? ''}
       left join assignments on assignments.resource_id = resources.id and assignments.id = ${token.assignmentId ?? ''}
       left join signing_keys on signing_keys.kid = ${token.kid}`);
-    if (!row || row.head < known) throw new StoreError(`the store is at ${row?.head}, this node has seen ${known}`);
+    if (!row || row.head < known)
+      throw new StoreError(`the store is at position ${row?.head}, this node has seen position ${known}`);
     if (row.resource === null || row.resource_deleted !== null)
       return { kind: 'resource', seq: row.resource_deleted ?? undefined };
     if (row.identity === null) return { kind: 'identityDeleted', seq: undefined };
@@ -246,7 +247,7 @@ function asRow(event: LoggedEvent, at: number): Sql {
 function fromRow(row: RevocationLogRow): LoggedEvent {
   const { seq, kind } = row;
   if (row.crc !== null && row.crc !== crcOf(row))
-    throw new StoreError(`the store is damaged: entry ${seq} of the revocation log is not as it was written`);
+    throw new StoreError(`the store is damaged: entry ${seq} of the revocation log was changed after it was written`);
   const resourceId = row.resource_id as ResourceId;
   switch (kind) {
     case 'identity':

@@ -190,7 +190,9 @@ export class Revocations {
       await this.heartbeat().catch(notFresh); // may be one that had read the head before the token was issued,
       if (token.position > this.#state.applied) await this.heartbeat().catch(notFresh); // the next one cannot
       if (token.position > this.#state.applied) {
-        this.#noticeRollback(`a token was issued at ${token.position}, the store is at ${this.#state.applied}`);
+        this.#noticeRollback(
+          `a token was issued at position ${token.position}, the store is at position ${this.#state.applied}`,
+        );
         throw new ServiceError('NotFresh', { reason: 'token.ahead' });
       }
     }
@@ -327,7 +329,7 @@ export class Revocations {
   /** @param known what this node had applied before the head was read; since then events of its own may have come */
   async #follow({ seq, config }: Head, known: number): Promise<void> {
     if (seq < known) {
-      this.#noticeRollback(`the store is at ${seq}, this node has seen ${known}`);
+      this.#noticeRollback(`the store is at position ${seq}, this node has seen position ${known}`);
       return;
     }
     while (this.#state.applied < seq) {
@@ -422,7 +424,7 @@ export class Revocations {
 
   async #detail({ seq, validFromMs }: Verdict, { position, issuedAtSeconds }: RevocableToken): Promise<string> {
     if (validFromMs !== undefined)
-      return `from ${instant(validFromMs)} on, token issued ${instant(issuedAtSeconds * 1000)}`;
+      return `valid from ${instant(validFromMs)} on, token issued ${instant(issuedAtSeconds * 1000)}`;
     if (seq === undefined) return '';
     const at = await this.#uses.store.recordedAt(seq).catch(() => undefined);
     return `event ${seq}${at ? ` at ${instant(at)}` : ''}, token issued at ${position}`;

@@ -21,7 +21,7 @@ export const keyRingRoutes = (rotation: KeyRotation): Route[] => [
   route({
     operation: 'showKeyRing',
     summary:
-      'Lists the data keys, oldest first, each with how many sealed values of the store name it and the id of the key-encryption key it is under.',
+      'Lists the data keys, oldest first. Each has the number of values in the store that it encrypts, and the id of the key-encryption key that encrypts it.',
     at: 'GET /-/key-ring',
     access: { caller: 'operator' },
     answers: { 200: DATA_KEYS },
@@ -30,7 +30,7 @@ export const keyRingRoutes = (rotation: KeyRotation): Route[] => [
   route({
     operation: 'rotateDataKey',
     summary:
-      'Makes a data key that seals from now on, and moves to it in the background what former ones have sealed. Answers as showKeyRing.',
+      'Makes a data key that encrypts from now on. In the background, values that former keys encrypted are encrypted again with it. The answer has the form of showKeyRing.',
     at: 'POST /-/key-ring/rotate-data-key',
     access: { caller: 'operator' },
     answers: { 200: DATA_KEYS },
@@ -42,7 +42,7 @@ export const keyRingRoutes = (rotation: KeyRotation): Route[] => [
   route({
     operation: 'rotateKek',
     summary:
-      'Reads the key-encryption key of the settings again and puts every data key under it. `rewrapped` tells how many were under another one.',
+      'Reads the key-encryption key of the settings again, and encrypts every data key with it. `rewrapped` is the number of data keys that another one encrypted before.',
     at: 'POST /-/key-ring/rotate-kek',
     access: { caller: 'operator' },
     answers: { 200: object({ kekId: text(), rewrapped: int32() }) },

@@ -70,7 +70,9 @@ export class KeyRing {
     const key = this.#keys.get(sealed.slice(0, dot));
     const bytes = key && unseal(key, sealed.slice(dot + 1), place);
     if (!bytes)
-      throw new StoreError(`a sealed value in ${place.table} does not open: the store is damaged or was altered`);
+      throw new StoreError(
+        `an encrypted value in ${place.table} cannot be decrypted: the store is damaged or was altered`,
+      );
     return bytes;
   }
 
@@ -101,7 +103,7 @@ export class KeyRing {
       .filter((row) => !opened(row, kek))
       .map((row) => {
         const key = this.#keys.get(row.id) ?? this.#opened(row); // another node may just have made it
-        if (!key) throw new StoreError(`the data key ${row.id} does not open`);
+        if (!key) throw new StoreError(`the data key ${row.id} cannot be decrypted`);
         return { id: row.id, sealed: seal(kek, key.export(), dataKeyPlace(row.id)) };
       });
   }
@@ -142,7 +144,7 @@ export class KeyRing {
     const found = [];
     for (const row of rows) found.push({ id: row.id, key: this.#keys.get(row.id) ?? (await this.#open(row)) });
     const current = found.at(-1);
-    if (!current) throw new StoreError('the data keys of this store are gone: restore a backup');
+    if (!current) throw new StoreError('the data keys of this store are missing: restore a backup');
     this.#keys = new Map(found.map(({ id, key }) => [id, key]));
     this.#current = current;
   }
@@ -152,7 +154,7 @@ export class KeyRing {
     const key = this.#opened(row);
     if (key) return key;
     throw new StoreError(
-      'the key-encryption key is not the one of this store: set LINARITE_KEK, LINARITE_KEK_FILE or LINARITE_KEK_COMMAND to that one',
+      'the key-encryption key is not the one of this store: set LINARITE_KEK, LINARITE_KEK_FILE or LINARITE_KEK_COMMAND to the key of this store',
     );
   }
 }

@@ -80,7 +80,7 @@ export class KeyRotation {
   async rotateDataKey(): Promise<string> {
     await this.#makeDataKey(() => true);
     void this.tend().catch((cause: unknown) =>
-      this.#uses.events.notice('error', 'moving sealed values failed', { cause }),
+      this.#uses.events.notice('error', 'encrypting values with the current data key failed', { cause }),
     );
     return this.#uses.ring.current;
   }
@@ -192,12 +192,12 @@ export class KeyRotation {
       }
     }
     if (moved > 0)
-      events.notice('info', 'sealed values moved to the current data key', { keyId: ring.current, values: moved });
+      events.notice('info', 'values encrypted with the current data key', { keyId: ring.current, values: moved });
     if (unopened.length === 0) return;
     await ring.reload(); // another node may have made a data key meanwhile, and moved them
     for (const value of unopened.filter((one) => !this.#opened(one))) {
       const { table, row } = value.place; // it stays as it is, and so does the data key that it names
-      events.notice('error', 'a sealed value does not open', { table, row });
+      events.notice('error', 'an encrypted value cannot be decrypted', { table, row });
     }
   }
 

@@ -61,9 +61,9 @@ export class Health {
       .write((tx) => this.#meta.set(tx, 'probe', String(clock.now())), 'probe')
       .then(
         () => undefined,
-        () => 'the store takes no writes',
+        () => 'the store does not accept writes',
       );
     const outcome = await Promise.race([probe, slow]);
-    return outcome === 'slow' ? 'the store takes longer than a second to write' : outcome;
+    return outcome === 'slow' ? 'a write to the store takes longer than a second' : outcome;
   }
 }

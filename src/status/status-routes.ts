@@ -21,7 +21,7 @@ const State = object({ status: text() });
 export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: StatusParts): Route[] => [
   route({
     operation: 'isLive',
-    summary: 'Whether the process answers at all.',
+    summary: 'Tells whether the process answers.',
     at: 'GET /-/health/live',
     access: { caller: 'nobody' },
     urgent: true,
@@ -30,7 +30,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
   }),
   route({
     operation: 'isReady',
-    summary: 'Whether the server can do its work: 503 says why not.',
+    summary: 'Tells whether the server can do its work. A 503 says why it cannot.',
     at: 'GET /-/health/ready',
     access: { caller: 'nobody' },
     urgent: true,
@@ -54,7 +54,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
   }),
   route({
     operation: 'getApiDocument',
-    summary: 'What this server can do, as an OpenAPI 3.1 document.',
+    summary: 'Describes the operations of this server as an OpenAPI 3.1 document.',
     at: 'GET /-/openapi.json',
     access: { caller: mode === 'dev' ? 'nobody' : 'operator' },
     answers: { 200: object({ openapi: text(), info: object({}), paths: object({}) }) },

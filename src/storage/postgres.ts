@@ -89,7 +89,7 @@ async function requireVersion(pool: pg.Pool, place: { host: string; port: number
   } catch (cause) {
     await pool.end();
     if (cause instanceof StoreError) throw cause;
-    throw new StoreError(`${server} ${refusal(cause)}: look at LINARITE_DATABASE_URL`, { cause });
+    throw new StoreError(`${server} ${refusal(cause)}: check LINARITE_DATABASE_URL`, { cause });
   }
 }
 

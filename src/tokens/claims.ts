@@ -118,7 +118,8 @@ const TRUST_ID = RESOURCE_ID;
 const ASSIGNMENT_ID = new RegExp(`^(?:entra|teamsExtension/${GUID})/${GUID}$`);
 
 const refused = (reason: Reason, detail: string) => new ServiceError('TokenRefused', { reason, detail });
-const wrong = (claim: string) => refused('token.claims', `the claim ${claim} is missing, malformed or contradicted`);
+const wrong = (claim: string) =>
+  refused('token.claims', `the claim ${claim} is missing, malformed or contradicts another`);
 
 /** Writes the claims of a token, in the wire's order. `exp − iat` is the lifetime exactly, both in whole seconds. */
 export function writeClaims(facts: TokenFacts): TokenClaims {
@@ -161,7 +162,7 @@ const teamsClaims = ({ tenantId, issuedAtSeconds, tokenId, applicationId }: Pres
 export function readClaims(payload: JsonObject, expected: Expectations): CheckedClaims {
   const iss = own(payload, 'iss');
   if (typeof iss !== 'string') throw wrong('iss');
-  if (!expected.isIssuer(iss)) throw refused('token.issuer', 'iss is no issuer of this server');
+  if (!expected.isIssuer(iss)) throw refused('token.issuer', 'iss does not name this server');
 
   const { exp, iat } = times(payload, expected);
   const { identityId, resourceId } = owner(payload, iat);

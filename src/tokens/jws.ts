@@ -60,10 +60,10 @@ export function verifyCompact(
 ): { header: JwsHeader; payload: Buffer; key: VerifyingKey } {
   const { header, payload, signingInput, signature } = readCompact(token);
   const key = keyFor(header.kid);
-  if (!key) throw refused('token.keyUnknown', 'the kid names no known key');
+  if (!key) throw refused('token.keyUnknown', 'no known key has this kid');
   if (header.alg !== key.alg) throw refused('token.algorithm', `the key is for ${key.alg}`);
   if (!verifySignature(key, signingInput, signature)) {
-    throw refused('token.signature', 'the signature does not fit the key it names');
+    throw refused('token.signature', 'the signature does not match the key that the token names');
   }
   return { header, payload, key };
 }

@@ -265,7 +265,7 @@ const ALGORITHMS: readonly string[] = ['RS256', 'ES256'] satisfies SigningKeyRow
 function requireSound({ kid, alg, state, public_key, sealed }: SigningKeyRow, keyRing: KeyRing): void {
   const isSound =
     STATES.includes(state) && ALGORITHMS.includes(alg) && kidOf(Buffer.from(public_key, 'base64')) === kid;
-  if (!isSound) throw new StoreError(`the store is damaged: signing key ${kid} is not as it was written`);
+  if (!isSound) throw new StoreError(`the store is damaged: signing key ${kid} was changed after it was written`);
   if (sealed !== null) keyRing.unseal(sealed, keyPlace(kid));
 }
 

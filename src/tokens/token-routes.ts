@@ -65,7 +65,7 @@ export const tokenRoutes = (
   }),
   route({
     operation: 'issueToken',
-    summary: 'The first preview’s way to issue a token.',
+    summary: 'Issues a token, as in the first preview.',
     at: 'POST /identities/{id}/token',
     versions: versions('2020-07-20-preview1', '2020-07-20-preview2'),
     access: { caller: 'service' },
@@ -100,7 +100,7 @@ export const tokenRoutes = (
   route({
     operation: 'introspectToken',
     summary:
-      'Tells whether an access token holds now (RFC 7662): to a resource about its own tokens, to the operator about all, with the reason when it does not.',
+      'Tells whether an access token is valid now (RFC 7662). A resource can ask about its own tokens only. The operator can ask about all, and also gets the reason if a token is not valid.',
     at: 'POST /-/introspect',
     access: { caller: 'serviceOrOperator' },
     reads: true,

@@ -52,7 +52,7 @@ export function readForeignToken(
 ): ForeignToken {
   const { claims } = trust.definition;
   const wrong = (claim: string): ServiceError =>
-    refuse('foreign.claims', `the claim ${claim} is missing, malformed or contradicted`);
+    refuse('foreign.claims', `the claim ${claim} is missing, malformed or contradicts another`);
   const text = (claim: string): string | undefined => {
     const value = claimAt(payload, claim);
     if (value === undefined) return undefined;
@@ -107,9 +107,10 @@ export function requirePurpose(token: ForeignToken, purpose: Purpose, refuse: Re
   if (purpose === 'service' || purpose === 'management') return;
   const { tenants, applications } = token.trust.definition;
   const { tenantId, objectId, applicationId } = token;
-  if (token.isApplication) throw refuse('foreign.kind', 'an application’s token, where a user’s is asked for');
+  if (token.isApplication)
+    throw refuse('foreign.kind', 'it is a token of an application, and a token of a user is needed');
   if (tenants.length === 0 || tenantId === undefined) throw refuse('foreign.tenant', 'the trust names no tenants');
-  if (!isGuid(objectId)) throw refuse('foreign.claims', 'the object id is no GUID');
+  if (!isGuid(objectId)) throw refuse('foreign.claims', 'the object id is not a GUID');
   if (applicationId === undefined) throw refuse('foreign.claims', 'no claim names the application');
   const named = applications.some(
     (name) => name === '*' || (isGuid(name) ? name.toLowerCase() : name) === applicationId,
@@ -147,10 +148,10 @@ function requireAccessToken(payload: JsonObject, refuse: Refuse): void {
   const type = own(payload, 'typ');
   const isOther = typeof type === 'string' && OTHER_TYPES.test(type);
   if (isOther || ID_TOKEN_CLAIMS.some((claim) => Object.hasOwn(payload, claim))) {
-    throw refuse('foreign.kind', 'not an access token');
+    throw refuse('foreign.kind', 'it is not an access token');
   }
   // Whoever presents it would have to prove that they hold a key (RFC 7800), which nothing here asks for.
-  if (Object.hasOwn(payload, 'cnf')) throw refuse('foreign.kind', 'bound to a key, and so no bearer token');
+  if (Object.hasOwn(payload, 'cnf')) throw refuse('foreign.kind', 'it is bound to a key, so it is not a bearer token');
 }
 
 function times(

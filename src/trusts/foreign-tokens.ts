@@ -89,7 +89,7 @@ export class ForeignTokens {
     const algorithm = trust.definition.algorithms.find((name) => name === header.alg);
     if (!algorithm) throw refuse('foreign.algorithm', 'the trust does not allow the algorithm');
     const key = await keySets.find(trust, issuerTenant ?? claimedTenant(trust, claims, refuse), header.kid);
-    if (!key) throw refuse('foreign.keyUnknown', 'the kid names no key of the issuer');
+    if (!key) throw refuse('foreign.keyUnknown', 'no key of the issuer has this kid');
     if (!key.algorithms.includes(algorithm)) throw refuse('foreign.algorithm', 'the key is for another algorithm');
 
     const audience = audiencesFor(trust.definition, purpose).flatMap((name) => {
@@ -144,7 +144,7 @@ async function verifyByLibrary(
     if (cause instanceof errors.JWTExpired) throw refuse('foreign.expired', 'exp is not in the future');
     if (cause instanceof errors.JWTClaimValidationFailed) throw claimRefusal(cause, refuse);
     if (cause instanceof errors.JWSSignatureVerificationFailed) {
-      throw refuse('foreign.signature', 'the signature does not fit the key it names');
+      throw refuse('foreign.signature', 'the signature does not match the key that the token names');
     }
     if (cause instanceof errors.JOSEError) throw refuse('foreign.malformed', cause.code);
     throw cause;

@@ -66,7 +66,7 @@ export function readKeySet(document: JsonObject, allowed: readonly Algorithm[]):
     const kid = own(entry, 'kid');
     const key = typeof kid === 'string' && kid !== '' ? usableKey(entry, allowed) : undefined;
     if (typeof kid !== 'string' || !key) continue;
-    if (keys.has(kid)) throw new ProviderFailure('the key set has two keys of one id');
+    if (keys.has(kid)) throw new ProviderFailure('the key set has two keys with the same id');
     keys.set(kid, key);
   }
   return keys;

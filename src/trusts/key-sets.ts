@@ -150,12 +150,12 @@ async function discoverKeySet(
   const metadata = fillIn(definition.metadata, values);
   const document = await fetchJsonObject(metadata, access);
   if (!isIssuerOf(definition, own(document, 'issuer'), values)) {
-    throw new ProviderFailure('the metadata is of an issuer that the trust does not name');
+    throw new ProviderFailure('the metadata names an issuer that the trust does not name');
   }
   const address = own(document, 'jwks_uri');
   if (typeof address !== 'string') throw new ProviderFailure('the metadata has no jwks_uri');
   if (URL.parse(address)?.origin !== URL.parse(metadata)?.origin) {
-    throw new ProviderFailure('the metadata names a key set at another host; to believe it, name it as keySet');
+    throw new ProviderFailure('the metadata names a key set on another host: to accept it, set keySet to its address');
   }
   return address;
 }

@@ -39,7 +39,7 @@ export async function fetchJsonObject(address: string, access: ProviderAccess): 
   const url = URL.parse(address);
   const secure = url?.protocol === 'https:';
   if (!url || !(secure || (access.plainHttp && url.protocol === 'http:'))) {
-    throw new ProviderFailure('the address is no https address');
+    throw new ProviderFailure('the address is not an https address');
   }
   const host = url.hostname.replace(/^\[|\]$/g, '');
   // A literal address is connected to without a look-up.
@@ -79,7 +79,7 @@ async function get(options: RequestOptions, tls: TlsOptions | undefined, timeout
   try {
     return await bodyOf(await promise);
   } catch (cause) {
-    throw late ? new ProviderFailure(`no whole answer within ${timeoutMs / 1000} s`) : failure(cause);
+    throw late ? new ProviderFailure(`no complete answer within ${timeoutMs / 1000} s`) : failure(cause);
   } finally {
     clearTimeout(timer);
     sent.destroy();
@@ -109,7 +109,7 @@ async function bodyOf(response: IncomingMessage): Promise<Buffer> {
 }
 
 const privateAddress = () =>
-  new ProviderFailure('its address is not of the public internet, and the trust does not have privateAddresses');
+  new ProviderFailure('its address is not on the public internet, and the trust does not have privateAddresses');
 
 function failure(cause: unknown): ProviderFailure {
   if (cause instanceof ProviderFailure) return cause;

@@ -71,7 +71,7 @@ const shown = ({ id, name, enabled, definition, grants, createdAtMs, changedAtMs
 export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Route[] => [
   route({
     operation: 'listTrusts',
-    summary: 'Lists the trusts: whose tokens, other than our own, are believed, and who may do what with them.',
+    summary: 'Lists the trusts: the other issuers whose tokens are accepted, and what these tokens permit.',
     at: 'GET /-/trusts',
     access: { caller: 'operator' },
     answers: { 200: object({ value: listOf(TrustShape) }) },
@@ -87,7 +87,7 @@ export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Ro
   }),
   route({
     operation: 'putTrust',
-    summary: 'Makes a trust, or replaces what it accepts; what is taken back ends the tokens issued through it.',
+    summary: 'Creates a trust, or replaces what it accepts. If it then accepts less, the tokens issued through it end.',
     at: 'PUT /-/trusts/{name}',
     access: { caller: 'operator' },
     urgent: true,
@@ -110,7 +110,7 @@ export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Ro
   }),
   route({
     operation: 'disableTrust',
-    summary: 'Lets nobody in through a trust any more, and ends the tokens issued through it.',
+    summary: 'Disables a trust, and ends the tokens issued through it.',
     at: 'POST /-/trusts/{name}/:disable',
     access: { caller: 'operator' },
     urgent: true,
@@ -119,7 +119,7 @@ export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Ro
   }),
   route({
     operation: 'enableTrust',
-    summary: 'Lets people in through a trust again. Tokens that were ended stay ended.',
+    summary: 'Enables a trust again. Tokens that were ended stay ended.',
     at: 'POST /-/trusts/{name}/:enable',
     access: { caller: 'operator' },
     answers: { 200: TrustShape },
@@ -127,7 +127,7 @@ export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Ro
   }),
   route({
     operation: 'deleteTrust',
-    summary: 'Forgets a trust with its grants, and ends the tokens issued through it.',
+    summary: 'Deletes a trust with its grants, and ends the tokens issued through it.',
     at: 'DELETE /-/trusts/{name}',
     access: { caller: 'operator' },
     urgent: true,
@@ -151,7 +151,7 @@ export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Ro
   }),
   route({
     operation: 'deleteGrant',
-    summary: 'Takes a grant back. Tokens issued at the principal’s request live on; disabling the trust ends them.',
+    summary: 'Removes a grant. Tokens that the principal has requested stay valid; disabling the trust ends them.',
     at: 'DELETE /-/trusts/{name}/grants/{grant}',
     access: { caller: 'operator' },
     urgent: true,

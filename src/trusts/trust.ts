@@ -134,7 +134,7 @@ export interface TrustWish {
 const MOST_ENTRIES = 200;
 const LONGEST = 1024;
 const PLAIN_HTTP =
-  ': http is for dev mode and providers at private addresses, with privateAddresses (--private-addresses)';
+  ': http is allowed in dev mode, and for providers at private addresses with privateAddresses (--private-addresses)';
 
 const invalid = (target: string, why: string): ServiceError =>
   new ServiceError('TrustInvalid', { target, values: { why: `${target}: ${why}` } });
@@ -157,14 +157,14 @@ export function trustDefinition(wish: TrustWish, { plainHttp }: { plainHttp: boo
   const [first] = issuers;
   if (first === undefined) throw invalid('issuers', 'name at least one');
   const tenants = entries(wish.tenants ?? [], 'tenants').map((tenant) => {
-    if (!isGuid(tenant)) throw invalid('tenants', `${echo(tenant, LONGEST)} is no GUID`);
+    if (!isGuid(tenant)) throw invalid('tenants', `${echo(tenant, LONGEST)} is not a GUID`);
     return tenant.toLowerCase();
   });
   if (tenants.length === 0 && issuers.some((issuer) => issuer.includes('{tenantId}')))
-    throw invalid('tenants', 'an issuer has {tenantId} in it: name the tenants');
+    throw invalid('tenants', 'an issuer contains {tenantId}: name the tenants');
   const claims = claimNames(wish.claims ?? {});
   if (claims.tenantId === null && tenants.length > 1)
-    throw invalid('tenants', 'the tokens do not say which of several tenants they are from');
+    throw invalid('tenants', 'the tokens have no tenant claim, so at most one tenant can be named');
   const metadata = wish.metadata ?? `${first.replace(/\/$/, '')}/.well-known/openid-configuration`;
   return {
     issuers,
@@ -181,9 +181,10 @@ export function trustDefinition(wish: TrustWish, { plainHttp }: { plainHttp: boo
 }
 
 function entries(list: readonly string[], target: string): string[] {
-  if (list.length > MOST_ENTRIES) throw invalid(target, `at most ${MOST_ENTRIES} entries`);
+  if (list.length > MOST_ENTRIES) throw invalid(target, `must have at most ${MOST_ENTRIES} entries`);
   const bad = list.find((entry) => !/^[\x21-\x7e]+$/.test(entry) || entry.length > LONGEST);
-  if (bad !== undefined) throw invalid(target, `an entry is text without blanks, of at most ${LONGEST} characters`);
+  if (bad !== undefined)
+    throw invalid(target, `an entry must be text without spaces, of at most ${LONGEST} characters`);
   return [...new Set(list)];
 }
 
@@ -198,7 +199,10 @@ function address(text: string, target: string, plainHttp: boolean): string {
   const url = URL.parse(text.replace('{endpoint}', 'https://localhost').replace('{tenantId}', 'tenant'));
   const schemes = plainHttp ? ['https:', 'http:'] : ['https:'];
   if (!url || !schemes.includes(url.protocol) || url.username || url.password || url.hash || text.length > LONGEST)
-    throw invalid(target, `${echo(text, LONGEST)} is no https address${url?.protocol === 'http:' ? PLAIN_HTTP : ''}`);
+    throw invalid(
+      target,
+      `${echo(text, LONGEST)} is not an https address${url?.protocol === 'http:' ? PLAIN_HTTP : ''}`,
+    );
   return text;
 }
 
@@ -214,7 +218,7 @@ function algorithms(list: readonly string[]): Algorithm[] {
   if (list.length === 0) throw invalid('algorithms', 'name at least one');
   return list.map((name) => {
     const known = ALGORITHMS.find((algorithm) => algorithm === name);
-    if (!known) throw invalid('algorithms', `one of ${ALGORITHMS.join(', ')}`);
+    if (!known) throw invalid('algorithms', `must be one of ${ALGORITHMS.join(', ')}`);
     return known;
   });
 }
@@ -222,9 +226,9 @@ function algorithms(list: readonly string[]): Algorithm[] {
 function claimNames(wish: NonNullable<TrustWish['claims']>): ClaimNames {
   const named = Object.entries(wish).filter(([, name]) => name !== undefined);
   const unknown = named.find(([claim]) => !Object.hasOwn(ENTRA_CLAIMS, claim));
-  if (unknown) throw invalid('claims', `one of ${Object.keys(ENTRA_CLAIMS).join(', ')}`);
+  if (unknown) throw invalid('claims', `must be one of ${Object.keys(ENTRA_CLAIMS).join(', ')}`);
   const bad = named.find(([, name]) => name !== null && !/^[\x21-\x7e]{1,256}$/.test(name ?? ''));
-  if (bad) throw invalid(`claims.${bad[0]}`, 'the name of a claim is text without blanks');
+  if (bad) throw invalid(`claims.${bad[0]}`, 'the name of a claim must be text without spaces');
   const nullable = ['tenantId', 'applicationId'];
   // Null says that there is no such claim, where that can be said; elsewhere it says nothing.
   const said = named.filter(([claim, name]) => name !== null || nullable.includes(claim));
@@ -234,7 +238,7 @@ function claimNames(wish: NonNullable<TrustWish['claims']>): ClaimNames {
 function authority(pem: string | null | undefined): string | undefined {
   if (pem === undefined || pem === null) return undefined;
   if (!/^\s*-----BEGIN CERTIFICATE-----[\s\S]{1,65536}-----END CERTIFICATE-----\s*$/.test(pem))
-    throw invalid('certificateAuthority', 'PEM text of a certificate');
+    throw invalid('certificateAuthority', 'must be the PEM text of a certificate');
   return pem;
 }
 
@@ -248,7 +252,7 @@ export function grant(
   { claims }: TrustDefinition,
 ): Grant {
   const kind = PRINCIPAL_KINDS.find((candidate) => candidate === wish.principal.kind);
-  if (!kind) throw invalid('principal.kind', `one of ${PRINCIPAL_KINDS.join(', ')}`);
+  if (!kind) throw invalid('principal.kind', `must be one of ${PRINCIPAL_KINDS.join(', ')}`);
   // Elsewhere users' tokens look the same as an application's own.
   if (kind === 'applicationId' && claims.scopes !== ENTRA_CLAIMS.scopes)
     throw invalid(
@@ -256,7 +260,7 @@ export function grant(
       'only tokens with Entra’s claims tell an application from its users: grant by objectId or role',
     );
   const right = RIGHTS.find((candidate) => candidate === wish.right);
-  if (!right) throw invalid('right', `one of ${RIGHTS.join(', ')}`);
+  if (!right) throw invalid('right', `must be one of ${RIGHTS.join(', ')}`);
   const [value] = exactEntries([wish.principal.value], 'principal.value');
   return { name: trustName(name), principal: { kind, value: value ?? '' }, right, resource: wish.resource };
 }

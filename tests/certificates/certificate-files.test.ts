@@ -90,7 +90,7 @@ describe('certificates from files', () => {
   }, () => {
     for (const mode of [0o640, 0o604, 0o620]) {
       const open = file(`open-${mode.toString(8)}.key`, readFileSync(key, 'utf8'), mode);
-      refuses(() => read(cert, open), /^LINARITE_TLS_KEY .* \(chmod 600\), it has mode 6[024][04]$/);
+      refuses(() => read(cert, open), /^LINARITE_TLS_KEY .* \(chmod 600\); its mode is 6[024][04]$/);
       assert.equal(read(cert, open, today, false).keyReadableByOthers, true);
     }
   });

@@ -127,7 +127,7 @@ describe('a pair of certificate and key', () => {
       ['key.pem', second.keyPem, 0o600, /LINARITE_TLS_KEY .* is not the key of the certificate/],
       ['key.pem', 'nothing', 0o600, /LINARITE_TLS_KEY .* must hold a private key in PEM form/],
       ['cert.pem', second.certPem.slice(0, 100), 0o600, /LINARITE_TLS_CERT .* must hold a certificate in PEM form/],
-      ['key.pem', second.keyPem, 0o644, /LINARITE_TLS_KEY .* must be a file for its owner only/],
+      ['key.pem', second.keyPem, 0o644, /LINARITE_TLS_KEY .* must be readable by its owner only/],
     ];
     for (const [name, text, mode, complaint] of BROKEN) {
       writePair(folder, first);

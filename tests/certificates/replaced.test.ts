@@ -37,7 +37,7 @@ test('a name in LINARITE_ALLOWED_HOSTS that is new replaces the authority, which
   assert.deepEqual(await saidAtStart(t, folder), [], 'nobody trusts anything yet');
   const former = readFileSync(file, 'utf8');
   const hosts = 'acs.local,shop.local';
-  const because = 'the former one is not for acs.local, shop.local';
+  const because = 'the former one does not cover acs.local, shop.local';
   assert.deepEqual(await saidAtStart(t, folder, { hosts }), [['warn', { file, because }]]);
   assert.notEqual(readFileSync(file, 'utf8'), former);
   assert.deepEqual(await saidAtStart(t, folder, { hosts }), []);

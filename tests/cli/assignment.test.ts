@@ -77,7 +77,7 @@ for (const row of PLANES) {
       const narrow = ['assignment', 'create', ...which, '--client-id', OTHER];
       const { code, stderr } = await cliBeside(server, narrow);
       assert.equal(code, 2);
-      assert.match(stderr, /--yes says that you mean it \(Change the assignment of 5e1f\S+ and end the tokens/);
+      assert.match(stderr, /add --yes \(Change the assignment of 5e1f\S+ and end the tokens/);
       assert.ok(await holds(token));
       await cliJson(server, [...narrow, '--yes']);
       assert.equal(await holds(token), false);
@@ -147,8 +147,14 @@ test("what the server refuses is one line with the server's words", async () => 
   const REFUSED: [args: string[], complaint: RegExp][] = [
     [[...at, '--object-id', 'alice', '--client-id', APP], /ValidationError: ObjectId: 'alice' is not a GUID/],
     [[...at, ...who, '--client-id', 'app'], /ValidationError: ClientIds: 'app' is not a GUID/],
-    [[...at, ...who, '--client-id', APP, '--principal-type', 'tenant'], /ObjectId: a tenant is named by its own id/],
-    [[...at, ...who, '--plane', 'teams-extension', '--principal-type', 'group'], /PrincipalType: one of user, res/],
+    [
+      [...at, ...who, '--client-id', APP, '--principal-type', 'tenant'],
+      /ObjectId: must be equal to the tenantId when the principalType is tenant/,
+    ],
+    [
+      [...at, ...who, '--plane', 'teams-extension', '--principal-type', 'group'],
+      /PrincipalType: must be one of user, res/,
+    ],
   ];
   for (const [args, complaint] of REFUSED) {
     const { code, stdout, stderr } = await cliBeside(server, ['assignment', 'create', ...args]);

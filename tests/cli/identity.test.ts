@@ -142,7 +142,7 @@ describe('a connection string that no list of processes shows', () => {
     const WRONG: [file: string, more: { input?: string; args?: string[] }, complaint: RegExp][] = [
       ['/nonexistent', {}, /--connection-string-file names a file that cannot be read: \/nonexistent$/],
       ['-', { input: '' }, /--connection-string-file has no accesskey in base64$/],
-      [fileWith(t, 'accesskey=AAAA'), {}, /--connection-string-file names no endpoint such as/],
+      [fileWith(t, 'accesskey=AAAA'), {}, /--connection-string-file has no endpoint such as/],
       [
         '-',
         { args: ['--connection-string', good().trim()] },
@@ -173,7 +173,7 @@ test('elsewhere, without the data folder, it takes a connection string and --ca'
   assert.equal(distrusted.code, 1);
   assert.match(
     distrusted.stderr,
-    /^linarite: the certificate of localhost is not trusted \(\w+\): name its authority with --ca\n$/,
+    /^linarite: the certificate of localhost is not trusted \(\w+\): give its certificate authority with --ca\n$/,
   );
   const { code, stderr } = await cli(['identity', 'user', 'create', '--ca', server.server.caPath ?? ''], { env });
   assert.deepEqual([code, stderr], [0, '']);

@@ -60,11 +60,11 @@ describe('resource create --resource-id', () => {
     for (const option of ['--primary-key', '--secondary-key']) {
       const { code, stdout, stderr } = await cliBeside(server, [...create(randomUUID(), 'plain'), option, secret]);
       assert.deepEqual([code, stdout], [2, '']);
-      assert.match(stderr, /^linarite: a key is not taken as an argument, which the list of processes .*\n$/);
+      assert.match(stderr, /^linarite: a key cannot be an argument, because the list of processes .*\n$/);
       assert.ok(stderr.includes(`${option}-file <file>`) && !stderr.includes(secret));
     }
     const { code, stderr } = await cliBeside(server, [...create(randomUUID(), 'plain'), '--primary-key-file', secret]);
-    assert.deepEqual([code, stderr], [2, 'linarite: --primary-key-file names a file that is not there\n']);
+    assert.deepEqual([code, stderr], [2, 'linarite: --primary-key-file names a file that does not exist\n']);
   });
 
   test('takes no file that others can read, and no keys without the id', {
@@ -77,7 +77,7 @@ describe('resource create --resource-id', () => {
     const alone = ['resource', 'create', '--name', 'x', '--data-location', 'Europe', '--primary-key-file', file(key())];
     const { code, stderr } = await cliBeside(server, alone);
     assert.equal(code, 2);
-    assert.match(stderr, /give --resource-id\n$/);
+    assert.match(stderr, /add --resource-id\n$/);
   });
 });
 
@@ -174,7 +174,7 @@ describe('identity import', () => {
     );
     const kept = await cliBeside(server, [...args, '--report', report]);
     assert.deepEqual([kept.code, kept.stdout], [2, '']);
-    assert.match(kept.stderr, /report\.ndjson cannot be made \(EEXIST\): --report takes a new file\n$/);
+    assert.match(kept.stderr, /report\.ndjson cannot be created \(EEXIST\): --report takes a new file\n$/);
   });
 
   test('asks a server again that is overloaded or was away for a moment, and gives up on other answers', async (t) => {
@@ -222,7 +222,7 @@ describe('identity import', () => {
     assert.match(nobody.stderr, /^linarite: ResourceNotFound: /);
     const columns = await cliBeside(server, ['identity', 'import', '-', '--name', 'dev'], { input: 'user,acs\n1,2\n' });
     assert.equal(columns.code, 2);
-    assert.match(columns.stderr, /^linarite: the first line names no column 'id': /);
+    assert.match(columns.stderr, /^linarite: the first line has no column 'id': /);
     const empty = await cliJson(server, ['identity', 'import', '-', '--name', 'dev'], { input: '' });
     assert.deepEqual([empty.lines, empty.imported], [0, 0]);
   });

@@ -61,7 +61,7 @@ test('a public name that this machine does not know comes with the address that 
   assert.equal(code, 1);
   assert.match(
     stderr,
-    /^linarite: the name acs\.invalid \(from LINARITE_PUBLIC_URL\) is not known on this machine \(E\w+\): .* --endpoint http:\/\/localhost:7001\n$/,
+    /^linarite: the name acs\.invalid \(from LINARITE_PUBLIC_URL\) cannot be resolved on this machine \(E\w+\): .* --endpoint http:\/\/localhost:7001\n$/,
   );
 });
 
@@ -97,7 +97,7 @@ test('identity commands go where --endpoint says, as the operator or by a connec
   assert.deepEqual([asResource.code, asResource.stderr], [0, '']);
   const { code, stderr } = await cliBeside(server, [...CREATE, '--endpoint', 'http://acs.example.org']);
   assert.equal(code, 2);
-  assert.match(stderr, /--endpoint names an endpoint with http:\/\//);
+  assert.match(stderr, /--endpoint has an endpoint with http:\/\//);
 });
 
 test('a key that is only sent to its own server is not called missing', async () => {

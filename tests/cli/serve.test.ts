@@ -98,7 +98,7 @@ test('a PostgreSQL that is not there is named by host and port', async () => {
   ] as const) {
     const { code, stderr } = await cli(['migrate'], { env: { LINARITE_DATABASE_URL: url } });
     assert.equal(code, 1);
-    assert.match(stderr, /^linarite: PostgreSQL at .+ cannot be reached \(E\w+\): look at LINARITE_DATABASE_URL\n$/);
+    assert.match(stderr, /^linarite: PostgreSQL at .+ cannot be reached \(E\w+\): check LINARITE_DATABASE_URL\n$/);
     assert.ok(stderr.includes(`PostgreSQL at ${place} `), stderr);
     assert.ok(!stderr.includes('hunter2'));
   }
@@ -113,6 +113,6 @@ test('what PostgreSQL refuses is said in its own words', {
   assert.equal(code, 1);
   assert.match(
     stderr,
-    /^linarite: PostgreSQL at \S+ port \d+ refuses the connection: database "no_such_database" does not exist: look at /,
+    /^linarite: PostgreSQL at \S+ port \d+ refuses the connection: database "no_such_database" does not exist: check /,
   );
 });

@@ -80,7 +80,7 @@ describe('backup', () => {
     assert.ok(existsSync(file));
     assert.equal(readdirSync(join(server.folder, 'backups')).length, 1);
     const again = await cliBeside(server, ['backup', file]);
-    assert.deepEqual([again.code, again.stderr], [1, `linarite: ${file} is there already\n`]);
+    assert.deepEqual([again.code, again.stderr], [1, `linarite: ${file} already exists\n`]);
   });
 });
 
@@ -110,7 +110,7 @@ describe('restore', () => {
     assert.deepEqual([code, done.database], [0, database(folder)]);
     assert.equal(
       stderr,
-      'The secondary key of dev was replaced after the backup; its former value opens again: regenerate it.\n',
+      'The secondary key of dev was replaced after the backup. The restored store accepts its former value again: regenerate it.\n',
     );
     assert.deepEqual(done.regenerateKeys, [{ resource: 'dev', keyType: 'secondary' }]);
     assert.equal(statSync(database(folder)).mode & 0o777, 0o600);

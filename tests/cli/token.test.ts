@@ -95,6 +95,6 @@ for (const text of ['', 'abc', 'a.b.c', 'eyJ9.eyJ9', 'e30.e30']) {
   test(`explain refuses what is no token: ${JSON.stringify(text)}`, async () => {
     const { code, stdout, stderr } = await cliBeside(server, ['identity', 'token', 'explain', '--token', text]);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /^linarite: that is no token: .*\n$/);
+    assert.match(stderr, /^linarite: not a token: .*\n$/);
   });
 }

@@ -120,7 +120,7 @@ describe('definitions', () => {
     const before = await trust('show', '--name', 'taken');
     assert.deepEqual(await fails(['trust', 'create', '--name', 'Taken', '--issuer', 'https://id.example.org']), [
       1,
-      'linarite: there is a trust Taken already: `trust update` changes it\n',
+      'linarite: the trust Taken already exists: change it with `trust update`\n',
     ]);
     assert.deepEqual(await trust('show', '--name', 'taken'), before);
   });
@@ -155,7 +155,7 @@ describe('definitions', () => {
     const narrow = ['trust', 'update', '--name', 'change', '--application', '', '--tenant', DIRECTORY_TENANT];
     assert.deepEqual(await fails(narrow), [
       2,
-      'linarite: there is no terminal to ask at: --yes says that you mean it (Change the trust change and end the tokens issued through it?)\n',
+      'linarite: cannot ask for confirmation without a terminal: add --yes (Change the trust change and end the tokens issued through it?)\n',
     ]);
     assert.ok(await holds(accessToken));
     const { changedAt: again, ...narrower } = await cliJson(server, [...narrow, '--yes']);
@@ -198,7 +198,7 @@ describe('definitions', () => {
 
   test('update without a change is wrong usage', async (t) => {
     await givenTrust(t, 'same');
-    const same = 'linarite: nothing would change: name what is to be different\n';
+    const same = 'linarite: nothing would change: give an option with a new value\n';
     assert.deepEqual(await fails(['trust', 'update', '--name', 'same']), [2, same]);
     assert.deepEqual(await fails(['trust', 'update', '--name', 'same', '--tenant', DIRECTORY_TENANT]), [2, same]);
   });
@@ -244,7 +244,7 @@ describe('definitions', () => {
     const create = ['trust', 'create', '--name', 'x', '--issuer', 'https://id.example.org', '--ca-file'];
     assert.deepEqual(await fails([...create, file]), [
       2,
-      'linarite: The trust is not valid: certificateAuthority: PEM text of a certificate.\n',
+      'linarite: The trust is not valid: certificateAuthority: must be the PEM text of a certificate.\n',
     ]);
     assert.deepEqual(await fails([...create, '/nonexistent']), [2, 'linarite: /nonexistent cannot be read (ENOENT)\n']);
   });

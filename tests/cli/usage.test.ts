@@ -33,17 +33,20 @@ const WRONG: [args: string[], complaint: RegExp][] = [
   [['identity', 'user', 'show'], /one of --user and --custom-id is needed/],
   [['identity', 'user', 'list', '--output', 'yaml'], /'yaml' is invalid/],
   [['identity', 'user', 'create', '--connection-string', 'x'], /--connection-string has no accesskey in base64/],
-  [['key', 'regenerate', '--name', 'x', '--key-type', 'third', '--yes'], /--key-type is one of primary, secondary/],
-  [['resource', 'list', '--endpoint', 'http://acs.example.org/'], /http:\/\/, which is for this machine only/],
+  [
+    ['key', 'regenerate', '--name', 'x', '--key-type', 'third', '--yes'],
+    /--key-type must be one of primary, secondary/,
+  ],
+  [['resource', 'list', '--endpoint', 'http://acs.example.org/'], /http:\/\/, which is allowed on this machine only/],
   [['completion', 'tcsh'], /'tcsh' is invalid/],
   [['trust', 'create', '--entra', GUID], /required option '-n, --name <name>' not specified/],
   [['trust', 'create', '--name', 'x'], /one of --issuer, --entra and --keycloak is needed/],
   [['trust', 'create', '--name', 'x', '--entra', 'contoso'], /--entra takes the GUID of a tenant, not 'contoso'/],
   [['trust', 'create', '--name', 'x', '--entra', GUID, '--keycloak', 'x'], /cannot be used with option '--keycloak/],
-  [['trust', 'create', '--name', 'x', '--keycloak', 'realm'], /metadata: realm\S+ is no https address/],
+  [['trust', 'create', '--name', 'x', '--keycloak', 'realm'], /metadata: realm\S+ is not an https address/],
   [
     ['trust', 'create', '--name', 'x', '--issuer', 'http://x.example'],
-    /metadata: \S+ is no https address: http is for .* \(--private-addresses\)/,
+    /metadata: \S+ is not an https address: http is allowed .* \(--private-addresses\)/,
   ],
   [
     [
@@ -54,9 +57,9 @@ const WRONG: [args: string[], complaint: RegExp][] = [
       '--issuer',
       'ftp://a.very.long.name.of.an.identity.provider.example/realms/shop',
     ],
-    /metadata: ftp:\S+\/realms\/shop\/\.well-known\/openid-configuration is no https address/,
+    /metadata: ftp:\S+\/realms\/shop\/\.well-known\/openid-configuration is not an https address/,
   ],
-  [['trust', 'create', '--name', 'x', '--issuer', 'https://x.example', '--tenant', 'y'], /tenants: y is no GUID/],
+  [['trust', 'create', '--name', 'x', '--issuer', 'https://x.example', '--tenant', 'y'], /tenants: y is not a GUID/],
   [
     ['trust', 'create', '--name', 'x', '--issuer', 'x', '--claim', 'oid=sub'],
     /--claim takes <name>=<value>, with a name/,
@@ -128,7 +131,7 @@ describe('what cannot be undone', () => {
     test(`is refused without --yes where there is no terminal: ${args.join(' ')}`, async () => {
       const { code, stdout, stderr } = await cliBeside(server, args, { input: 'y\n' });
       assert.deepEqual([code, stdout], [2, '']);
-      assert.match(stderr, /^linarite: there is no terminal to ask at: --yes says that you mean it \(.*\?\)\n$/);
+      assert.match(stderr, /^linarite: cannot ask for confirmation without a terminal: add --yes \(.*\?\)\n$/);
     });
   }
 

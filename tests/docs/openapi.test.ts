@@ -81,7 +81,7 @@ test('an operation is described from its route', () => {
         name: 'api-version',
         in: 'query',
         required: true,
-        description: 'A version later than all of these is served as the newest, if that is among them.',
+        description: 'A version newer than all known ones is served as the newest known one, if that is in this list.',
         schema: { type: 'string', enum: ['2025-06-30', '2026-07-22'] },
       },
       { name: 'dryRun', in: 'query', description: 'Only looks.', schema: { type: 'string', pattern: '^yes$' } },

@@ -150,7 +150,7 @@ for (const store of STORES) {
           ALICE.objectId,
           { ...user, principalType: 'app' },
           'principalType',
-          'PrincipalType: one of user, group, tenant.',
+          'PrincipalType: must be one of user, group, tenant.',
         ],
         [ALICE.objectId, { ...user, clientIds: [] }, 'clientIds', 'ClientIds: name at least one application.'],
         [ALICE.objectId, { ...user, clientIds: undefined }, 'clientIds', 'ClientIds: name at least one application.'],
@@ -164,7 +164,7 @@ for (const store of STORES) {
           ALICE.objectId,
           { ...user, principalType: 'tenant' },
           'objectId',
-          'ObjectId: a tenant is named by its own id.',
+          'ObjectId: must be equal to the tenantId when the principalType is tenant.',
         ],
         [
           ALICE.objectId,

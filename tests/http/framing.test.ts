@@ -596,7 +596,7 @@ test('a road that breaks its promise costs one answer and nothing else', async (
   wire.socket.write(get('/throws'));
   const [answer] = await wire.untilClosed();
   assert.equal(answer?.status, 500);
-  assert.deepEqual(problems, ['error: the road failed to answer']);
+  assert.deepEqual(problems, ['error: a request could not be answered']);
 });
 
 // ── Bodies nobody reads ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -991,7 +991,7 @@ for (const code of ['EADDRNOTAVAIL', 'EAFNOSUPPORT']) {
     );
     const { listener, problems } = await start(t, {}, { hosts: ['127.0.0.1', '::1'] });
     assert.deepEqual(listener.addresses, ['127.0.0.1']);
-    assert.deepEqual(problems, ['warn: this machine has no ::1; going on without it']);
+    assert.deepEqual(problems, ['warn: this machine has no ::1, so the server does not listen there']);
     await assert.rejects(start(undefined, {}, { hosts: ['::1'] }), { code });
   });
 }

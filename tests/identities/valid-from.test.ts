@@ -79,7 +79,7 @@ for (const store of STORES) {
       assert.equal(refused.status, 401);
       assert.match(
         String(refused.headers['x-linarite-reason']),
-        /^revoked\.validFrom; from 2040-01-01T00:00:00\.000Z on, token issued 20\d\d-/,
+        /^revoked\.validFrom; valid from 2040-01-01T00:00:00\.000Z on, token issued 20\d\d-/,
       );
       assert.equal((await server.asService(`DELETE ${alice}`, undefined, { key })).status, 204);
       const third = await exchange();

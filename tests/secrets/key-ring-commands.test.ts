@@ -61,7 +61,7 @@ describe('the key ring, by the command line', () => {
     const messages = server.log.lines.map(({ message }) => message);
     for (const audited of [
       'data key made',
-      'sealed values moved to the current data key',
+      'values encrypted with the current data key',
       'the key-encryption key was changed',
     ])
       assert.ok(messages.includes(audited), audited);
@@ -134,7 +134,7 @@ test('the server replaces a data key that is 90 days old by itself', async (t) =
   await first.server.close();
   clock.advance(90 * 24 * 3_600_000);
   const server = await startTestServer(t, { folder, clock });
-  const moved = () => server.log.lines.some(({ message }) => message.startsWith('sealed values moved'));
+  const moved = () => server.log.lines.some(({ message }) => message.startsWith('values encrypted with'));
   while (!moved()) await new Promise((resolve) => setTimeout(resolve, 50)); // the first chores run after a second
   await server.server.close();
   const copy = join(folder, 'copy.db');

@@ -118,7 +118,7 @@ for (const store of STORES) {
       await assertReadable(kek);
       assert.deepEqual(lines, [
         { level: 'info', message: 'data key made' },
-        { level: 'info', message: 'sealed values moved to the current data key' },
+        { level: 'info', message: 'values encrypted with the current data key' },
         { level: 'info', message: 'data key removed' },
       ]);
     });
@@ -180,7 +180,9 @@ for (const store of STORES) {
         (await rotation.show()).map(({ values }) => values),
         [1, 1],
       );
-      assert.ok(lines.some(({ level, message }) => level === 'error' && message === 'a sealed value does not open'));
+      assert.ok(
+        lines.some(({ level, message }) => level === 'error' && message === 'an encrypted value cannot be decrypted'),
+      );
     });
 
     test('is read again by a node that another one has left behind', async (t) => {

@@ -142,7 +142,7 @@ for (const store of STORES) {
       await alter(store_, target.place, source.sealed);
       await assert.rejects(
         startTestServer(t, { folder: store_.folder, env: store_.env }),
-        /does not open: the store is damaged or was altered|key-encryption key is not the one/,
+        /cannot be decrypted: the store is damaged or was altered|key-encryption key is not the one/,
         `seed ${SEED}: ${JSON.stringify(source.place)} as ${JSON.stringify(target.place)}`,
       );
       await alter(store_, target.place, target.sealed);

@@ -29,7 +29,7 @@ const FAULTS: Readonly<Record<string, { change: Partial<State>; says: RegExp; is
   'committed state is lost': { change: { lease: 'the store has lost committed state' }, says: /lost/ },
   'there is no signing key': { change: { activeKeys: 0 }, says: /signing key/ },
   'two keys sign': { change: { activeKeys: 2 }, says: /signing key/ },
-  'the store takes no writes': { change: { store: 'refuses' }, says: /takes no writes/ },
+  'the store does not accept writes': { change: { store: 'refuses' }, says: /does not accept writes/ },
   'the store hangs': { change: { store: 'hangs' }, says: /longer than a second/ },
   'the server stops': { change: { stopping: true }, says: /stopping/, isFinal: true },
 };
@@ -138,7 +138,7 @@ describe('over HTTP', () => {
       return write.call(this, (tx) => work({ ...tx, run: full }));
     });
     const answer = await server.send({ target: '/-/health/ready' });
-    const message = 'The server is not ready: the store takes no writes';
+    const message = 'The server is not ready: the store does not accept writes';
     assertError(answer, { status: 503, code: 'NotReady', message });
   });
 });

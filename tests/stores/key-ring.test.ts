@@ -58,7 +58,7 @@ for (const store of STORES) {
       await openRing(db, kek);
       await openRing(db, kek);
       await db.rows.run(sql`delete from data_keys`);
-      await assert.rejects(openRing(db, kek), { name: 'StoreError', message: /data keys of this store are gone/ });
+      await assert.rejects(openRing(db, kek), { name: 'StoreError', message: /data keys of this store are missing/ });
       assert.deepEqual(await db.rows.all(sql`select * from data_keys`), []);
     });
   });
@@ -149,7 +149,7 @@ describe('a store in which somebody has swapped sealed keys', () => {
       await db.close();
       await assert.rejects(
         startTestServer(t, { folder: server.folder }),
-        /does not open: the store is damaged or was altered/,
+        /cannot be decrypted: the store is damaged or was altered/,
       );
     }
   });

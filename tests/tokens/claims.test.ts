@@ -454,7 +454,7 @@ for (const [claim, value] of WRONG_CLAIMS) {
   test(`a refusal names the claim that is wrong: ${claim} ${JSON.stringify(value)}`, () => {
     assert.throws(() => read({ ...claims, [claim]: value } as JsonObject), {
       reason: 'token.claims',
-      detail: `the claim ${claim} is missing, malformed or contradicted`,
+      detail: `the claim ${claim} is missing, malformed or contradicts another`,
     });
   });
 }
@@ -468,7 +468,7 @@ test('a refusal says what is wrong with issuer and times', () => {
     }
     return undefined;
   };
-  assert.equal(detailOf({ ...claims, iss: 'https://x' }), 'iss is no issuer of this server');
+  assert.equal(detailOf({ ...claims, iss: 'https://x' }), 'iss does not name this server');
   assert.equal(detailOf(claims, NOW_MS + 3_600_000), 'exp is not in the future');
   assert.equal(detailOf(claims, NOW_MS - 5001), 'iat or nbf is in the future');
 });

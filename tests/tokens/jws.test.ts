@@ -247,18 +247,18 @@ for (const [what, { alg, key }] of Object.entries(unfit)) {
 
 /** What the log says of a refusal: the people who read it have nothing else. */
 const DETAILS: readonly (readonly [what: string, token: () => string, detail: string])[] = [
-  ['an unknown key', () => signedText('{"alg":"RS256","kid":"x"}'), 'the kid names no known key'],
+  ['an unknown key', () => signedText('{"alg":"RS256","kid":"x"}'), 'no known key has this kid'],
   ['another algorithm', () => signedText('{"alg":"ES256","kid":"RSA-2048"}'), 'the key is for RS256'],
   [
     'another signature',
     () => `${signedText('{"alg":"RS256","kid":"RSA-2048"}').split('.').slice(0, 2).join('.')}.AAAA`,
-    'the signature does not fit the key it names',
+    'the signature does not match the key that the token names',
   ],
-  ['too many characters', () => 'x'.repeat(8193), 'longer than 8192 characters'],
-  ['8192 characters that are none', () => 'x'.repeat(8192), 'not three parts'],
-  ['one part', () => 'e30', 'not three parts'],
-  ['two parts', () => 'e30.e30', 'not three parts'],
-  ['four parts', () => 'e30.e30.e30.e30', 'not three parts'],
+  ['too many characters', () => 'x'.repeat(8193), 'it is longer than 8192 characters'],
+  ['8192 characters that are none', () => 'x'.repeat(8192), 'expected three parts separated by dots'],
+  ['one part', () => 'e30', 'expected three parts separated by dots'],
+  ['two parts', () => 'e30.e30', 'expected three parts separated by dots'],
+  ['four parts', () => 'e30.e30.e30.e30', 'expected three parts separated by dots'],
   ['a bad header', () => 'e30=.e30.e30', 'the header is not canonical base64url'],
   [
     'a bad payload',
@@ -276,9 +276,13 @@ const DETAILS: readonly (readonly [what: string, token: () => string, detail: st
     () => signedText('{"alg":"RS256","kid":"RSA-2048"}', 'x'),
     'the payload is not a JSON object in UTF-8',
   ],
-  ['a key of its own', () => signedText('{"alg":"RS256","kid":"RSA-2048","jwk":{}}'), 'the header has a member jwk'],
-  ['no alg', () => signedText('{"kid":"RSA-2048"}'), 'the header has no alg that is a string'],
-  ['no kid', () => signedText('{"alg":"RS256"}'), 'the header has no kid that is a string'],
+  [
+    'a key of its own',
+    () => signedText('{"alg":"RS256","kid":"RSA-2048","jwk":{}}'),
+    'the header must not have a member jwk',
+  ],
+  ['no alg', () => signedText('{"kid":"RSA-2048"}'), 'the alg of the header is missing or not a string'],
+  ['no kid', () => signedText('{"alg":"RS256"}'), 'the kid of the header is missing or not a string'],
   ['another typ', () => signedText('{"alg":"RS256","kid":"RSA-2048","typ":"x"}'), 'the typ of the header is not JWT'],
 ];
 

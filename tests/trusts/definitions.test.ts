@@ -15,7 +15,8 @@ import {
   trustName,
 } from '../../src/trusts/trust.ts';
 
-const PLAIN = ': http is for dev mode and providers at private addresses, with privateAddresses (--private-addresses)';
+const PLAIN =
+  ': http is allowed in dev mode, and for providers at private addresses with privateAddresses (--private-addresses)';
 const ISSUER = 'https://id.example.org';
 const TENANT = 'aaaaaaaa-0000-4000-8000-00000000000a';
 const OTHER_TENANT = 'aaaaaaaa-0000-4000-8000-00000000000b';
@@ -42,7 +43,7 @@ function refuses(make: () => unknown, target: string, why: string): void {
 const refusesWish = (wish: Wish, target: string, why: string, plainHttp = false): void =>
   refuses(() => defined(wish, plainHttp), target, why);
 
-const BAD_ENTRY = 'an entry is text without blanks, of at most 1024 characters';
+const BAD_ENTRY = 'an entry must be text without spaces, of at most 1024 characters';
 
 describe('a definition', () => {
   test('has a default for everything but the issuers', () => {
@@ -120,7 +121,7 @@ describe('a definition', () => {
   test('has at most 200 entries in a list, each of at most 1024 characters without blanks', () => {
     const long = (count: number) => Array.from({ length: count }, (_, index) => `a${index}`);
     assert.equal(defined({ applications: long(200) }).applications.length, 200);
-    refusesWish({ applications: long(201) }, 'applications', 'at most 200 entries');
+    refusesWish({ applications: long(201) }, 'applications', 'must have at most 200 entries');
     defined({ applications: ['x'.repeat(1024), '!', '~'] });
     for (const entry of ['x'.repeat(1025), 'a b', '', ' a', 'a ', 'é', 'a\n', '\x7f']) {
       refusesWish({ applications: ['good', entry] }, 'applications', BAD_ENTRY);
@@ -132,22 +133,22 @@ describe('a definition', () => {
 
   test('needs issuers, and tenants that are GUIDs', () => {
     refusesWish({ issuers: [] }, 'issuers', 'name at least one');
-    refusesWish({ tenants: [TENANT, 'x'] }, 'tenants', 'x is no GUID');
+    refusesWish({ tenants: [TENANT, 'x'] }, 'tenants', 'x is not a GUID');
     const placed = [ISSUER, 'urn:{tenantId}'];
-    refusesWish({ issuers: placed }, 'tenants', 'an issuer has {tenantId} in it: name the tenants');
+    refusesWish({ issuers: placed }, 'tenants', 'an issuer contains {tenantId}: name the tenants');
     assert.deepEqual(defined({ issuers: placed, tenants: [TENANT] }).issuers, placed);
   });
 
   test('with tokens that do not say which tenant they are from names one at most', () => {
     const claims = { tenantId: null };
     for (const tenants of [[], [TENANT]]) assert.equal(defined({ claims, tenants }).claims.tenantId, null);
-    const why = 'the tokens do not say which of several tenants they are from';
+    const why = 'the tokens have no tenant claim, so at most one tenant can be named';
     refusesWish({ claims, tenants: [TENANT, OTHER_TENANT] }, 'tenants', why);
     defined({ tenants: [TENANT, OTHER_TENANT] });
   });
 
   test('has addresses that are https, without names, passwords and fragments', () => {
-    const why = (text: string) => `${text} is no https address${text.startsWith('http:') ? PLAIN : ''}`;
+    const why = (text: string) => `${text} is not an https address${text.startsWith('http:') ? PLAIN : ''}`;
     for (const text of [
       'http://a.example/',
       'ftp://a.example/',
@@ -180,19 +181,19 @@ describe('a definition', () => {
       defined({ metadata: 'https://a.example/', privateAddresses: true }, true).metadata,
       'https://a.example/',
     );
-    refusesWish({ ...wish, privateAddresses: false }, 'metadata', `${text} is no https address${PLAIN}`, true);
+    refusesWish({ ...wish, privateAddresses: false }, 'metadata', `${text} is not an https address${PLAIN}`, true);
     for (const other of ['ftp://10.0.0.1/', 'xhttp://10.0.0.1/'])
-      refusesWish({ ...wish, metadata: other }, 'metadata', `${other} is no https address`, true);
+      refusesWish({ ...wish, metadata: other }, 'metadata', `${other} is not an https address`, true);
   });
 
   test('allows known algorithms only, and at least one', () => {
     refusesWish({ algorithms: [] }, 'algorithms', 'name at least one');
     for (const name of ['none', 'HS256', 'rs256', ''])
-      refusesWish({ algorithms: ['RS256', name] }, 'algorithms', `one of ${ALGORITHMS.join(', ')}`);
+      refusesWish({ algorithms: ['RS256', name] }, 'algorithms', `must be one of ${ALGORITHMS.join(', ')}`);
   });
 
   test('names claims that a trust has, and remembers no other', () => {
-    const known = 'one of objectId, tenantId, applicationId, scopes, roles, groups';
+    const known = 'must be one of objectId, tenantId, applicationId, scopes, roles, groups';
     for (const claims of [
       { objectid: 'sub' },
       { objectId: 'sub', oid: 'sub' },
@@ -200,7 +201,7 @@ describe('a definition', () => {
       { toString: 'x' },
     ])
       refusesWish({ claims }, 'claims', known);
-    const bad = 'the name of a claim is text without blanks';
+    const bad = 'the name of a claim must be text without spaces';
     for (const name of ['', 'a b', ' a', 'a ', 'x'.repeat(257), 'é'])
       refusesWish({ claims: { roles: name } }, 'claims.roles', bad);
     assert.equal(defined({ claims: { roles: 'x'.repeat(256) } }).claims.roles.length, 256);
@@ -223,7 +224,7 @@ describe('a definition', () => {
       block('x'.repeat(65_537)),
       PEM.replace('BEGIN', 'begin'),
     ])
-      refusesWish({ certificateAuthority: pem }, 'certificateAuthority', 'PEM text of a certificate');
+      refusesWish({ certificateAuthority: pem }, 'certificateAuthority', 'must be the PEM text of a certificate');
   });
 });
 
@@ -248,9 +249,9 @@ test('only applications can be any: elsewhere `*` is refused', () => {
   refusesWish({ issuers: ['*'] }, 'issuers', why);
   refusesWish({ issuers: [ISSUER, '*'] }, 'issuers', why);
   for (const purpose of PURPOSES) refusesWish({ audiences: { [purpose]: ['a', '*'] } }, `audiences.${purpose}`, why);
-  refusesWish({ tenants: ['*'] }, 'tenants', '* is no GUID');
-  refusesWish({ algorithms: ['*'] }, 'algorithms', `one of ${ALGORITHMS.join(', ')}`);
-  for (const member of ['metadata', 'keySet']) refusesWish({ [member]: '*' }, member, '* is no https address');
+  refusesWish({ tenants: ['*'] }, 'tenants', '* is not a GUID');
+  refusesWish({ algorithms: ['*'] }, 'algorithms', `must be one of ${ALGORITHMS.join(', ')}`);
+  for (const member of ['metadata', 'keySet']) refusesWish({ [member]: '*' }, member, '* is not an https address');
   assert.deepEqual(defined({ applications: ['*'] }).applications, ['*']);
 });
 
@@ -279,8 +280,8 @@ describe('a grant', () => {
   });
 
   test('is refused for a principal or a right that there is not', () => {
-    refuses(() => made({ kind: 'user' }), 'principal.kind', 'one of objectId, applicationId, role');
-    refuses(() => made({ right: 'write' }), 'right', 'one of data, management, read');
+    refuses(() => made({ kind: 'user' }), 'principal.kind', 'must be one of objectId, applicationId, role');
+    refuses(() => made({ right: 'write' }), 'right', 'must be one of data, management, read');
     for (const value of ['', 'a b', 'x'.repeat(1025)]) refuses(() => made({ value }), 'principal.value', BAD_ENTRY);
     for (const kind of ['objectId', 'applicationId', 'role'])
       refuses(

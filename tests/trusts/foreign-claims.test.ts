@@ -77,7 +77,8 @@ function said(claims: Record<string, unknown>, given?: Given): string {
   return 'accepted';
 }
 
-const wrong = (claim: string): string => `foreign.claims: the claim ${claim} is missing, malformed or contradicted`;
+const wrong = (claim: string): string =>
+  `foreign.claims: the claim ${claim} is missing, malformed or contradicts another`;
 
 describe('the claims of a token of somebody else’s', () => {
   test('are read by the names that the trust gives', () => {
@@ -214,14 +215,14 @@ describe('a token of somebody else’s is for now', () => {
 describe('a token of somebody else’s is of its kind', () => {
   test('an access token, not an ID token or another of Keycloak’s', () => {
     for (const claim of ['nonce', 'at_hash', 'c_hash'])
-      assert.equal(said({ [claim]: null }), 'foreign.kind: not an access token', claim);
+      assert.equal(said({ [claim]: null }), 'foreign.kind: it is not an access token', claim);
     for (const typ of ['ID', 'Refresh', 'offline', 'Logout', 'DPoP'])
-      assert.equal(said({ typ }), 'foreign.kind: not an access token', typ);
+      assert.equal(said({ typ }), 'foreign.kind: it is not an access token', typ);
     for (const typ of ['Bearer', 'JWT', 'idx', 'xid', 1, ['ID']]) assert.equal(said({ typ }), 'accepted', String(typ));
   });
 
   test('not bound to a key', () => {
-    assert.equal(said({ cnf: null }), 'foreign.kind: bound to a key, and so no bearer token');
+    assert.equal(said({ cnf: null }), 'foreign.kind: it is bound to a key, so it is not a bearer token');
   });
 
   test('an application’s own where there are no scopes, unless it says that it is a user’s', () => {
@@ -304,12 +305,12 @@ describe('the purpose of a token', () => {
       assert.equal(saidFor(purpose), 'accepted');
       assert.equal(
         saidFor(purpose, { scp: undefined }),
-        'foreign.kind: an application’s token, where a user’s is asked for',
+        'foreign.kind: it is a token of an application, and a token of a user is needed',
       );
       const unnamed = 'foreign.tenant: the trust names no tenants';
       assert.equal(saidFor(purpose, {}, { tenants: [] }), unnamed);
       assert.equal(saidFor(purpose, { tid: undefined }, { tenants: [] }), unnamed);
-      assert.equal(saidFor(purpose, { oid: 'x' }), 'foreign.claims: the object id is no GUID');
+      assert.equal(saidFor(purpose, { oid: 'x' }), 'foreign.claims: the object id is not a GUID');
       assert.equal(saidFor(purpose, { azp: undefined }), 'foreign.claims: no claim names the application');
     });
   }

@@ -134,8 +134,8 @@ describe('a provider that', () => {
     failing: 'it answers 500',
     garbage: 'the answer is not a JSON object in UTF-8',
     list: 'the answer is not a JSON object in UTF-8',
-    silent: 'no whole answer within 0.3 s',
-    trickling: 'no whole answer within 0.3 s',
+    silent: 'no complete answer within 0.3 s',
+    trickling: 'no complete answer within 0.3 s',
     redirecting: 'it redirects (302)',
     huge: 'its answer is larger than 1048576 bytes',
   };
@@ -190,7 +190,7 @@ describe('metadata', () => {
     ]) {
       provider.editMetadata = (document) => ({ ...document, issuer });
       const { find } = given();
-      assert.equal(await find(MAIN), 'the metadata is of an issuer that the trust does not name', String(issuer));
+      assert.equal(await find(MAIN), 'the metadata names an issuer that the trust does not name', String(issuer));
     }
     for (const issuer of [provider.issuer(), provider.issuer(SECOND_TENANT), provider.issuer('{tenantId}')]) {
       provider.editMetadata = (document) => ({ ...document, issuer });
@@ -288,7 +288,7 @@ describe('a key set', () => {
   });
 
   const careless: Record<string, unknown> = {
-    'two keys of one id': [jwk('main'), jwk('next', { kid: MAIN })],
+    'two keys with the same id': [jwk('main'), jwk('next', { kid: MAIN })],
     'a symmetric key': [jwk('main'), { kty: 'oct', kid: 'x', k: 'AAAA' }],
     'a private key': [jwk('main'), { ...KEYS.next.privateKey.export({ format: 'jwk' }), kid: NEXT }],
     'a private member in a key for encryption': [jwk('main'), jwk('next', { use: 'enc', d: null })],

@@ -60,9 +60,9 @@ describe('a provider', () => {
 
   test('is asked over TLS only, unless plain HTTP is allowed', async () => {
     const before = plain.fetches.length;
-    await assert.rejects(fetchJsonObject(plain.metadata, ACCESS), failure('the address is no https address'));
+    await assert.rejects(fetchJsonObject(plain.metadata, ACCESS), failure('the address is not an https address'));
     for (const address of ['file:///etc/passwd', 'ftp://localhost/', 'data:,{}', 'x', '']) {
-      await assert.rejects(fetchJsonObject(address, { ...ACCESS, plainHttp: true }), failure(/no https address/));
+      await assert.rejects(fetchJsonObject(address, { ...ACCESS, plainHttp: true }), failure(/not an https address/));
     }
     assert.equal(plain.fetches.length, before);
     await fetchJsonObject(plain.metadata, { ...ACCESS, plainHttp: true });
@@ -75,7 +75,7 @@ describe('a provider', () => {
     for (const host of hosts) {
       await assert.rejects(
         fetchJsonObject(`http://${host}:${port}/`, { ...ACCESS, plainHttp: true, privateAddresses: false }),
-        failure('its address is not of the public internet, and the trust does not have privateAddresses'),
+        failure('its address is not on the public internet, and the trust does not have privateAddresses'),
         host,
       );
     }
@@ -122,7 +122,7 @@ describe('a provider', () => {
     plain.behaviour = 'trickling';
     const start = performance.now();
     const access = { ...ACCESS, plainHttp: true, timeoutMs: 100 };
-    await assert.rejects(fetchJsonObject(plain.metadata, access), failure('no whole answer within 0.1 s'));
+    await assert.rejects(fetchJsonObject(plain.metadata, access), failure('no complete answer within 0.1 s'));
     plain.behaviour = 'well';
     assert.ok(performance.now() - start >= 99);
   });
