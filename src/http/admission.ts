@@ -33,7 +33,7 @@ interface Bounds {
 
 /** A body of more bytes, or with more entries in its lists, holds one more place for each so many. */
 const BYTES_PER_PLACE = 8 * 1024;
-const ENTRIES_PER_PLACE = 16;
+const ENTRIES_PER_PLACE = 8;
 
 /** What a request costs by its body, in places where there are 256 of them. Zero entries: not known yet */
 export const placesFor = (bodyBytes: number, entries = 0): number =>
