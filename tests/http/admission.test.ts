@@ -66,8 +66,8 @@ describe('places', () => {
       [1, 1, 1, 2, 128],
     );
     assert.deepEqual(
-      [0, 16, 17, 500].map((entries) => placesFor(100, entries)),
-      [1, 1, 2, 32],
+      [0, 8, 9, 500].map((entries) => placesFor(100, entries)),
+      [1, 1, 2, 63],
     );
   });
 

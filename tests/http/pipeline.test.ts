@@ -268,10 +268,10 @@ describe('on the road', () => {
       body: JSON.stringify({ names: Array(count).fill('x') }),
       headers: { 'content-type': 'application/json' },
     });
-    await ask(sent(16));
+    await ask(sent(8));
     assert.ok(!steps.some((step) => step.startsWith('grow')));
     await ask(sent(161));
-    assert.deepEqual(steps.slice(-4), ['grow 11', 'operate', 'leave', 'close']);
+    assert.deepEqual(steps.slice(-4), ['grow 21', 'operate', 'leave', 'close']);
   });
 
   test('what costs more than there is room for is refused before anything is done', async () => {
