@@ -155,10 +155,11 @@ export class Assignments {
         (was === undefined ? fresh : narrows(was, is) ? narrowed : widened).push(is);
       } else if (was) removed.push(id);
     }
-    const ended = [...narrowed.map(({ id }) => id), ...removed];
-    const events = ended.map((assignmentId) => ({ kind: 'assignment', resourceId, assignmentId }) as const);
+    const subjects = [...narrowed.map(({ id }) => id), ...removed];
+    const events = subjects.map((assignmentId) => ({ kind: 'assignment', resourceId, assignmentId }) as const);
+    const ended = events.length > 0 ? await record(...events) : 0;
     // A new one starts where the log is: tokens of one that was removed stay void.
-    const position = events.length > 0 ? await record(...events) : await revocations.positionIn(tx);
+    const position = ended === 0 && fresh.length > 0 ? await revocations.positionIn(tx) : ended;
     const puts = [...fresh, ...narrowed].map((one) => ({ assignment: one, endedSeq: position }));
     await store.putAll(tx, puts, clock.now());
     await store.widenAll(tx, widened);

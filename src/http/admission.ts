@@ -40,9 +40,10 @@ export const placesFor = (bodyBytes: number, entries = 0): number =>
   Math.max(1, Math.ceil(bodyBytes / BYTES_PER_PLACE), Math.ceil(entries / ENTRIES_PER_PLACE));
 
 /**
- * Bounds what is under way, and with it every queue behind: a request holds a place from the end of its body to its
- * answer, several where it costs as much as several others, and waits for at most one signature or one write at a time. What would find no place is refused before its body
- * is read; a body that comes slowly holds no more than the bytes that have come (security-and-reliability, L1–L4, R10).
+ * Bounds what is under way, and with it every queue behind: a request holds a place from the end of its body to its answer,
+ * several where it costs as much as several others, and waits for at most one signature or one write at a time. What would
+ * find no place is refused before its body is read; a body that comes slowly holds no more than the bytes that have come
+ * (security-and-reliability, L1–L4, R10).
  */
 export class Admission {
   readonly #lanes: Readonly<Record<Lane, Shares>>;
