@@ -26,6 +26,7 @@ async function atTerminal(t: TestContext, env: Record<string, string>): Promise<
       NO_COLOR: undefined,
       FORCE_COLOR: undefined,
       NODE_DISABLE_COLORS: undefined,
+      CI: undefined, // Node takes a terminal there for one without colours
       LINARITE_DATA: folder,
       LINARITE_PORT: '0',
       ...env,
