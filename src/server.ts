@@ -5,9 +5,6 @@ import { Recovery } from './backup/recovery.ts';
 import { certificatesFromFiles, type GivenCertificates } from './certificates/certificate-files.ts';
 import { CertificateWatch } from './certificates/certificate-watch.ts';
 import { certificatesIn } from './certificates/own-certificates.ts';
-import { Start } from './console/start.ts';
-import { START_OPERATIONS } from './console/start-routes.ts';
-import { dataFolder, openDatabase } from './data-folder.ts';
 import { AssignmentStore } from './exchanges/assignment-store.ts';
 import { Assignments } from './exchanges/assignments.ts';
 import { Exchanges } from './exchanges/exchanges.ts';
@@ -21,23 +18,26 @@ import { RouteTable } from './http/routes.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
 import { Imports } from './identities/imports.ts';
-import { DevIssuer } from './issuer/dev-issuer.ts';
-import { DeviceCodes } from './issuer/device-codes.ts';
-import { APPLICATIONS, DIRECTORY_TENANT } from './issuer/directory.ts';
-import type { IssuerParts } from './issuer/issuer-routes.ts';
-import { issuerKey, issuerSecret } from './issuer/issuer-secrets.ts';
-import { TokenEndpoint } from './issuer/token-endpoint.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { SteadyTime } from './lib/steady-time.ts';
-import { FIRST_SUBSCRIPTION } from './management/communication-service.ts';
-import { CommunicationServices } from './management/communication-services.ts';
-import { ManagementStore } from './management/management-store.ts';
 import { type Log, openLog } from './monitoring/log.ts';
 import { OPEN_METRICS } from './monitoring/metrics.ts';
 import { Monitor } from './monitoring/monitor.ts';
 import { RecentRequests } from './monitoring/recent-requests.ts';
 import { ServerMetrics } from './monitoring/server-metrics.ts';
 import { operatorKey } from './operators/operator-key.ts';
+import { Start } from './planes/console/start.ts';
+import { START_OPERATIONS } from './planes/console/start-routes.ts';
+import { FIRST_SUBSCRIPTION } from './planes/management/communication-service.ts';
+import { CommunicationServices } from './planes/management/communication-services.ts';
+import { ManagementStore } from './planes/management/management-store.ts';
+import { Health } from './planes/operator/health.ts';
+import { DevIssuer } from './planes/sign-in/dev-issuer.ts';
+import { DeviceCodes } from './planes/sign-in/device-codes.ts';
+import { APPLICATIONS, DIRECTORY_TENANT } from './planes/sign-in/directory.ts';
+import type { IssuerParts } from './planes/sign-in/issuer-routes.ts';
+import { issuerKey, issuerSecret } from './planes/sign-in/issuer-secrets.ts';
+import { TokenEndpoint } from './planes/sign-in/token-endpoint.ts';
 import { DEV_RESOURCE } from './resources/resource.ts';
 import { ResourceStore } from './resources/resource-store.ts';
 import { Resources } from './resources/resources.ts';
@@ -49,6 +49,7 @@ import { kekReader } from './secrets/kek.ts';
 import { KeyRing } from './secrets/key-ring.ts';
 import { KeyRotation } from './secrets/key-rotation.ts';
 import type { Settings } from './settings.ts';
+import { dataFolder, openDatabase } from './start/data-folder.ts';
 import {
   checkClock,
   checkDurability,
@@ -56,8 +57,7 @@ import {
   checkNoWellKnownKey,
   checkSettings,
   noteClock,
-} from './start-checks.ts';
-import { Health } from './status/health.ts';
+} from './start/start-checks.ts';
 import { clockOffsetSeconds } from './storage/clock-offset.ts';
 import { migrate, stepsAhead } from './storage/migrate.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';

@@ -1,11 +1,11 @@
-import type { Clock } from './lib/clock.ts';
-import { isLoopback } from './lib/loopback.ts';
-import type { Resources } from './resources/resources.ts';
-import { type Settings, SettingsError } from './settings.ts';
-import { type Database, StoreError } from './storage/database.ts';
-import { MetaStore } from './storage/meta-store.ts';
-import { sql } from './storage/sql.ts';
-import { BUILT_AT_MS } from './version.ts';
+import type { Clock } from '../lib/clock.ts';
+import { isLoopback } from '../lib/loopback.ts';
+import type { Resources } from '../resources/resources.ts';
+import { type Settings, SettingsError } from '../settings.ts';
+import { type Database, StoreError } from '../storage/database.ts';
+import { MetaStore } from '../storage/meta-store.ts';
+import { sql } from '../storage/sql.ts';
+import { BUILT_AT_MS } from '../version.ts';
 
 /** What the settings alone must fulfil. @throws SettingsError naming the setting and the mend */
 export function checkSettings({

@@ -1,7 +1,7 @@
 // One request of each operation, sent to a real server, with its answer: the examples of docs/reference/operations.md.
 import type { TestContext } from 'node:test';
 import type { Access, Route } from '../../src/http/route.ts';
-import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET } from '../../src/planes/sign-in/directory.ts';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
 import { type RouteParts, routeList } from '../../src/routes.ts';
 import { ALICE, APP, BOB, CLIENTS, OPERATOR_KEY, TEAMS, userToken, withBearer } from '../harness/dev-tokens.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { API_VERSIONS, type ApiVersion, versions } from '../../src/http/versions.ts';
-import { DIRECTORY_TENANT, GROUP } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT, GROUP } from '../../src/planes/sign-in/directory.ts';
 import { ALICE, APP, applicationToken, BOB, OTHER_APP, SERVICE, withBearer } from '../harness/dev-tokens.ts';
 import { assertError } from '../harness/envelope.ts';
 import { STORES } from '../harness/postgres.ts';

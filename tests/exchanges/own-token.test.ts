@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { API_VERSIONS, type ApiVersion, versions } from '../../src/http/versions.ts';
-import { DIRECTORY_TENANT, GROUP, type User } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT, GROUP, type User } from '../../src/planes/sign-in/directory.ts';
 import {
   ALICE,
   APP,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { API_VERSIONS, type ApiVersion, isBefore, versions } from '../../src/http/versions.ts';
-import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import {
   ALICE,
   APP,

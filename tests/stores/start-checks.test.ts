@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
 import { type Settings, SettingsError } from '../../src/settings.ts';
-import { checkClock, checkDurability, checkMark, noteClock } from '../../src/start-checks.ts';
+import { checkClock, checkDurability, checkMark, noteClock } from '../../src/start/start-checks.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { MetaStore } from '../../src/storage/meta-store.ts';
 import type { Sql } from '../../src/storage/sql.ts';

@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test';
 import type { Capability } from '../../src/capabilities/tables.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
-import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/planes/sign-in/directory.ts';
 import { type RouteParts, routeList } from '../../src/routes.ts';
 import { assertError } from '../harness/envelope.ts';
 import { type Answer, send } from '../harness/http.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Route } from '../../src/http/route.ts';
-import { APPLICATIONS } from '../../src/issuer/directory.ts';
-import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
+import { FIRST_SUBSCRIPTION } from '../../src/planes/management/communication-service.ts';
+import { APPLICATIONS } from '../../src/planes/sign-in/directory.ts';
 import { type RouteParts, routeList } from '../../src/routes.ts';
 import { RIGHTS, type Right } from '../../src/trusts/trust.ts';
 import {

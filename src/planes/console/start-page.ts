@@ -1,10 +1,10 @@
-import { SCOPES, type Scope } from '../capabilities/tables.ts';
-import { trustLines } from '../certificates/trust-lines.ts';
-import { ERRORS, type ErrorName, REASONS, type Reason } from '../errors.ts';
-import { escaped, htmlPage, pageHeaders } from '../lib/html.ts';
-import { SHELLS, usualShell } from '../lib/shells.ts';
-import type { RecentRequest } from '../monitoring/recent-requests.ts';
-import { VERSION } from '../version.ts';
+import { SCOPES, type Scope } from '../../capabilities/tables.ts';
+import { trustLines } from '../../certificates/trust-lines.ts';
+import { ERRORS, type ErrorName, REASONS, type Reason } from '../../errors.ts';
+import { escaped, htmlPage, pageHeaders } from '../../lib/html.ts';
+import { SHELLS, usualShell } from '../../lib/shells.ts';
+import type { RecentRequest } from '../../monitoring/recent-requests.ts';
+import { VERSION } from '../../version.ts';
 import type { StartFacts, StartToken } from './start.ts';
 
 /** What a person filled in, and what came of it. */

@@ -1,8 +1,8 @@
-import { SCOPES } from '../capabilities/tables.ts';
-import { ServiceError } from '../errors.ts';
-import { ok, type Reply, type Route, route } from '../http/route.ts';
-import { maybe, object, text } from '../http/schema.ts';
-import { VERSION } from '../version.ts';
+import { SCOPES } from '../../capabilities/tables.ts';
+import { ServiceError } from '../../errors.ts';
+import { ok, type Reply, type Route, route } from '../../http/route.ts';
+import { maybe, object, text } from '../../http/schema.ts';
+import { VERSION } from '../../version.ts';
 import type { Start } from './start.ts';
 import type { Attempt } from './start-page.ts';
 

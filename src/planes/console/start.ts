@@ -1,10 +1,10 @@
-import type { IdentityId, ServiceCaller } from '../callers.ts';
-import { identityId } from '../identities/identity.ts';
-import type { RecentRequest, RecentRequests } from '../monitoring/recent-requests.ts';
-import { DEV_RESOURCE } from '../resources/resource.ts';
-import type { Resources } from '../resources/resources.ts';
-import type { AccessTokens } from '../tokens/access-tokens.ts';
-import { type IssuedToken, type Lifetimes, scopeList } from '../tokens/token.ts';
+import type { IdentityId, ServiceCaller } from '../../callers.ts';
+import { identityId } from '../../identities/identity.ts';
+import type { RecentRequest, RecentRequests } from '../../monitoring/recent-requests.ts';
+import { DEV_RESOURCE } from '../../resources/resource.ts';
+import type { Resources } from '../../resources/resources.ts';
+import type { AccessTokens } from '../../tokens/access-tokens.ts';
+import { type IssuedToken, type Lifetimes, scopeList } from '../../tokens/token.ts';
 
 interface Uses {
   resources: Resources;

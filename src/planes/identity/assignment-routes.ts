@@ -1,10 +1,17 @@
-import type { AssignmentId } from '../callers.ts';
-import { ServiceError } from '../errors.ts';
-import { created, noContent, ok, type Route, route } from '../http/route.ts';
-import { listOf, maybe, object, optional, recordOf, text } from '../http/schema.ts';
-import { versions } from '../http/versions.ts';
-import { type Assignment, assignment, entraAssignmentId, guid, type Plane, teamsAssignmentId } from './assignment.ts';
-import type { Assignments } from './assignments.ts';
+import type { AssignmentId } from '../../callers.ts';
+import { ServiceError } from '../../errors.ts';
+import {
+  type Assignment,
+  assignment,
+  entraAssignmentId,
+  guid,
+  type Plane,
+  teamsAssignmentId,
+} from '../../exchanges/assignment.ts';
+import type { Assignments } from '../../exchanges/assignments.ts';
+import { created, noContent, ok, type Route, route } from '../../http/route.ts';
+import { listOf, maybe, object, optional, recordOf, text } from '../../http/schema.ts';
+import { versions } from '../../http/versions.ts';
 
 const TEAMS = '/access/teamsExtension/tenants/{tenantId}/assignments/{objectId}';
 const ENTRA = '/access/entra/assignments';

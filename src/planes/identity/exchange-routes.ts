@@ -1,10 +1,10 @@
-import type { IdentityId } from '../callers.ts';
-import { ok, type Reply, type Route, route } from '../http/route.ts';
-import { anything, object, optional, secret, text } from '../http/schema.ts';
-import { isBefore, versions } from '../http/versions.ts';
-import { sevenDigits } from '../lib/instants.ts';
-import type { IssuedToken } from '../tokens/token.ts';
-import type { Exchanges } from './exchanges.ts';
+import type { IdentityId } from '../../callers.ts';
+import type { Exchanges } from '../../exchanges/exchanges.ts';
+import { ok, type Reply, type Route, route } from '../../http/route.ts';
+import { anything, object, optional, secret, text } from '../../http/schema.ts';
+import { isBefore, versions } from '../../http/versions.ts';
+import { sevenDigits } from '../../lib/instants.ts';
+import type { IssuedToken } from '../../tokens/token.ts';
 
 // All of it may be missing: what the original says first is whether the token is good.
 const TeamsUserBody = object({ token: optional(secret()), appId: optional(text()), userId: optional(text()) });

@@ -1,13 +1,13 @@
-import { ServiceError } from '../errors.ts';
-import { created, noContent, ok, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, optional, secret, text } from '../http/schema.ts';
-import { isBefore, versions } from '../http/versions.ts';
-import { parseInstant, sevenDigits, wholeSeconds } from '../lib/instants.ts';
-import type { AccessTokens } from '../tokens/access-tokens.ts';
-import { type Lifetimes, lifetime, scopeList } from '../tokens/token.ts';
-import { knownScopes } from '../tokens/token-routes.ts';
-import type { Identities } from './identities.ts';
-import { customId, type Identity, identityId } from './identity.ts';
+import { ServiceError } from '../../errors.ts';
+import { created, noContent, ok, type Route, route } from '../../http/route.ts';
+import { int32, listOf, maybe, object, optional, secret, text } from '../../http/schema.ts';
+import { isBefore, versions } from '../../http/versions.ts';
+import type { Identities } from '../../identities/identities.ts';
+import { customId, type Identity, identityId } from '../../identities/identity.ts';
+import { parseInstant, sevenDigits, wholeSeconds } from '../../lib/instants.ts';
+import type { AccessTokens } from '../../tokens/access-tokens.ts';
+import { type Lifetimes, lifetime, scopeList } from '../../tokens/token.ts';
+import { knownScopes } from './token-routes.ts';
 
 const ALL = versions('2020-07-20-preview1');
 /** The first shape, before `:issueAccessToken` and nested answers. */

@@ -1,14 +1,14 @@
-import { capabilitiesOf } from '../capabilities/capabilities.ts';
-import { SCOPES } from '../capabilities/tables.ts';
-import { ServiceError } from '../errors.ts';
-import { ok, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, optional, secret, text, truth } from '../http/schema.ts';
-import { type ApiVersion, isBefore, versions } from '../http/versions.ts';
-import { identityId } from '../identities/identity.ts';
-import { sevenDigits } from '../lib/instants.ts';
-import type { AccessTokens } from './access-tokens.ts';
-import type { SigningKeys } from './signing-keys.ts';
-import { type Lifetimes, lifetime, scopeList } from './token.ts';
+import { capabilitiesOf } from '../../capabilities/capabilities.ts';
+import { SCOPES } from '../../capabilities/tables.ts';
+import { ServiceError } from '../../errors.ts';
+import { ok, type Route, route } from '../../http/route.ts';
+import { int32, listOf, maybe, object, optional, secret, text, truth } from '../../http/schema.ts';
+import { type ApiVersion, isBefore, versions } from '../../http/versions.ts';
+import { identityId } from '../../identities/identity.ts';
+import { sevenDigits } from '../../lib/instants.ts';
+import type { AccessTokens } from '../../tokens/access-tokens.ts';
+import type { SigningKeys } from '../../tokens/signing-keys.ts';
+import { type Lifetimes, lifetime, scopeList } from '../../tokens/token.ts';
 
 const IssueBody = object({
   scopes: listOf(text()),

@@ -1,6 +1,6 @@
-import type { ResourceId } from '../callers.ts';
-import { guidFor } from '../lib/guid.ts';
-import { sevenDigits } from '../lib/instants.ts';
+import type { ResourceId } from '../../callers.ts';
+import { guidFor } from '../../lib/guid.ts';
+import { sevenDigits } from '../../lib/instants.ts';
 import type { CommunicationService, ManagedIdentity } from './communication-service.ts';
 
 export const NAMESPACE = 'Microsoft.Communication';

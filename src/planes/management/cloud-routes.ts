@@ -1,9 +1,9 @@
-import type { OperatorCaller } from '../callers.ts';
-import { ServiceError } from '../errors.ts';
-import { ok, type Reply, type Route, route } from '../http/route.ts';
-import { listOf, object, text } from '../http/schema.ts';
-import { API_VERSIONS } from '../http/versions.ts';
-import { echo } from '../lib/echo.ts';
+import type { OperatorCaller } from '../../callers.ts';
+import { ServiceError } from '../../errors.ts';
+import { ok, type Reply, type Route, route } from '../../http/route.ts';
+import { listOf, object, text } from '../../http/schema.ts';
+import { API_VERSIONS } from '../../http/versions.ts';
+import { echo } from '../../lib/echo.ts';
 import { armTime, NAMESPACE, shownResource } from './arm-shapes.ts';
 import { type CommunicationService, groupName, subscriptionId } from './communication-service.ts';
 import type { CommunicationServices } from './communication-services.ts';

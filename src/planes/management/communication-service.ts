@@ -1,8 +1,8 @@
-import type { ResourceId } from '../callers.ts';
-import { ServiceError } from '../errors.ts';
-import { echo } from '../lib/echo.ts';
-import { isGuid } from '../lib/guid.ts';
-import { resourceName } from '../resources/resource.ts';
+import type { ResourceId } from '../../callers.ts';
+import { ServiceError } from '../../errors.ts';
+import { echo } from '../../lib/echo.ts';
+import { isGuid } from '../../lib/guid.ts';
+import { resourceName } from '../../resources/resource.ts';
 
 /** Where a resource stands: names as they were sent, compared without regard to case. */
 export interface Place {

@@ -1,11 +1,11 @@
-import { KEY_SLOTS, type KeySlot, type OperatorCaller, type ResourceId } from '../callers.ts';
-import { ServiceError } from '../errors.ts';
-import { sameBytes } from '../lib/bytes.ts';
-import type { Clock } from '../lib/clock.ts';
-import { echo } from '../lib/echo.ts';
-import { importedKey, keyInvalid, resourceName } from '../resources/resource.ts';
-import type { Resources } from '../resources/resources.ts';
-import type { Database } from '../storage/database.ts';
+import { KEY_SLOTS, type KeySlot, type OperatorCaller, type ResourceId } from '../../callers.ts';
+import { ServiceError } from '../../errors.ts';
+import { sameBytes } from '../../lib/bytes.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { echo } from '../../lib/echo.ts';
+import { importedKey, keyInvalid, resourceName } from '../../resources/resource.ts';
+import type { Resources } from '../../resources/resources.ts';
+import type { Database } from '../../storage/database.ts';
 import {
   type CommunicationService,
   type ManagedIdentity,

@@ -1,6 +1,6 @@
-import { KEY_SLOTS } from '../callers.ts';
-import { ServiceError } from '../errors.ts';
-import { created, noContent, ok, type Reply, type Route, route } from '../http/route.ts';
+import { KEY_SLOTS } from '../../callers.ts';
+import { ServiceError } from '../../errors.ts';
+import { created, noContent, ok, type Reply, type Route, route } from '../../http/route.ts';
 import {
   anything,
   keptText,
@@ -13,9 +13,9 @@ import {
   secret,
   text,
   truth,
-} from '../http/schema.ts';
-import { API_VERSIONS } from '../http/versions.ts';
-import { resourceId } from '../resources/resource.ts';
+} from '../../http/schema.ts';
+import { API_VERSIONS } from '../../http/versions.ts';
+import { resourceId } from '../../resources/resource.ts';
 import { armTime, shownResource } from './arm-shapes.ts';
 import {
   type CommunicationService,

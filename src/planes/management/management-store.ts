@@ -1,6 +1,6 @@
-import type { ResourceId } from '../callers.ts';
-import type { CommunicationServiceRow, ResourceGroupRow } from '../storage/database.ts';
-import { type Rows, sql } from '../storage/sql.ts';
+import type { ResourceId } from '../../callers.ts';
+import type { CommunicationServiceRow, ResourceGroupRow } from '../../storage/database.ts';
+import { type Rows, sql } from '../../storage/sql.ts';
 import type { CommunicationService, ResourceGroup } from './communication-service.ts';
 
 type ServiceRow = CommunicationServiceRow & { group_name: string };

@@ -1,5 +1,5 @@
-import { ServiceError } from '../errors.ts';
-import { echo } from '../lib/echo.ts';
+import { ServiceError } from '../../errors.ts';
+import { echo } from '../../lib/echo.ts';
 import { SERVICE_TYPE } from './arm-shapes.ts';
 import { type CommunicationService, nameKey } from './communication-service.ts';
 

@@ -1,9 +1,9 @@
-import { ServiceError } from '../errors.ts';
-import { ok, type Route, route } from '../http/route.ts';
-import { anything, object, text, truth } from '../http/schema.ts';
-import { wholeSeconds } from '../lib/instants.ts';
-import type { Backups } from './backups.ts';
-import type { Recovery } from './recovery.ts';
+import type { Backups } from '../../backup/backups.ts';
+import type { Recovery } from '../../backup/recovery.ts';
+import { ServiceError } from '../../errors.ts';
+import { ok, type Route, route } from '../../http/route.ts';
+import { anything, object, text, truth } from '../../http/schema.ts';
+import { wholeSeconds } from '../../lib/instants.ts';
 
 /** Care for the store while the server runs. What replaces the store needs it stopped: see restore.ts. */
 export const backupRoutes = (backups: Backups, recovery: Recovery): Route[] => [

@@ -1,8 +1,8 @@
-import { ok, type Route, route } from '../http/route.ts';
-import { listOf, maybe, object, text } from '../http/schema.ts';
-import { wholeSeconds } from '../lib/instants.ts';
-import type { Identities } from './identities.ts';
-import { customId, type Identity, identityId, pageSize, pageStart } from './identity.ts';
+import { ok, type Route, route } from '../../http/route.ts';
+import { listOf, maybe, object, text } from '../../http/schema.ts';
+import type { Identities } from '../../identities/identities.ts';
+import { customId, type Identity, identityId, pageSize, pageStart } from '../../identities/identity.ts';
+import { wholeSeconds } from '../../lib/instants.ts';
 
 const EntryShape = object({
   id: text(),

@@ -1,9 +1,9 @@
-import { ServiceError } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { Revocations } from '../revocation/revocations.ts';
-import type { Database } from '../storage/database.ts';
-import { MetaStore } from '../storage/meta-store.ts';
-import type { SigningKeys } from '../tokens/signing-keys.ts';
+import { ServiceError } from '../../errors.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Revocations } from '../../revocation/revocations.ts';
+import type { Database } from '../../storage/database.ts';
+import { MetaStore } from '../../storage/meta-store.ts';
+import type { SigningKeys } from '../../tokens/signing-keys.ts';
 
 interface Uses {
   db: Database;

@@ -1,7 +1,7 @@
-import { ok, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, optional, text } from '../http/schema.ts';
-import { resourceId } from '../resources/resource.ts';
-import type { Imports } from './imports.ts';
+import { ok, type Route, route } from '../../http/route.ts';
+import { int32, listOf, maybe, object, optional, text } from '../../http/schema.ts';
+import type { Imports } from '../../identities/imports.ts';
+import { resourceId } from '../../resources/resource.ts';
 
 const ImportBody = object({
   identities: listOf(object({ id: text(), customId: optional(text()), createdAt: optional(text()) })),

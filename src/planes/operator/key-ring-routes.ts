@@ -1,7 +1,7 @@
-import { ok, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, text } from '../http/schema.ts';
-import { wholeSeconds } from '../lib/instants.ts';
-import type { DataKeyInfo, KeyRotation } from './key-rotation.ts';
+import { ok, type Route, route } from '../../http/route.ts';
+import { int32, listOf, maybe, object, text } from '../../http/schema.ts';
+import { wholeSeconds } from '../../lib/instants.ts';
+import type { DataKeyInfo, KeyRotation } from '../../secrets/key-rotation.ts';
 
 const DATA_KEYS = object({
   dataKeys: listOf(

@@ -1,6 +1,6 @@
-import { ServiceError } from '../errors.ts';
-import { ok, type Route, route } from '../http/route.ts';
-import { object, text } from '../http/schema.ts';
+import { ServiceError } from '../../errors.ts';
+import { ok, type Route, route } from '../../http/route.ts';
+import { object, text } from '../../http/schema.ts';
 import type { Health } from './health.ts';
 
 export interface StatusParts {

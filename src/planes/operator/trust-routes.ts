@@ -1,9 +1,9 @@
-import { created, noContent, ok, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, optional, recordOf, text, truth } from '../http/schema.ts';
-import { wholeSeconds } from '../lib/instants.ts';
-import type { KeySets } from './key-sets.ts';
-import { type Grant, PURPOSES, type Trust } from './trust.ts';
-import type { Trusts } from './trusts.ts';
+import { created, noContent, ok, type Route, route } from '../../http/route.ts';
+import { int32, listOf, maybe, object, optional, recordOf, text, truth } from '../../http/schema.ts';
+import { wholeSeconds } from '../../lib/instants.ts';
+import type { KeySets } from '../../trusts/key-sets.ts';
+import { type Grant, PURPOSES, type Trust } from '../../trusts/trust.ts';
+import type { Trusts } from '../../trusts/trusts.ts';
 
 const Texts = listOf(text());
 

@@ -1,11 +1,11 @@
 import { createPublicKey } from 'node:crypto';
-import { ServiceError } from '../errors.ts';
-import { digestOf, sameBytes } from '../lib/bytes.ts';
-import type { Clock } from '../lib/clock.ts';
-import { own } from '../lib/compact-jws.ts';
-import { randomId } from '../lib/random.ts';
-import { type SigningKeyMaterial, signJws, type VerifyingKey, verifyingKey, verifyJws } from '../tokens/jws.ts';
-import type { PublishedKey } from '../tokens/signing-keys.ts';
+import { ServiceError } from '../../errors.ts';
+import { digestOf, sameBytes } from '../../lib/bytes.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { own } from '../../lib/compact-jws.ts';
+import { randomId } from '../../lib/random.ts';
+import { type SigningKeyMaterial, signJws, type VerifyingKey, verifyingKey, verifyJws } from '../../tokens/jws.ts';
+import type { PublishedKey } from '../../tokens/signing-keys.ts';
 import { type Application, DIRECTORY_TENANT, USERS, type User } from './directory.ts';
 import type { Grant } from './scopes.ts';
 

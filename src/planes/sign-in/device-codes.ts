@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { ServiceError } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
+import { ServiceError } from '../../errors.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { User } from './directory.ts';
 import type { Grant } from './scopes.ts';
 

@@ -1,4 +1,4 @@
-import { escaped, htmlPage, pageHeaders } from '../lib/html.ts';
+import { escaped, htmlPage, pageHeaders } from '../../lib/html.ts';
 import { USERS } from './directory.ts';
 
 const STYLE =

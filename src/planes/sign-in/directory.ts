@@ -1,4 +1,4 @@
-import { HOME_TENANT } from '../callers.ts';
+import { HOME_TENANT } from '../../callers.ts';
 
 /** The tenant of everything below. */
 export const DIRECTORY_TENANT = HOME_TENANT;

@@ -1,13 +1,13 @@
-import { ServiceError } from '../errors.ts';
-import { type From, ok, type Reply, type Route, route } from '../http/route.ts';
-import { int32, listOf, maybe, object, type Shape, secret, text } from '../http/schema.ts';
-import { echo } from '../lib/echo.ts';
-import { operatorToken } from '../operators/operator-routes.ts';
+import { ServiceError } from '../../errors.ts';
+import { type From, ok, type Reply, type Route, route } from '../../http/route.ts';
+import { int32, listOf, maybe, object, type Shape, secret, text } from '../../http/schema.ts';
+import { echo } from '../../lib/echo.ts';
 import type { DevIssuer } from './dev-issuer.ts';
 import { DEVICE_CODE_SECONDS, type DeviceCodes } from './device-codes.ts';
 import { deviceDone, deviceForm, PAGE_HEADERS } from './device-page.ts';
 import { DIRECTORY_TENANT, USERS } from './directory.ts';
 import { managedIdentityToken } from './managed-identity.ts';
+import { operatorToken } from './operator-routes.ts';
 import { userGrant } from './scopes.ts';
 import type { TokenEndpoint, TokenRequest } from './token-endpoint.ts';
 

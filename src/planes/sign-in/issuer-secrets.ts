@@ -9,10 +9,10 @@ import {
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { writeWhole } from '../lib/whole-file.ts';
-import { readPrivateFile } from '../secrets/kek.ts';
-import { type Settings, SettingsError } from '../settings.ts';
-import type { SigningKeyMaterial } from '../tokens/jws.ts';
+import { writeWhole } from '../../lib/whole-file.ts';
+import { readPrivateFile } from '../../secrets/kek.ts';
+import { type Settings, SettingsError } from '../../settings.ts';
+import type { SigningKeyMaterial } from '../../tokens/jws.ts';
 import { PUBLISHED_SECRET } from './directory.ts';
 
 const KEY_FILE = 'issuer.key';

@@ -1,4 +1,4 @@
-import { ServiceError } from '../errors.ts';
+import { ServiceError } from '../../errors.ts';
 import type { DevIssuer } from './dev-issuer.ts';
 import { APPLICATIONS, MANAGED_IDENTITY_RESOURCE } from './directory.ts';
 import { audienceOf } from './scopes.ts';

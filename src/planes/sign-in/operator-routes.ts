@@ -1,9 +1,9 @@
-import { HOME_TENANT } from '../callers.ts';
-import { ServiceError } from '../errors.ts';
-import { ok, type Reply, type Route, route } from '../http/route.ts';
-import { int32, maybe, object, secret, text } from '../http/schema.ts';
-import { echo } from '../lib/echo.ts';
-import { isGuid } from '../lib/guid.ts';
+import { HOME_TENANT } from '../../callers.ts';
+import { ServiceError } from '../../errors.ts';
+import { ok, type Reply, type Route, route } from '../../http/route.ts';
+import { int32, maybe, object, secret, text } from '../../http/schema.ts';
+import { echo } from '../../lib/echo.ts';
+import { isGuid } from '../../lib/guid.ts';
 
 interface SignIn {
   /** Address of this server, without a trailing slash. */

@@ -1,5 +1,5 @@
-import { ServiceError } from '../errors.ts';
-import { echo } from '../lib/echo.ts';
+import { ServiceError } from '../../errors.ts';
+import { echo } from '../../lib/echo.ts';
 import { type Audience, audiencesAt } from './directory.ts';
 
 /** What a token is asked for, after the rules have been checked. */

@@ -1,5 +1,5 @@
-import { ServiceError } from '../errors.ts';
-import { fromBase64 } from '../lib/bytes.ts';
+import { ServiceError } from '../../errors.ts';
+import { fromBase64 } from '../../lib/bytes.ts';
 import { type DevIssuer, TOKEN_SECONDS } from './dev-issuer.ts';
 import type { DeviceCodes } from './device-codes.ts';
 import { APPLICATIONS, type Application, DIRECTORY_TENANT, USERS, type User } from './directory.ts';
