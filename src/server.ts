@@ -49,17 +49,11 @@ import { kekReader } from './secrets/kek.ts';
 import { KeyRing } from './secrets/key-ring.ts';
 import { KeyRotation } from './secrets/key-rotation.ts';
 import type { Settings } from './settings.ts';
-import { dataFolder, openDatabase } from './start/data-folder.ts';
-import {
-  checkClock,
-  checkDurability,
-  checkMark,
-  checkNoWellKnownKey,
-  checkSettings,
-  noteClock,
-} from './start/start-checks.ts';
+import { checkNoWellKnownKey, checkSettings } from './start/start-checks.ts';
 import { clockOffsetSeconds } from './storage/clock-offset.ts';
+import { dataFolder, openDatabase } from './storage/data-folder.ts';
 import { migrate, stepsAhead } from './storage/migrate.ts';
+import { checkClock, checkDurability, checkMark, noteClock } from './storage/store-checks.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
 import { SigningKeys } from './tokens/signing-keys.ts';

@@ -10,12 +10,12 @@ import { RECOVERY_JUMP } from '../revocation/revocations.ts';
 import { kekReader } from '../secrets/kek.ts';
 import { KeyRing } from '../secrets/key-ring.ts';
 import { type Settings, SettingsError } from '../settings.ts';
-import { databaseFile, dataFolder } from '../start/data-folder.ts';
-import { checkMark } from '../start/start-checks.ts';
+import { databaseFile, dataFolder } from '../storage/data-folder.ts';
 import { type Database, StoreError } from '../storage/database.ts';
 import { migrate, stepsAhead } from '../storage/migrate.ts';
 import { sql, statement } from '../storage/sql.ts';
 import { isDamaged, openSqlite } from '../storage/sqlite.ts';
+import { checkMark } from '../storage/store-checks.ts';
 import { SigningKeyStore } from '../tokens/signing-key-store.ts';
 
 /** What {@link restore} did. */

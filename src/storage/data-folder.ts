@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { type Settings, SettingsError } from '../settings.ts';
-import type { Database } from '../storage/database.ts';
-import { openSqlite } from '../storage/sqlite.ts';
+import type { Database } from './database.ts';
+import { openSqlite } from './sqlite.ts';
 
 /**
  * Makes the data folder.
@@ -55,6 +55,6 @@ export async function openDatabase(
 ): Promise<Database> {
   if (databaseUrl === undefined)
     return openSqlite(folder === undefined ? ':memory:' : databaseFile(folder), onSyncFailed);
-  const { openPostgres } = await import('../storage/postgres.ts'); // its driver is loaded where it is needed only
+  const { openPostgres } = await import('./postgres.ts'); // its driver is loaded where it is needed only
   return openPostgres(databaseUrl);
 }
