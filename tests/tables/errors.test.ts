@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ERRORS, type ErrorName, REASONS, type Reason, ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import { Quotas } from '../../src/http/quotas.ts';
+import { RequestGuard } from '../../src/http/request-guard.ts';
 import { RouteTable } from '../../src/http/routes.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
@@ -20,7 +21,7 @@ const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
   new Pipeline(
     {
       routes: new RouteTable([]),
-      doorkeeper: new Doorkeeper({ mode, allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
+      guard: new RequestGuard({ local: mode === 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
       signatures: new SignatureVerifier(
         { candidatesFor: () => [], clock: systemClock },
         { windowMinutes: 5, wellKnownKey: 'loopback' },
@@ -29,13 +30,13 @@ const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
       isOperator: () => false,
       principals: {} as never,
       admission: new Admission({ places: { usual: 1, urgent: 1 }, bodyBytes: 2 ** 20 }),
-      quotas: new Quotas(systemClock, { preset: 'off', mode }),
+      quotas: new Quotas(systemClock, { preset: 'off', countsEndings: true }),
       requireFresh: async () => undefined,
       isStoreFailure: (cause) => cause === 'the store failed',
       clock: systemClock,
       events: new Monitor(log, new ServerMetrics('test')),
     },
-    { mode, bodyBytesMost: 0 },
+    { dialect: serviceDialect, explains: mode === 'dev', bodyBytesMost: 0 },
   );
 
 describe('every error', () => {

@@ -55,36 +55,58 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   trusts: ['resources', 'revocation', 'storage', 'monitoring'],
   exchanges: ['tokens', 'identities', 'revocation', 'storage'],
   backup: [SETTINGS, 'secrets', 'storage', 'revocation', 'resources', 'tokens', 'monitoring'],
+  // For builders alone: what every part stands on, and those who say who may.
+  'base.ts': [SETTINGS, 'storage', 'secrets', 'monitoring'],
+  'access.ts': [
+    'base.ts',
+    'operators',
+    'revocation',
+    'resources',
+    'identities',
+    'tokens',
+    'trusts',
+    'exchanges',
+    'secrets',
+  ],
   // One folder for each API. No plane knows another one.
   'planes/plane.ts': ['http'],
   'planes/identity': ['exchanges', 'identities', 'tokens'],
   'planes/management': ['resources', 'storage'],
-  'planes/operator': ['backup', 'identities', 'resources', 'revocation', 'secrets', 'storage', 'tokens', 'trusts'],
-  'planes/sign-in': ['operators', 'secrets', 'tokens'],
+  'planes/operator': [
+    'backup',
+    'identities',
+    'monitoring',
+    'resources',
+    'revocation',
+    'secrets',
+    'storage',
+    'tokens',
+    'trusts',
+  ],
+  'planes/sign-in': [SETTINGS, 'operators', 'secrets', 'tokens'],
   'planes/console': ['certificates', 'identities', 'monitoring', 'resources', 'tokens'],
   // What puts everything together.
-  start: ['resources', SETTINGS],
-  'routes.ts': [
-    'http',
-    'planes/identity',
-    'planes/management',
-    'planes/operator',
-    'planes/sign-in',
-    'planes/console',
-    'exchanges',
-    'identities',
-    'trusts',
-    'tokens',
-    'backup',
-    'secrets',
-  ],
+  start: [],
   'server.ts': ['*'],
   cli: [SETTINGS, 'server.ts', 'backup', 'certificates', 'monitoring', 'storage'],
   'main.ts': ['cli'],
 };
 
-/** What every plane may use: what a plane is, and what a route is. */
-const PLANES_MAY_USE = ['planes/plane.ts', 'http/route.ts', 'http/schema.ts', 'http/versions.ts'];
+/** What every plane may use: what a plane is, what a route is, and how an API speaks. */
+const PLANES_MAY_USE = [
+  'planes/plane.ts',
+  'http/credentials.ts',
+  'http/dialect.ts',
+  'http/route.ts',
+  'http/schema.ts',
+  'http/service-dialect.ts',
+  'http/versions.ts',
+  'http/wire.ts',
+];
+
+/** Builders: they may take a base and an access apart, and make another area's store. Everything else names its parts. */
+const isBuilder = (path: string): boolean => path === 'access.ts' || /-planes?\.ts$|^start\//.test(path);
+const FOR_BUILDERS = ['base.ts', 'access.ts'];
 
 /** The command line speaks HTTP to the server; from the inside it takes rules and tables only, so that they are the same. */
 const CLI_MAY_USE = [
@@ -110,12 +132,15 @@ function complaintAbout({ from, to }: Arrow): string | undefined {
   const [part, target] = [partOf(from), partOf(to)];
   const arrow = `${from} > ${to}`;
   if (part === 'server.ts' || part === target) return undefined;
+  if (FOR_BUILDERS.includes(to)) return isBuilder(from) ? undefined : `${arrow}: only builders take it`;
   if (!Object.hasOwn(MAY_USE, part)) return `${part} has no row in this table (${arrow})`;
   if (isPlane(part) && PLANES_MAY_USE.includes(to)) return undefined;
   if (part === 'cli' && CLI_MAY_USE.includes(to)) return undefined;
+  if (part === 'start' && target !== 'server.ts' && target !== 'cli') return undefined;
   const isLeaf = LEAVES.includes(target) && part !== 'lib' && part !== 'errors.ts';
   if (!isLeaf && !MAY_USE[part]?.includes(target)) return arrow;
-  if (isStore(to) && target !== 'storage' && from !== STANDS_ALONE) return `${arrow}: another area's store`;
+  if (isStore(to) && target !== 'storage' && from !== STANDS_ALONE && !isBuilder(from))
+    return `${arrow}: another area's store`;
   return undefined;
 }
 
@@ -175,6 +200,9 @@ describe('imports', () => {
       ['identities/y.ts', "import { knownScopes } from '../planes/identity/token-routes.ts';"],
       ['tokens/y.ts', "import { IdentityStore } from '../identities/identity-store.ts';"],
       ['identities/x.ts', "import { AccessTokens } from '../tokens/access-tokens.ts';"],
+      ['tokens/z.ts', "import type { Base } from '../base.ts';"],
+      ['planes/operator/z.ts', "import type { Access } from '../../access.ts';"],
+      ['start/z.ts', "import { startServer } from '../server.ts';"],
       ['chat/x.ts', "import { Identities } from '../identities/identities.ts';"],
     ]);
     assert.equal(complaints(arrowsIn(planted)).length, planted.size);
