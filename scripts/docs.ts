@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { grantOf } from '../src/capabilities/capabilities.ts';
 import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
-import { ERRORS, REASONS } from '../src/errors.ts';
+import type { ErrorShape } from '../src/errors/shape.ts';
+import { ERROR_GROUPS, REASON_GROUPS } from '../src/errors.ts';
 import { apiDocument } from '../src/http/openapi.ts';
 import type { Access, Route } from '../src/http/route.ts';
 import { API_VERSIONS, type ApiVersion } from '../src/http/versions.ts';
@@ -39,6 +40,9 @@ export const referencePages = (): ReadonlyMap<string, string> =>
 export const outdatedPages = (): string[] =>
   [...referencePages()].filter(([path, text]) => textOf(path) !== text).map(([path]) => path);
 
+/** Title → table, where each group has a heading of its own. */
+type Groups<Table> = Readonly<Record<string, Table>>;
+
 function settingsPage(): string {
   const rows = Object.values(SETTINGS).map(({ variable, standard, prose, ...row }) => [
     `\`${variable}\``,
@@ -53,23 +57,32 @@ function settingsPage(): string {
   );
 }
 
-function errorsPage(): string {
-  const errors = Object.entries(ERRORS).map(([name, error]) => [
-    `\`${name}\``,
-    String(error.status),
-    `\`${error.code}\``,
-    error.message,
-    'target' in error ? `\`${error.target}\`` : '',
-  ]);
-  const reasons = Object.entries(REASONS).map(([reason, prose]) => [`\`${reason}\``, prose]);
+type ErrorTable = Readonly<Record<string, ErrorShape>>;
+type ReasonTable = Readonly<Record<string, string>>;
+
+/** @param groups title → table, in the order of the page; likewise the reasons */
+export function errorsPage(
+  groups: Groups<ErrorTable> = ERROR_GROUPS,
+  reasons: Groups<ReasonTable> = REASON_GROUPS,
+): string {
   return page(
     'Errors',
-    'src/errors.ts',
-    'This is what a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
-    table(['Name', 'Status', 'Code', 'Message', 'Target'], errors),
+    'src/errors.ts and src/errors/',
+    'This is what a client can receive: `{ "error": { "code", "message", "target", "details", "innererror" } }` with the status. `{names}` in a message stand for values of the request. `target` is there when the error concerns one thing. `details` is a list of errors, and `innererror` one error, of the same shape; most errors have neither.',
+    ...sections(groups, '##', ['Name', 'Status', 'Code', 'Message', 'Target'], (errors) =>
+      Object.entries(errors).map(([name, { status, code, message, target }]) => [
+        `\`${name}\``,
+        String(status),
+        `\`${code}\``,
+        message,
+        target === undefined ? '' : `\`${target}\``,
+      ]),
+    ),
     '## Reasons',
     'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a reason of its own has its name as the reason.',
-    table(['Reason', 'Meaning'], reasons),
+    ...sections(reasons, '###', ['Reason', 'Meaning'], (rows) =>
+      Object.entries(rows).map(([reason, prose]) => [`\`${reason}\``, prose]),
+    ),
   );
 }
 
@@ -223,6 +236,14 @@ function page(title: string, source: string, ...parts: readonly string[]): strin
   const notice = `<!-- Written by \`npm run docs\` from ${source}. Changes go there. -->`;
   return `${[notice, `# ${title}`, ...parts].join('\n\n')}\n`;
 }
+
+/** A heading and a table for each group. */
+const sections = <Table>(
+  groups: Groups<Table>,
+  level: '##' | '###',
+  head: readonly string[],
+  rowsOf: (group: Table) => readonly (readonly string[])[],
+): string[] => Object.entries(groups).flatMap(([title, group]) => [`${level} ${title}`, table(head, rowsOf(group))]);
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

@@ -62,9 +62,19 @@ const SECURITY: Readonly<Record<Access['caller'], (access: Access) => ApiOperati
   ],
 };
 
-const ErrorShape = object({
-  error: object({ code: text(), message: text(), target: maybe(text()) }),
-});
+const ERROR_OBJECT = { $ref: '#/components/schemas/ErrorObject' };
+const ErrorObjectShape = {
+  type: 'object',
+  properties: {
+    code: text().json,
+    message: text().json,
+    target: text().json,
+    details: { type: 'array', items: ERROR_OBJECT },
+    innererror: ERROR_OBJECT,
+  },
+  required: ['code', 'message'],
+};
+const ErrorShape = { type: 'object', properties: { error: ERROR_OBJECT }, required: ['error'] };
 const OAuthErrorShape = object({ error: text(), error_description: maybe(text()) });
 const ERROR = { $ref: '#/components/schemas/Error' };
 
@@ -102,7 +112,7 @@ export function apiDocument(routes: readonly Route[]): ApiDocument {
     servers: [{ url: '/' }],
     paths,
     components: {
-      schemas: { Error: ErrorShape.json },
+      schemas: { Error: ErrorShape, ErrorObject: ErrorObjectShape },
       headers: HEADERS,
       parameters: {
         ClientRequestId: {

@@ -26,6 +26,7 @@ import {
 } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Doorkeeper } from './doorkeeper.ts';
+import { envelope } from './envelope.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
 import { nothingAt } from './not-offered.ts';
 import { isLocal } from './peer.ts';
@@ -423,13 +424,7 @@ function oauthReply(error: ServiceError, request: WireRequest): Reply {
   };
 }
 
-function errorReply(error: ServiceError): Reply {
-  const { status, code } = error.shape;
-  return {
-    status,
-    body: { error: { code, message: error.message, target: error.target } }, // JSON leaves out what is undefined
-  };
-}
+const errorReply = (error: ServiceError): Reply => ({ status: error.shape.status, body: envelope(error) });
 
 const supportedTexts = new WeakMap<Route, string>();
 
