@@ -11,7 +11,8 @@ import { API_VERSIONS, type ApiVersion } from '../src/http/versions.ts';
 import type { MetricRow } from '../src/monitoring/metrics.ts';
 import { METRICS } from '../src/monitoring/server-metrics.ts';
 import { type RouteParts, routeList } from '../src/routes.ts';
-import { SETTINGS } from '../src/settings.ts';
+import type { SettingTable } from '../src/settings/setting.ts';
+import { SETTING_GROUPS } from '../src/settings.ts';
 import { promisesPage } from './promises.ts';
 
 const ROOT = dirname(import.meta.dirname);
@@ -43,17 +44,19 @@ export const outdatedPages = (): string[] =>
 /** Title → table, where each group has a heading of its own. */
 type Groups<Table> = Readonly<Record<string, Table>>;
 
-function settingsPage(): string {
-  const rows = Object.values(SETTINGS).map(({ variable, standard, prose, ...row }) => [
-    `\`${variable}\``,
-    standard === undefined ? 'none' : standard === '' ? 'empty' : `\`${standard}\``,
-    'secret' in row && row.secret ? `${prose} Secret: never shown.` : prose,
-  ]);
+/** @param groups title → table, in the order of the page */
+export function settingsPage(groups: Groups<SettingTable> = SETTING_GROUPS): string {
   return page(
     'Settings',
-    'src/settings.ts',
+    'src/settings.ts and src/settings/',
     'All settings are environment variables. The server reads them once, at the start. If a value cannot be used, the start ends with exit code 2 and one line that says what the value must be. An unknown name that begins with `LINARITE_` ends the start, too.',
-    table(['Variable', 'Default', 'What it is for'], rows),
+    ...sections(groups, '##', ['Variable', 'Default', 'What it is for'], (settings) =>
+      Object.values(settings).map(({ variable, standard, prose, secret }) => [
+        `\`${variable}\``,
+        standard === undefined ? 'none' : standard === '' ? 'empty' : `\`${standard}\``,
+        secret ? `${prose} Secret: never shown.` : prose,
+      ]),
+    ),
   );
 }
 

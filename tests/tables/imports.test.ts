@@ -29,7 +29,7 @@ const isPlane = (part: string): boolean => part.startsWith('planes/');
 
 const LEAVES = ['errors.ts', 'callers.ts', 'capabilities', 'lib', 'version.ts'];
 /** What leaves are made of, so they use no leaf that their row does not name. */
-const NOTHING_BUT_THEIR_ROW = ['lib', 'errors', 'errors.ts'];
+const NOTHING_BUT_THEIR_ROW = ['lib', 'errors', 'errors.ts', 'settings', 'settings.ts'];
 /** For errors and types; the values are read by server.ts and cli/ only. */
 const SETTINGS = 'settings.ts';
 
@@ -42,7 +42,8 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   'version.ts': [],
   'callers.ts': [],
   capabilities: [],
-  'settings.ts': [],
+  settings: [],
+  'settings.ts': ['settings', 'lib'],
   // How: rows, figures, keys, the wire.
   storage: [SETTINGS],
   monitoring: [SETTINGS],
@@ -171,6 +172,7 @@ describe('imports', () => {
       ['lib/x.ts', "import { ServiceError } from '../errors.ts';"],
       ['errors.ts', "import { x } from './callers.ts';"],
       ['errors/x.ts', "import { x } from '../lib/x.ts';"],
+      ['settings/x.ts', "import { x } from '../lib/x.ts';"],
       ['tokens/z.ts', "import { IDENTITY_ERRORS } from '../errors/identity.ts';"],
       ['storage/x.ts', "import type { Identity } from '../identities/identity.ts';"],
       ['http/x.ts', "const x = await import('../tokens/access-tokens.ts');"],
