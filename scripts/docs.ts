@@ -8,8 +8,8 @@ import { ERROR_GROUPS, REASON_GROUPS } from '../src/errors.ts';
 import { apiDocument } from '../src/http/openapi.ts';
 import type { Access, Route } from '../src/http/route.ts';
 import { API_VERSIONS, type ApiVersion } from '../src/http/versions.ts';
-import type { MetricRow } from '../src/monitoring/metrics.ts';
-import { METRICS } from '../src/monitoring/server-metrics.ts';
+import type { MetricTable } from '../src/monitoring/metric-set.ts';
+import { METRIC_GROUPS } from '../src/monitoring/server-metrics.ts';
 import { type RouteParts, routeList } from '../src/routes.ts';
 import type { SettingTable } from '../src/settings/setting.ts';
 import { SETTING_GROUPS } from '../src/settings.ts';
@@ -111,19 +111,21 @@ function capabilitiesPage(): string {
   );
 }
 
-function metricsPage(): string {
-  const rows = Object.values(METRICS).map((row: MetricRow) => [
-    `\`${row.name}\``,
-    row.kind,
-    (row.labels ?? []).map((label) => `\`${label}\``).join(', '),
-    row.help,
-    row.alarm ?? '',
-  ]);
+/** @param groups title → table, in the order of the page */
+export function metricsPage(groups: Groups<MetricTable> = METRIC_GROUPS): string {
   return page(
     'Metrics',
-    'src/monitoring/server-metrics.ts',
+    'src/monitoring/server-metrics.ts and src/monitoring/tables/',
     '`GET /-/metrics` answers in the OpenMetrics format. No label names a resource, an identity or a key.',
-    table(['Metric', 'Kind', 'Labels', 'Meaning', 'Suggested alarm'], rows),
+    ...sections(groups, '##', ['Metric', 'Kind', 'Labels', 'Meaning', 'Suggested alarm'], (metrics) =>
+      Object.values(metrics).map(({ name, kind, labels = [], help, alarm = '' }) => [
+        `\`${name}\``,
+        kind,
+        labels.map((label) => `\`${label}\``).join(', '),
+        help,
+        alarm,
+      ]),
+    ),
   );
 }
 
