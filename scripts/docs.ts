@@ -3,14 +3,16 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { grantOf } from '../src/capabilities/capabilities.ts';
 import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
-import { ERRORS, REASONS } from '../src/errors.ts';
+import type { ErrorShape } from '../src/errors/shape.ts';
+import { ERROR_GROUPS, REASON_GROUPS } from '../src/errors.ts';
 import type { Api } from '../src/http/dialect.ts';
 import { apiDocument } from '../src/http/openapi.ts';
 import type { Access, Route } from '../src/http/route.ts';
 import { serviceDialect } from '../src/http/service-dialect.ts';
-import type { MetricRow } from '../src/monitoring/metrics.ts';
-import { METRICS } from '../src/monitoring/server-metrics.ts';
-import { SETTINGS } from '../src/settings.ts';
+import type { MetricTable } from '../src/monitoring/metric-set.ts';
+import { METRIC_GROUPS } from '../src/monitoring/server-metrics.ts';
+import type { SettingTable } from '../src/settings/setting.ts';
+import { SETTING_GROUPS } from '../src/settings.ts';
 import { describedPlanes } from '../src/start/planes.ts';
 import { promisesPage } from './promises.ts';
 
@@ -45,37 +47,51 @@ export const referencePages = (): ReadonlyMap<string, string> =>
 export const outdatedPages = (): string[] =>
   [...referencePages()].filter(([path, text]) => textOf(path) !== text).map(([path]) => path);
 
-function settingsPage(): string {
-  const rows = Object.values(SETTINGS).map(({ variable, standard, prose, ...row }) => [
-    `\`${variable}\``,
-    standard === undefined ? 'none' : standard === '' ? 'empty' : `\`${standard}\``,
-    'secret' in row && row.secret ? `${prose} Secret: never shown.` : prose,
-  ]);
+/** Title → table, where each group has a heading of its own. */
+type Groups<Table> = Readonly<Record<string, Table>>;
+
+/** @param groups title → table, in the order of the page */
+export function settingsPage(groups: Groups<SettingTable> = SETTING_GROUPS): string {
   return page(
     'Settings',
-    'src/settings.ts',
+    'src/settings.ts and src/settings/',
     'All settings are environment variables. The server reads them once, at the start. If a value cannot be used, the start ends with exit code 2 and one line that says what the value must be. An unknown name that begins with `LINARITE_` ends the start, too.',
-    table(['Variable', 'Default', 'What it is for'], rows),
+    ...sections(groups, '##', ['Variable', 'Default', 'What it is for'], (settings) =>
+      Object.values(settings).map(({ variable, standard, prose, secret }) => [
+        `\`${variable}\``,
+        standard === undefined ? 'none' : standard === '' ? 'empty' : `\`${standard}\``,
+        secret ? `${prose} Secret: never shown.` : prose,
+      ]),
+    ),
   );
 }
 
-function errorsPage(): string {
-  const errors = Object.entries(ERRORS).map(([name, error]) => [
-    `\`${name}\``,
-    String(error.status),
-    `\`${error.code}\``,
-    error.message,
-    'target' in error ? `\`${error.target}\`` : '',
-  ]);
-  const reasons = Object.entries(REASONS).map(([reason, prose]) => [`\`${reason}\``, prose]);
+type ErrorTable = Readonly<Record<string, ErrorShape>>;
+type ReasonTable = Readonly<Record<string, string>>;
+
+/** @param groups title → table, in the order of the page; likewise the reasons */
+export function errorsPage(
+  groups: Groups<ErrorTable> = ERROR_GROUPS,
+  reasons: Groups<ReasonTable> = REASON_GROUPS,
+): string {
   return page(
     'Errors',
-    'src/errors.ts',
-    'This is what a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
-    table(['Name', 'Status', 'Code', 'Message', 'Target'], errors),
+    'src/errors.ts and src/errors/',
+    'This is what a client can receive: `{ "error": { "code", "message", "target", "details", "innererror" } }` with the status. `{names}` in a message stand for values of the request. `target` is there when the error concerns one thing. `details` is a list of errors, and `innererror` one error, of the same shape; most errors have neither.',
+    ...sections(groups, '##', ['Name', 'Status', 'Code', 'Message', 'Target'], (errors) =>
+      Object.entries(errors).map(([name, { status, code, message, target }]) => [
+        `\`${name}\``,
+        String(status),
+        `\`${code}\``,
+        message,
+        target === undefined ? '' : `\`${target}\``,
+      ]),
+    ),
     '## Reasons',
     'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a reason of its own has its name as the reason.',
-    table(['Reason', 'Meaning'], reasons),
+    ...sections(reasons, '###', ['Reason', 'Meaning'], (rows) =>
+      Object.entries(rows).map(([reason, prose]) => [`\`${reason}\``, prose]),
+    ),
   );
 }
 
@@ -101,19 +117,21 @@ function capabilitiesPage(): string {
   );
 }
 
-function metricsPage(): string {
-  const rows = Object.values(METRICS).map((row: MetricRow) => [
-    `\`${row.name}\``,
-    row.kind,
-    (row.labels ?? []).map((label) => `\`${label}\``).join(', '),
-    row.help,
-    row.alarm ?? '',
-  ]);
+/** @param groups title → table, in the order of the page */
+export function metricsPage(groups: Groups<MetricTable> = METRIC_GROUPS): string {
   return page(
     'Metrics',
-    'src/monitoring/server-metrics.ts',
+    'src/monitoring/server-metrics.ts and src/monitoring/tables/',
     '`GET /-/metrics` answers in the OpenMetrics format. No label names a resource, an identity or a key.',
-    table(['Metric', 'Kind', 'Labels', 'Meaning', 'Suggested alarm'], rows),
+    ...sections(groups, '##', ['Metric', 'Kind', 'Labels', 'Meaning', 'Suggested alarm'], (metrics) =>
+      Object.values(metrics).map(({ name, kind, labels = [], help, alarm = '' }) => [
+        `\`${name}\``,
+        kind,
+        labels.map((label) => `\`${label}\``).join(', '),
+        help,
+        alarm,
+      ]),
+    ),
   );
 }
 
@@ -228,6 +246,14 @@ function page(title: string, source: string, ...parts: readonly string[]): strin
   const notice = `<!-- Written by \`npm run docs\` from ${source}. Changes go there. -->`;
   return `${[notice, `# ${title}`, ...parts].join('\n\n')}\n`;
 }
+
+/** A heading and a table for each group. */
+const sections = <Table>(
+  groups: Groups<Table>,
+  level: '##' | '###',
+  head: readonly string[],
+  rowsOf: (group: Table) => readonly (readonly string[])[],
+): string[] => Object.entries(groups).flatMap(([title, group]) => [`${level} ${title}`, table(head, rowsOf(group))]);
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

@@ -1,6 +1,5 @@
 import type { ServiceError } from '../errors.ts';
 import type { Reply, Route } from './route.ts';
-import type { Schema } from './schema.ts';
 import type { WireRequest } from './wire.ts';
 
 /** What the standard headers of an answer are made from. */
@@ -20,8 +19,12 @@ export interface AnswerFacts {
 export interface Dialect {
   /** The answer that tells of a refusal. */
   refusal(error: ServiceError, request: WireRequest | undefined): Reply;
-  /** What {@link refusal} puts into the body, for the OpenAPI document. */
-  readonly errors: { readonly name: string; readonly description: string; readonly body: Schema };
+  /** What {@link refusal} puts into the body, for the OpenAPI document: the schema of that name, and those it refers to. */
+  readonly errors: {
+    readonly name: string;
+    readonly description: string;
+    readonly schemas: Readonly<Record<string, object>>;
+  };
   /** Headers of every answer, refusals included. */
   headers(facts: AnswerFacts): Readonly<Record<string, string>>;
   /** Headers that a page of another origin may read (Fetch, `Access-Control-Expose-Headers`). */

@@ -106,7 +106,7 @@ export function apiDocument(apis: readonly Api[], { errors: common }: Pick<Diale
     tags: apis.map(({ name }) => ({ name })),
     paths,
     components: {
-      schemas: Object.fromEntries([...errors.values()].map(({ name, body }) => [name, body.json])),
+      schemas: Object.assign({}, ...[...errors.values()].map(({ schemas }) => schemas)),
       headers: HEADERS,
       parameters: {
         ClientRequestId: {

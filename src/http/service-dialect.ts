@@ -1,33 +1,42 @@
 import type { ServiceError } from '../errors.ts';
 import { bearerToken } from './credentials.ts';
 import type { AnswerFacts, Dialect } from './dialect.ts';
+import { envelope } from './envelope.ts';
 import type { Reply, Route } from './route.ts';
-import { maybe, object, text } from './schema.ts';
+import { text } from './schema.ts';
+
+const ERROR_OBJECT = { $ref: '#/components/schemas/ErrorObject' };
 
 /** How the APIs of the original answer (identity-protocol, sections 3 and 4). */
 export const serviceDialect: Dialect = {
   refusal: (error: ServiceError): Reply => ({
     status: error.shape.status,
-    body: { error: envelope(error) },
+    body: envelope(error),
     contentType: 'application/json',
   }),
   errors: {
     name: 'Error',
     description: 'Every error; docs/reference/errors.md lists them.',
-    body: object({ error: object({ code: text(), message: text(), target: maybe(text()) }) }),
+    schemas: {
+      Error: { type: 'object', properties: { error: ERROR_OBJECT }, required: ['error'] },
+      ErrorObject: {
+        type: 'object',
+        properties: {
+          code: text().json,
+          message: text().json,
+          target: text().json,
+          details: { type: 'array', items: ERROR_OBJECT },
+          innererror: ERROR_OBJECT,
+        },
+        required: ['code', 'message'],
+      },
+    },
   },
   headers: standardHeaders,
   exposedHeaders: ['MS-CV', 'x-ms-client-request-id', 'api-supported-versions', 'Retry-After', 'x-linarite-reason'],
   userToken: (request) => bearerToken(request, 'TokenRefused'),
   repeatedParameters: 'first',
 };
-
-/** `error` of an answer. JSON leaves out what is undefined. */
-const envelope = (error: ServiceError): object => ({
-  code: error.shape.code,
-  message: error.message,
-  target: error.target,
-});
 
 function standardHeaders({ route, error, clientRequestId, correlationVector, durationMs }: AnswerFacts) {
   const isOfRoute = error === undefined || error.shape.raisedBy === 'action';

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ERRORS, type ErrorName, REASONS, type Reason, ServiceError } from '../../src/errors.ts';
+import {
+  ERROR_GROUPS,
+  ERRORS,
+  type ErrorName,
+  REASON_GROUPS,
+  REASONS,
+  type Reason,
+  ServiceError,
+} from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
@@ -15,7 +23,7 @@ import { TestLog } from '../harness/server.ts';
 import { SOURCES } from './sources.ts';
 
 const usersOf = (name: string): string[] =>
-  [...SOURCES].filter(([path, text]) => path !== 'errors.ts' && text.includes(`'${name}'`)).map(([path]) => path);
+  [...SOURCES].filter(([path, text]) => !/^errors[./]/.test(path) && text.includes(`'${name}'`)).map(([path]) => path);
 
 const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
   new Pipeline(
@@ -67,6 +75,15 @@ describe('every error', () => {
       assert.notDeepEqual(usersOf(name), []);
     });
   }
+});
+
+test('every table of errors and of reasons in src/errors is merged', () => {
+  const merged: unknown[] = [...Object.values(ERROR_GROUPS), ...Object.values(REASON_GROUPS)];
+  const declared = [...SOURCES].filter(([path]) => path.startsWith('errors/')).map(([, text]) => text);
+  const tables = declared.flatMap((text) => text.match(/^export const \w+/gm) ?? []);
+  assert.equal(tables.length, merged.length, String(tables));
+  const rows = merged.flatMap((table) => Object.keys(table ?? {}));
+  assert.deepEqual(rows, [...Object.keys(ERRORS), ...Object.keys(REASONS)]);
 });
 
 test('every reason is given somewhere', () => {

@@ -13,7 +13,7 @@ export const oauthDialect: Dialect = {
     name: 'OAuthError',
     description:
       'An error in the format of OAuth (RFC 6749, section 5.2). Errors that are found before the route is known come in the usual envelope.',
-    body: object({ error: text(), error_description: maybe(text()) }),
+    schemas: { OAuthError: object({ error: text(), error_description: maybe(text()) }).json },
   },
   repeatedParameters: 'refused', // RFC 6749, section 3.1
 };
