@@ -37,13 +37,17 @@ export const apiOf = (routes: readonly Route[], more: Partial<Api> = {}): Api =>
 });
 
 /** The road over routes of a test's own. */
-export function roadOf(
-  routes: readonly Route[],
+export const roadOf = (routes: readonly Route[], callers: Callers = {}): Pipeline =>
+  roadOfApis([apiOf(routes)], callers);
+
+/** The road over APIs of a test's own. */
+export function roadOfApis(
+  apis: readonly Api[],
   { tokens, signatories = [], operatorKey, requireFresh = async () => undefined }: Callers = {},
 ): Pipeline {
   return new Pipeline(
     {
-      routes: new RouteTable([apiOf(routes)]),
+      routes: new RouteTable(apis),
       guard: new RequestGuard({ local: true, allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
       signatures: new SignatureVerifier(
         { candidatesFor: () => signatories, clock: systemClock },

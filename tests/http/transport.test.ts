@@ -7,7 +7,7 @@ const PROXY = '10.0.0.9';
 
 /** Whether a request over that transport, from there, is let in. */
 function isLetIn(mode: 'dev' | 'production', peer: string, secure: boolean, headers: readonly string[] = []): boolean {
-  const doorkeeper = new RequestGuard({
+  const guard = new RequestGuard({
     local: mode === 'dev',
     allowedHosts: mode === 'dev' ? [] : undefined,
     allowedOrigins: [],
@@ -15,7 +15,7 @@ function isLetIn(mode: 'dev' | 'production', peer: string, secure: boolean, head
   });
   const header = (name: string) => (headers.includes(name) ? ['https'] : []);
   try {
-    doorkeeper.requireTransport({ peer, secure, header } as unknown as WireRequest);
+    guard.requireTransport({ peer, secure, header } as unknown as WireRequest);
     return true;
   } catch (cause) {
     assert.equal((cause as { error?: string }).error, 'HttpsRequired');

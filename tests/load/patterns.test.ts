@@ -49,7 +49,7 @@ const request = (headers: Record<string, string>, target = '/'): WireRequest => 
   complete: true,
   readBody: async () => Buffer.alloc(0),
 });
-const doorkeeper = new RequestGuard({ local: true, allowedHosts: [], allowedOrigins: [], trustedProxies: [] });
+const guard = new RequestGuard({ local: true, allowedHosts: [], allowedOrigins: [], trustedProxies: [] });
 const signatures = new SignatureVerifier(
   { candidatesFor: () => [], clock: systemClock },
   { windowMinutes: 5, wellKnownKey: 'loopback' },
@@ -60,9 +60,9 @@ const OWNER = '5e1f0057-ed00-4acc-8000-000000007417' as ResourceId;
 
 /** What reads what strangers send: name → reader, and pieces that are particular to it. */
 const READERS: Readonly<Record<string, { eat: Eater; pieces: readonly string[] }>> = {
-  'Host header': { eat: (host) => doorkeeper.requireHost(request({ host })), pieces: [':0', 'a.', '1.', '[::1]'] },
+  'Host header': { eat: (host) => guard.requireHost(request({ host })), pieces: [':0', 'a.', '1.', '[::1]'] },
   'Origin header': {
-    eat: (origin) => doorkeeper.originHeaders(request({ origin }), { access: { caller: 'service' } } as never, []),
+    eat: (origin) => guard.originHeaders(request({ origin }), { access: { caller: 'service' } } as never, []),
     pieces: ['a.', 'http://'],
   },
   'Authorization header': {
