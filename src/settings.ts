@@ -124,14 +124,14 @@ export const SETTINGS = {
     variable: 'LINARITE_TRUSTED_PROXIES',
     standard: '',
     prose:
-      'Addresses of proxies that end TLS in front of the server, separated by commas. In production mode only these may connect over plain HTTP from other machines.',
+      'Addresses of proxies that end TLS in front of the server, separated by commas. In production mode, only these proxies may connect over plain HTTP from other machines.',
     read: list,
   }),
   allowedHosts: setting({
     variable: 'LINARITE_ALLOWED_HOSTS',
     standard: '',
     prose:
-      'More host names to answer for, separated by commas, in addition to loopback names (dev mode) and the public URL. Protects against DNS rebinding. In dev mode the certificate covers these names too: adding a name makes a new certificate authority, which clients must trust again.',
+      'More host names that the server answers for, separated by commas, in addition to loopback names (dev mode) and the public URL. The list protects against DNS rebinding. In dev mode the certificate covers these names too. Adding a name makes a new certificate authority, which clients must trust again.',
     read: list,
   }),
   allowedOrigins: setting({
@@ -237,7 +237,7 @@ export const SETTINGS = {
     variable: 'LINARITE_REQUESTS_MOST',
     standard: '256',
     prose:
-      'Most requests that may be under way at the same time. More are refused with 503 and `Retry-After`. One resource alone can use at most half of them, so that others are served too. A request with a large body, or with long lists in it, counts as several.',
+      'Largest number of requests that may be under way at the same time. More are refused with 503 and `Retry-After`. One resource alone can use at most half of them, so that others are served too. A request with a large body, or with long lists in it, counts as several.',
     read: whole(4, 100_000),
   }),
   urgentRequestsMost: setting({
@@ -258,7 +258,7 @@ export const SETTINGS = {
     variable: 'LINARITE_DRAIN_SECONDS',
     standard: '0',
     prose:
-      'After a stop signal the server reports that it is not ready, and accepts new connections for this many seconds. Set it to the time that your load balancer needs to notice.',
+      'After a stop signal the server reports that it is not ready, and accepts new connections for this many seconds. Set it to the time that your load balancer needs to notice that the server is not ready.',
     read: whole(0, 600),
   }),
   stopSeconds: setting({
@@ -315,7 +315,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
 
   const { tokenMinutesShortest: least, tokenMinutesUsual: usual, tokenMinutesLongest: most } = settings;
   if (least > usual || usual > most) {
-    throw new SettingsError('LINARITE_TOKEN_MINUTES must lie between LINARITE_TOKEN_MINUTES_SHORTEST and …_LONGEST');
+    throw new SettingsError('LINARITE_TOKEN_MINUTES must be between LINARITE_TOKEN_MINUTES_SHORTEST and …_LONGEST');
   }
   if ((settings.tlsCertificate === undefined) !== (settings.tlsKey === undefined)) {
     throw new SettingsError('LINARITE_TLS_CERT and LINARITE_TLS_KEY belong together: set both or none');
