@@ -42,6 +42,7 @@ export class ServerMetrics {
   readonly revocations = new Counter(METRICS.revocations);
   readonly unknownKeys = new Counter(METRICS.unknownKeys);
   readonly newerVersions = new Counter(METRICS.newerVersions);
+  readonly socketsClosed = new Counter(METRICS.socketsClosed);
   readonly choreRuns = new Counter(METRICS.choreRuns);
   readonly choreFailures = new Counter(METRICS.choreFailures);
   readonly monitoringFailures = new Counter(METRICS.monitoringFailures);
@@ -52,12 +53,8 @@ export class ServerMetrics {
   constructor(version: string) {
     const { requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions } = this;
     this.add(requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions);
-    this.add(
-      this.choreRuns,
-      this.choreFailures,
-      this.monitoringFailures,
-      new Info(METRICS.build, version, process.version),
-    );
+    this.add(this.choreRuns, this.choreFailures);
+    this.add(this.socketsClosed, this.monitoringFailures, new Info(METRICS.build, version, process.version));
     this.watch({
       busySeconds: () => performance.eventLoopUtilization().active / 1000,
       cpuSeconds,
