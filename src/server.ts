@@ -88,7 +88,11 @@ export async function startServer(
     opened.defer(() => listener.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
     certificates.serve((pair) => listener.setTls(pair));
     watchMetrics(base, access, { admission, parked, sockets, listener });
-    const chores = startChores(choresOf(mode, base, access, certificates), events);
+    access.forgetting.register(...planes.flatMap(({ forgets = [] }) => forgets));
+    const chores = startChores(base, [
+      ...choresOf(mode, base, access, certificates),
+      ...planes.flatMap(({ chores = [] }) => chores),
+    ]);
     opened.defer(() => chores.stop());
     opened.defer(() => access.keyRotation.stop());
     opened.defer(() => health.stop());
