@@ -61,6 +61,18 @@ const databaseUrl = (value: string): string => {
   return value;
 };
 
+const natsUrls = (value: string): string => {
+  const urls = value.split(',').map((url) => URL.parse(url.trim()));
+  const isUrl = (url: URL | null): boolean =>
+    url !== null &&
+    /^(nats|tls):$/.test(url.protocol) &&
+    url.hostname !== '' &&
+    /^\/?$/.test(url.pathname) &&
+    !url.search;
+  if (!urls.every(isUrl)) throw new SettingsError('must be addresses such as nats://host:4222 or tls://host:4222');
+  return value;
+};
+
 /** Every option of the server. `--help`, the reference page and the type {@link Settings} come from this table. */
 export const SETTINGS = {
   mode: setting({
@@ -99,6 +111,14 @@ export const SETTINGS = {
     prose: 'PostgreSQL 15 or newer, `postgres://user:password@host/database`. Not set: SQLite in the data folder.',
     secret: true,
     read: databaseUrl,
+  }),
+  natsUrl: setting({
+    variable: 'LINARITE_NATS_URL',
+    standard: undefined,
+    prose:
+      'NATS server that carries hints between nodes on one PostgreSQL, `nats://user:password@host:port`, or `tls://` for a connection with TLS; several servers of one NATS cluster separated by commas. Not set: PostgreSQL carries them.',
+    secret: true,
+    read: natsUrls,
   }),
   publicUrl: setting({
     variable: 'LINARITE_PUBLIC_URL',

@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { Backoff } from '../lib/backoff.ts';
+import type { Events } from '../monitoring/events.ts';
+import type { Carrier, CarrierListener } from './carrier.ts';
+
+interface Uses {
+  /** `postgres://user:password@host/database` */
+  url: string;
+  events: Pick<Events, 'notice'>;
+}
+
+interface Options {
+  pingMs?: number;
+  /** Pauses between attempts to connect, the first and the longest. */
+  backoffMs?: readonly [first: number, most: number];
+}
+
+const CHANNEL = 'linarite_hints';
+/** Beside the names of the pool, so that an administrator can tell them apart. */
+const APPLICATION = 'linarite-hints';
+const PING_MS = 10_000;
+const BACKOFF_MS = [250, 10_000] as const;
+const TIMEOUT_MS = 5000;
+/** A message of its own, which proves that what is sent is heard. */
+const PING = '';
+
+/**
+ * Hints by LISTEN and NOTIFY, on a connection of its own. It hears what it sends: a connection on which its own ping does
+ * not come back carries nothing, as behind a pooler that shares connections between transactions.
+ */
+export class PostgresCarrier implements Carrier {
+  readonly #uses: Uses;
+  readonly #pingMs: number;
+  readonly #backoff: Backoff;
+  readonly #stopping = new AbortController();
+  #client: pg.Client | undefined;
+  #running: Promise<void> | undefined;
+  #wasToldLost = false;
+
+  constructor(uses: Uses, { pingMs = PING_MS, backoffMs = BACKOFF_MS }: Options = {}) {
+    this.#uses = uses;
+    this.#pingMs = pingMs;
+    this.#backoff = new Backoff(...backoffMs);
+  }
+
+  get isConnected(): boolean {
+    return this.#client !== undefined;
+  }
+
+  start(listener: CarrierListener): void {
+    this.#running ??= this.#run(listener);
+  }
+
+  async send(messages: readonly string[]): Promise<void> {
+    const client = this.#client;
+    if (!client) return;
+    const text = 'select pg_notify($1, message) from unnest($2::text[]) as message';
+    await client.query(text, [CHANNEL, messages]).catch(() => this.#drop(client));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    if (this.#client) this.#drop(this.#client);
+    await this.#running;
+  }
+
+  async #run(listener: CarrierListener): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#connectedOnce(listener);
+      } catch (cause) {
+        this.#tellLost(cause);
+      }
+      await sleep(this.#backoff.next(), undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  /** Connects, and resolves when the connection is lost. */
+  async #connectedOnce(listener: CarrierListener): Promise<void> {
+    const { default: driver } = await import('pg');
+    const client = new driver.Client({
+      connectionString: this.#uses.url,
+      application_name: APPLICATION,
+      connectionTimeoutMillis: TIMEOUT_MS,
+      query_timeout: TIMEOUT_MS,
+      keepAlive: true,
+    });
+    const lost = new AbortController();
+    client.on('error', () => lost.abort()).on('end', () => lost.abort());
+    let heard = true;
+    client.on('notification', ({ payload = PING }) => {
+      if (payload === PING) heard = true;
+      else listener.onMessage(payload);
+    });
+    try {
+      await client.connect();
+      await client.query(`listen ${CHANNEL}`);
+      if (this.#stopping.signal.aborted) return;
+      this.#client = client;
+      this.#tellFound();
+      listener.onConnected();
+      while (heard && !lost.signal.aborted) {
+        heard = false;
+        await client.query('select pg_notify($1, $2)', [CHANNEL, PING]);
+        await sleep(this.#pingMs, undefined, { signal: lost.signal, ref: false }).catch(() => undefined);
+      }
+      if (!this.#stopping.signal.aborted) throw new Error(heard ? 'the connection was lost' : 'nothing is heard on it');
+    } finally {
+      this.#drop(client);
+    }
+  }
+
+  /** Nobody waits for the end: the other side may not answer any more. */
+  #drop(client: pg.Client): void {
+    if (this.#client === client) this.#client = undefined;
+    client.end().catch(() => undefined);
+  }
+
+  /** Once for each loss, and not for each attempt. */
+  #tellLost(cause: unknown): void {
+    if (this.#wasToldLost || this.#stopping.signal.aborted) return;
+    this.#wasToldLost = true;
+    this.#uses.events.notice('warn', 'no hints from other nodes by PostgreSQL: what they commit is seen later', {
+      cause,
+    });
+  }
+
+  #tellFound(): void {
+    this.#backoff.reset();
+    if (this.#wasToldLost) this.#uses.events.notice('info', 'hints from other nodes come again by PostgreSQL');
+    this.#wasToldLost = false;
+  }
+}
