@@ -15,8 +15,8 @@ import { givenStore } from '../stores/given-store.ts';
 /** Carries hints between nodes of one process. */
 export class Wire {
   readonly #listeners = new Set<CarrierListener>();
-  /** Messages that were sent. */
-  readonly sent: string[] = [];
+  /** Set while it carries nothing. */
+  isCut = false;
 
   /** Sends a message of nobody's. */
   invent(text: string): void {
@@ -33,7 +33,7 @@ export class Wire {
         listener.onConnected();
       },
       send: async (messages) => {
-        this.sent.push(...messages);
+        if (this.isCut) return;
         for (const message of messages) for (const listener of this.#listeners) listener.onMessage(message);
       },
       stop: async () => {
