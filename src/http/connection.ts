@@ -34,7 +34,7 @@ export interface WireLimits {
 export type OnProblem = (level: 'debug' | 'warn' | 'error', message: string, facts?: Record<string, unknown>) => void;
 
 /** What all connections of a listener share. */
-export interface Hall {
+export interface ListenerState {
   readonly road: Road;
   readonly limits: WireLimits;
   readonly onProblem: OnProblem;
@@ -52,7 +52,7 @@ export class Connection {
   readonly secure: boolean;
   readonly peer: string;
 
-  readonly #hall: Hall;
+  readonly #state: ListenerState;
   readonly #socket: Socket;
   readonly #waiting: Exchange[] = [];
   #current: Exchange | undefined;
@@ -60,15 +60,15 @@ export class Connection {
   /** What was wrong with the bytes after the newest request: the last thing to be answered. */
   #refusal: { readonly error: ServiceError; readonly method?: string | undefined } | undefined;
   /** The last answer has been written. */
-  #over = false;
+  #finished = false;
   /** What still arrives is thrown away. */
-  #deaf = false;
+  #discarding = false;
   /** Bytes received when the last request was done with: more since then are the beginning of another. */
   #bytesBefore = 0;
   #deadline: NodeJS.Timeout | undefined;
 
-  constructor(hall: Hall, socket: Socket, secure: boolean) {
-    this.#hall = hall;
+  constructor(state: ListenerState, socket: Socket, secure: boolean) {
+    this.#state = state;
     this.#socket = socket;
     this.secure = secure;
     // IPv4 clients of an IPv6 socket appear as ::ffff:127.0.0.1, which nobody downstream should have to know.
@@ -78,8 +78,8 @@ export class Connection {
 
   /** A request whose headers are there. */
   take(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
-    if (this.#over || this.#refusal !== undefined) return;
-    const { limits } = this.#hall;
+    if (this.#finished || this.#refusal !== undefined) return;
+    const { limits } = this.#state;
     const exchange = new Exchange(request, response, this, expectation, limits.maxHeaderLines);
     if (this.#current === undefined) {
       this.#newest = exchange;
@@ -90,7 +90,7 @@ export class Connection {
     } else {
       const error = new ServiceError('TooManyRequests', { detail: 'too many pipelined requests' });
       this.#refusal = { error, method: exchange.method };
-      this.#deafen();
+      this.#discardInput();
     }
   }
 
@@ -98,10 +98,10 @@ export class Connection {
    * Bytes, or their absence, that cannot be turned into a request or into the rest of one.
    * @param method that they begin with, where it can be told
    */
-  spoil(error: ServiceError, method?: string): void {
+  reject(error: ServiceError, method?: string): void {
     const newest = this.#newest;
-    if (this.#over || this.#refusal !== undefined) return;
-    this.#deafen(); // the parser would go on to complain about every further byte
+    if (this.#finished || this.#refusal !== undefined) return;
+    this.#discardInput(); // the parser would go on to complain about every further byte
     if (newest !== undefined && !newest.complete) {
       // They belong to the body of a request, which gets one answer like any other, and may have got it already.
       if (newest.answered) this.#hangUp();
@@ -115,7 +115,7 @@ export class Connection {
   /** The listener is about to stop: nothing is lost with a connection that is between two requests. */
   stop(): void {
     const idle = this.#current === undefined && this.#socket.bytesRead === this.#bytesBefore;
-    if (idle && !this.#over) this.#socket.destroySoon();
+    if (idle && !this.#finished) this.#socket.destroySoon();
   }
 
   /** The listener waits no longer for the answer to the request under way. */
@@ -134,16 +134,16 @@ export class Connection {
 
   async #answer(exchange: Exchange): Promise<void> {
     try {
-      this.#send(await this.#hall.road.answer(exchange), exchange);
+      this.#send(await this.#state.road.answer(exchange), exchange);
     } catch (cause) {
       // The road promises not to get here; a client must have its answer all the same.
-      this.#hall.onProblem('error', 'a request could not be answered', { cause });
+      this.#state.onProblem('error', 'a request could not be answered', { cause });
       this.#refuse(cause, exchange.method);
     }
   }
 
   #send(reply: WireReply, exchange: Exchange): void {
-    if (this.#over || this.#socket.destroyed) return;
+    if (this.#finished || this.#socket.destroyed) return;
     if (this.#isLast(exchange)) {
       this.#sendLast(reply, exchange.method);
       return;
@@ -154,18 +154,18 @@ export class Connection {
     if (reply.chunked) response.chunkedEncoding = false;
     exchange.answered = true;
     response.end(reply.chunked ? inOneChunk(reply.body ?? '') : reply.body, () => this.#next());
-    if (this.#socket.writableLength > 0) this.#destroyAfter(this.#hall.limits.requestTimeoutMs);
+    if (this.#socket.writableLength > 0) this.#destroyAfter(this.#state.limits.requestTimeoutMs);
   }
 
   #isLast(exchange: Exchange): boolean {
     if (!exchange.response.shouldKeepAlive || exchange.leftWaiting || exchange.failed) return true;
-    if (!exchange.complete && !exchange.mayDiscardRest(this.#hall.limits.discardBytes)) return true;
-    return (this.#hall.stopping || this.#socket.readableEnded) && this.#waiting.length === 0;
+    if (!exchange.complete && !exchange.mayDiscardRest(this.#state.limits.discardBytes)) return true;
+    return (this.#state.stopping || this.#socket.readableEnded) && this.#waiting.length === 0;
   }
 
   /** The answer has left for the client: on to the next request. */
   #next(): void {
-    if (this.#over) return;
+    if (this.#finished) return;
     clearTimeout(this.#deadline);
     this.#current = undefined;
     this.#bytesBefore = this.#socket.bytesRead;
@@ -173,15 +173,15 @@ export class Connection {
     if (next !== undefined) this.#start(next);
     else if (this.#refusal !== undefined) this.#refuse(this.#refusal.error, this.#refusal.method);
     // Until then a client that was told nothing may have its next request on the way.
-    else if (this.#hall.closing) this.#hangUp();
+    else if (this.#state.closing) this.#hangUp();
   }
 
   #refuse(error: unknown, method: string | undefined): void {
-    if (this.#over) return;
+    if (this.#finished) return;
     try {
-      this.#sendLast(this.#hall.road.refuse(error), method);
+      this.#sendLast(this.#state.road.refuse(error), method);
     } catch (cause) {
-      this.#hall.onProblem('error', 'an error answer could not be written', { cause });
+      this.#state.onProblem('error', 'an error answer could not be written', { cause });
       this.#socket.destroy();
     }
   }
@@ -202,11 +202,11 @@ export class Connection {
   /** Ends our half of the connection and gives the client a moment to notice. */
   #hangUp(): void {
     const socket = this.#socket;
-    const { lingerMs, requestTimeoutMs } = this.#hall.limits;
-    this.#over = true;
+    const { lingerMs, requestTimeoutMs } = this.#state.limits;
+    this.#finished = true;
     if (socket.destroyed) return;
 
-    this.#deafen();
+    this.#discardInput();
     this.#newest?.drop();
     socket.on('end', () => socket.destroySoon());
     this.#destroyAfter(requestTimeoutMs);
@@ -214,11 +214,11 @@ export class Connection {
   }
 
   /** Takes the bytes away from the parser and throws them away, up to a limit. */
-  #deafen(): void {
-    if (this.#deaf) return;
-    this.#deaf = true;
+  #discardInput(): void {
+    if (this.#discarding) return;
+    this.#discarding = true;
     const socket = this.#socket;
-    let leftBytes = this.#hall.limits.lingerBytes;
+    let leftBytes = this.#state.limits.lingerBytes;
     socket.removeAllListeners('data'); // the parser's
     socket.on('data', (chunk: Buffer) => {
       leftBytes -= chunk.length;

@@ -94,8 +94,6 @@ export interface Route {
   readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly query?: QueryParameters;
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
-  /** How its refusals are written: in the service's envelope, unless OAuth's shape is named (RFC 6749, section 5.2). */
-  readonly errors?: 'oauth';
   /** Success statuses, and errors that are not in the protocol's envelope, with the shape of their bodies. */
   readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' };
   readonly summary: string;
