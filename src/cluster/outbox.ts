@@ -64,7 +64,10 @@ export class Outbox {
     if (last) this.#uses.onCommitted(facts, last);
   }
 
-  /** Position of a stream's newest fact, 0 where there is none; for a session's first snapshot, within its transaction. */
+  /**
+   * Position of a stream's newest fact, 0 where there is none. A session that begins reads it before the rows that it shows:
+   * then it may hear once more of what it has seen, and misses nothing.
+   */
   position(stream: string, rows?: Rows): Promise<number> {
     return this.#uses.store.position(stream, rows);
   }

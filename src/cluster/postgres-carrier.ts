@@ -34,7 +34,10 @@ export class PostgresCarrier implements Carrier {
   readonly #pingMs: number;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
+  /** The one that messages go by; undefined while there is none. */
   #client: pg.Client | undefined;
+  /** The last one that was made, connected or not. */
+  #latest: pg.Client | undefined;
   #running: Promise<void> | undefined;
   #wasToldLost = false;
 
@@ -61,7 +64,7 @@ export class PostgresCarrier implements Carrier {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    if (this.#client) this.#drop(this.#client);
+    if (this.#latest) this.#drop(this.#latest);
     await this.#running;
   }
 
@@ -87,6 +90,7 @@ export class PostgresCarrier implements Carrier {
       query_timeout: TIMEOUT_MS,
       keepAlive: true,
     });
+    this.#latest = client;
     const lost = new AbortController();
     client.on('error', () => lost.abort()).on('end', () => lost.abort());
     let heard = true;
