@@ -49,7 +49,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   backup: { words: ['tests/backup/'], size: { TEST_BACKUPS: '25' } },
   facts: {
     words: ['cluster/fact', 'cluster/following', 'cluster/killed'],
-    size: { TEST_FACTS: '100000', TEST_FACTS_STOPPED_SECONDS: '60', TEST_FOLLOWED: '30000' },
+    size: { TEST_FACTS: '100000', TEST_FACTS_STOPPED_SECONDS: '60', TEST_FOLLOWED: '5000' },
   },
   overload: { words: ['load/overload'], size: { TEST_OVERLOAD_SECONDS: '600', TEST_OVERLOAD_ROUNDS: '20' } },
   slow: { words: ['load/slow'], size: { TEST_SLOW_CONNECTIONS: '5000' } },

@@ -163,11 +163,6 @@ export class Cluster {
     return this.#positions.sweep();
   }
 
-  /** Sweeps that have begun. */
-  get sweeps(): number {
-    return this.#positions.counts.sweeps;
-  }
-
   /** Ends everything; the sessions end before, the store after it. */
   async stop(): Promise<void> {
     this.#deliveries.stop();

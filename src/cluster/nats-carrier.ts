@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { Backoff } from '../lib/backoff.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Carrier, CarrierListener } from './carrier.ts';
 
@@ -47,10 +48,11 @@ export class NatsCarrier implements Carrier {
   }
 
   async send(messages: readonly string[]): Promise<void> {
-    if (!this.#isConnected) return; // the client would keep them, and hints of an hour ago help nobody
+    const connection = this.#connection;
+    if (!connection || !this.#isConnected) return; // the client would keep them, and hints of an hour ago help nobody
     try {
-      for (const message of messages) this.#connection?.publish(this.#subject, message);
-      await this.#connection?.flush();
+      for (const message of messages) connection.publish(this.#subject, message);
+      await Promise.race([connection.flush(), connection.closed()]);
     } catch {
       // Lost, as a hint may be.
     }
@@ -78,9 +80,13 @@ export class NatsCarrier implements Carrier {
   async #connectedOnce(listener: CarrierListener): Promise<void> {
     const { connect } = await import('@nats-io/transport-node');
     this.#subject = `linarite.${await this.#uses.storeId()}.hints`;
-    const connection = await connect(natsOptions(this.#uses.urls));
+    const connecting = connect(natsOptions(this.#uses.urls));
+    const connection = await unlessAborted(this.#stopping.signal, connecting);
+    if (!connection) {
+      connecting.then((late) => late.close()).catch(() => undefined);
+      return;
+    }
     this.#connection = connection;
-    if (this.#stopping.signal.aborted) return connection.close();
     connection.subscribe(this.#subject, {
       callback: (failure, message) => {
         if (!failure) listener.onMessage(message.string());

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Backoff } from '../lib/backoff.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Carrier, CarrierListener } from './carrier.ts';
 
@@ -36,8 +37,8 @@ export class PostgresCarrier implements Carrier {
   readonly #stopping = new AbortController();
   /** The one that messages go by; undefined while there is none. */
   #client: pg.Client | undefined;
-  /** The last one that was made, connected or not. */
-  #latest: pg.Client | undefined;
+  /** Of the last connection that was made or tried. */
+  #lost = new AbortController();
   #running: Promise<void> | undefined;
   #wasToldLost = false;
 
@@ -64,7 +65,7 @@ export class PostgresCarrier implements Carrier {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    if (this.#latest) this.#drop(this.#latest);
+    this.#lost.abort();
     await this.#running;
   }
 
@@ -90,8 +91,9 @@ export class PostgresCarrier implements Carrier {
       query_timeout: TIMEOUT_MS,
       keepAlive: true,
     });
-    this.#latest = client;
     const lost = new AbortController();
+    this.#lost = lost;
+    if (this.#stopping.signal.aborted) lost.abort();
     client.on('error', () => lost.abort()).on('end', () => lost.abort());
     let heard = true;
     client.on('notification', ({ payload = PING }) => {
@@ -99,21 +101,28 @@ export class PostgresCarrier implements Carrier {
       else listener.onMessage(payload);
     });
     try {
-      await client.connect();
-      await client.query(`listen ${CHANNEL}`);
-      if (this.#stopping.signal.aborted) return;
-      this.#client = client;
-      this.#tellFound();
-      listener.onConnected();
+      // What the driver is asked for may never settle once the client is ended.
+      await unlessAborted(lost.signal, client.connect());
+      if (!lost.signal.aborted) await unlessAborted(lost.signal, client.query(`listen ${CHANNEL}`));
+      if (!lost.signal.aborted) this.#connected(client, listener);
       while (heard && !lost.signal.aborted) {
         heard = false;
-        await client.query('select pg_notify($1, $2)', [CHANNEL, PING]);
+        await unlessAborted(lost.signal, client.query('select pg_notify($1, $2)', [CHANNEL, PING]));
         await sleep(this.#pingMs, undefined, { signal: lost.signal, ref: false }).catch(() => undefined);
+        if (!lost.signal.aborted) this.#backoff.reset(); // it lasts
       }
-      if (!this.#stopping.signal.aborted) throw new Error(heard ? 'the connection was lost' : 'nothing is heard on it');
+      if (!this.#stopping.signal.aborted)
+        throw new Error(lost.signal.aborted ? 'the connection was lost' : 'nothing is heard on it');
     } finally {
       this.#drop(client);
     }
+  }
+
+  #connected(client: pg.Client, listener: CarrierListener): void {
+    this.#client = client;
+    if (this.#wasToldLost) this.#uses.events.notice('info', 'hints from other nodes come again by PostgreSQL');
+    this.#wasToldLost = false;
+    listener.onConnected();
   }
 
   /** Nobody waits for the end: the other side may not answer any more. */
@@ -129,11 +138,5 @@ export class PostgresCarrier implements Carrier {
     this.#uses.events.notice('warn', 'no hints from other nodes by PostgreSQL: what they commit is seen later', {
       cause,
     });
-  }
-
-  #tellFound(): void {
-    this.#backoff.reset();
-    if (this.#wasToldLost) this.#uses.events.notice('info', 'hints from other nodes come again by PostgreSQL');
-    this.#wasToldLost = false;
   }
 }

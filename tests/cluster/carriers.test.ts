@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -192,4 +194,26 @@ test('messages are within the limit of NOTIFY, and nothing is lost between them'
   );
   assert.ok(read.every((message) => message?.from === 'node'));
   assert.deepEqual(messagesOf('node', [], []), []);
+});
+
+test('carriers stop at any moment, also while they connect', async (t) => {
+  const { events } = keeping();
+  const silent = createServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1');
+  t.after(() => silent.close());
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const make = [
+    () => new PostgresCarrier({ url: `postgres://u:p@127.0.0.1:${port}/d`, events }),
+    () => new NatsCarrier({ urls: `nats://127.0.0.1:${port}`, storeId: async () => 'one', events }),
+    ...(POSTGRES_URL ? [() => new PostgresCarrier({ url: POSTGRES_URL ?? '', events })] : []),
+  ];
+  for (const carrierOf of make) {
+    for (const ms of [undefined, 0, 1, 5, 20, 50]) {
+      const carrier = carrierOf();
+      carrier.start({ onMessage: () => undefined, onConnected: () => undefined });
+      if (ms !== undefined) await sleep(ms);
+      await carrier.stop();
+      assert.equal(carrier.isConnected, false);
+    }
+  }
 });

@@ -44,8 +44,8 @@ for (const [carried, skip] of CARRIERS) {
       assert.deepEqual(broken, []);
       for (const name of ['deliveries', 'hintsDropped', 'hintsDelayed', 'hintsInvented'] as const)
         assert.ok((figures[name] ?? 0) > 0, name);
-      // A fact that no hint told of comes with the first sweep that begins after its commit.
-      if (LONG) assert.ok((figures.latestSweepsWhileStopped ?? 0) <= 2, 'later than the sweep');
+      // By the sweep, with room for a machine that does other things.
+      if (LONG) assert.ok((figures.latestMsWhileStopped ?? 0) <= 2 * SIZE.sweepMs, 'later than the sweep');
       report.passed = true;
     });
 

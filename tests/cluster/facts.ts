@@ -129,7 +129,6 @@ async function run(nodes: readonly Node[], faulty: readonly FaultyCarrier[], use
     stoppedSeconds: size.stoppedSeconds,
     latestMsUnderFaults: plane.lateness.faults?.msMost ?? 0,
     latestMsWhileStopped: plane.lateness.stopped?.msMost ?? 0,
-    latestSweepsWhileStopped: plane.lateness.stopped?.sweepsMost ?? 0,
   };
   const { missing, doubledOrOutOfOrder, wrong, ended } = judged;
   const broken = Object.entries({ missing, doubledOrOutOfOrder, wrong, ended })

@@ -12,7 +12,7 @@ import { givenNode, givenStores, QUICK, upTo, Wire } from './nodes.ts';
 
 // F2: a follower passes over no fact, while transactions commit in any order, it fails, and nodes come and go.
 
-/** 30000 for a release. */
+/** 5000 for a release. */
 const FACTS = Number(process.env.TEST_FOLLOWED ?? 400);
 const SEED = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
 const STREAMS = 20;

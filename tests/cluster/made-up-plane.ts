@@ -16,8 +16,6 @@ export interface Node {
 interface Committed {
   readonly payload: string;
   readonly at: number;
-  /** Sweeps that each node had begun. */
-  readonly sweeps: readonly number[];
   readonly phase: string;
 }
 
@@ -25,11 +23,9 @@ interface Committed {
 export interface Lateness {
   deliveries: number;
   msMost: number;
-  /** Sweeps of the session's node that began between the commit and the delivery. */
-  sweepsMost: number;
 }
 
-const CHANGE_MOST = 8;
+const CHANGE_MOST = 16;
 
 /** All streams, and what is known to be in them. */
 export class MadeUpPlane {
@@ -61,12 +57,11 @@ export class MadeUpPlane {
 
   /** A session on a random node that watches a random stream. */
   async join(watch: Joining, isSlow = false): Promise<void> {
-    const index = this.#random.below(this.#nodes.length);
-    const node = this.#nodes[index] as Node;
+    const node = this.#nodes[this.#random.below(this.#nodes.length)] as Node;
     const streams = [...this.#committed.keys()];
     const stream = streams[this.#random.below(streams.length)] as string;
     const from = this.#random.next() < 0.5 ? 0 : await node.cluster.outbox.position(stream);
-    const session = new Session(this, { stream, from, node: index, pauseMs: isSlow ? 20 : 0 });
+    const session = new Session(this, { stream, from, pauseMs: isSlow ? 20 : 0 });
     this.sessions.push(session);
     watch(node, stream, from, session);
   }
@@ -76,15 +71,13 @@ export class MadeUpPlane {
   }
 
   /** Notes when a prompt session heard a fact. */
-  heard({ stream, position }: Fact, node: number): void {
+  heard({ stream, position }: Fact): void {
     const committed = this.committedAt(stream, position);
     if (!committed) return; // heard before the writer was answered
-    this.lateness[committed.phase] ??= { deliveries: 0, msMost: 0, sweepsMost: 0 };
+    this.lateness[committed.phase] ??= { deliveries: 0, msMost: 0 };
     const lateness = this.lateness[committed.phase] as Lateness;
     lateness.deliveries += 1;
     lateness.msMost = Math.max(lateness.msMost, Math.round(performance.now() - committed.at));
-    const sweeps = (this.#nodes[node]?.cluster.sweeps ?? 0) - (committed.sweeps[node] ?? 0);
-    lateness.sweepsMost = Math.max(lateness.sweepsMost, sweeps);
   }
 
   /** Waits until every session has all, or until nothing has come for so long. */
@@ -127,9 +120,8 @@ export class MadeUpPlane {
       append(...payloads.map((payload) => ({ kind: 'said', payload }))),
     );
     const at = performance.now();
-    const sweeps = this.#nodes.map((node) => node.cluster.sweeps);
     const known = this.#committed.get(stream) ?? [];
-    for (const { position, payload } of facts) known[position] = { payload, at, sweeps, phase: this.phase };
+    for (const { position, payload } of facts) known[position] = { payload, at, phase: this.phase };
   }
 }
 
@@ -139,7 +131,6 @@ export type Joining = (node: Node, stream: string, from: number, session: Sessio
 /** Keeps what it hears, and whether it came in order. */
 export class Session {
   readonly #plane: MadeUpPlane;
-  readonly #node: number;
   readonly #pauseMs: number;
   readonly #joinedAt = performance.now();
   readonly stream: string;
@@ -148,12 +139,8 @@ export class Session {
   breaches = 0;
   end: WatchEnd | undefined;
 
-  constructor(
-    plane: MadeUpPlane,
-    { stream, from, node, pauseMs }: { stream: string; from: number; node: number; pauseMs: number },
-  ) {
+  constructor(plane: MadeUpPlane, { stream, from, pauseMs }: { stream: string; from: number; pauseMs: number }) {
     this.#plane = plane;
-    this.#node = node;
     this.#pauseMs = pauseMs;
     this.stream = stream;
     this.from = from;
@@ -164,7 +151,7 @@ export class Session {
       if (fact.position !== this.from + this.payloads.length + 1 || fact.stream !== this.stream) this.breaches += 1;
       this.payloads.push(fact.payload);
       const committed = this.#plane.committedAt(fact.stream, fact.position);
-      if (this.#pauseMs === 0 && committed && committed.at > this.#joinedAt) this.#plane.heard(fact, this.#node);
+      if (this.#pauseMs === 0 && committed && committed.at > this.#joinedAt) this.#plane.heard(fact);
     }
     if (this.#pauseMs > 0) await sleep(this.#pauseMs);
   }
