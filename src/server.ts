@@ -1,6 +1,9 @@
 import { openAccess } from './access.ts';
 import { Admission } from './http/admission.ts';
+import { HELD_MOST, Holds } from './http/holds.ts';
 import { serve } from './http/listen.ts';
+import { Sockets } from './http/sockets.ts';
+import { Tickets } from './http/tickets.ts';
 import type { Identities } from './identities/identities.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { type Log, openLog } from './monitoring/log.ts';
@@ -66,7 +69,7 @@ export async function startServer(
   opened.defer(() => log.drain());
   try {
     const { base, port, ...made } = await openBase(mode, settings, { clock, log, onFatal, opened });
-    const { db, events, origin } = base;
+    const { db, keyRing, time, events, origin } = base;
     const access = await openAccess(base, mode.belief, { operator: await made.operator, opened });
     const certificates = await made.certificates;
     await mode.initialize(base, access);
@@ -77,12 +80,19 @@ export async function startServer(
       places: { usual: settings.requestsMost, urgent: settings.urgentRequestsMost },
       bodyBytes: BODY_BYTES_TOGETHER,
     });
-    const road = requestPipeline(mode, base, access, { planes, admission });
+    const parked = new Holds(HELD_MOST);
+    const sockets = new Sockets({ holds: new Holds(HELD_MOST), clock, events });
+    const tickets = new Tickets({ keys: () => keyRing.derived('tickets'), now: () => time.latest() });
+    const road = requestPipeline(mode, base, access, { planes, admission, parked, sockets, tickets });
     const listener = serve(port, { tls: certificates.tls, road });
     opened.defer(() => listener.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
     certificates.serve((pair) => listener.setTls(pair));
-    watchMetrics(base, access, { admission, listener });
-    const chores = startChores(choresOf(mode, base, access, certificates), events);
+    watchMetrics(base, access, { admission, parked, sockets, listener });
+    access.forgetting.register(...planes.flatMap(({ forgets = [] }) => forgets));
+    const chores = startChores(base, [
+      ...choresOf(mode, base, access, certificates),
+      ...planes.flatMap(({ chores = [] }) => chores),
+    ]);
     opened.defer(() => chores.stop());
     opened.defer(() => access.keyRotation.stop());
     opened.defer(() => health.stop());

@@ -194,6 +194,7 @@ function response(
 ): Json {
   const what = { description: status < 300 ? 'Done.' : 'Refused.', headers: headers(versions) };
   if (answer === 'nothing') return what;
+  if (answer === 'bytes') return { ...what, content: { '*/*': {} } };
   if (answer === 'text') return { ...what, content: { '*/*': { schema: { type: 'string' } } } };
   // Where an operation has errors of its own shape, those that are found before it runs come in the common one.
   const schema = status < 400 ? answer.json : { anyOf: [answer.json, reference(commonError)] };

@@ -34,9 +34,12 @@ export class RouteTable {
     for (const api of apis) for (const route of api.routes) this.#add(api, route);
   }
 
+  /** Where there is no route of its own for it, `HEAD` is answered as `GET` is, without the body. */
   match(method: string, target: string): Match | undefined {
     if (!(METHODS as readonly string[]).includes(method)) return undefined;
-    const found = this.#router.find(method as (typeof METHODS)[number], pathOf(target));
+    const found =
+      this.#router.find(method as (typeof METHODS)[number], pathOf(target)) ??
+      (method === 'HEAD' ? this.#router.find('GET', pathOf(target)) : null);
     if (!found) return undefined;
     const { api, route } = found.handler as unknown as Handler;
     return { api, route, path: found.params as Record<string, string> };
@@ -46,6 +49,7 @@ export class RouteTable {
     if (route.access.caller === 'user' && !route.access.requires)
       throw new Error(`${route.operation} takes user tokens but names no capability`);
     const [method = '', path = ''] = route.at.split(' ');
+    if (route.socket && (method !== 'GET' || route.body)) throw new Error(`${route.operation} cannot open a socket`);
     const handler = (() => undefined) as unknown as Handler;
     Object.assign(handler, { route, api });
     this.#router.on(method as (typeof METHODS)[number], routerPath(path), handler);

@@ -2,23 +2,35 @@ import type { Access } from '../access.ts';
 import type { Base } from '../base.ts';
 import type { Admission } from '../http/admission.ts';
 import { SignatureVerifier } from '../http/hmac.ts';
+import type { Holds } from '../http/holds.ts';
 import { Pipeline } from '../http/pipeline.ts';
 import { Quotas } from '../http/quotas.ts';
 import { RequestGuard } from '../http/request-guard.ts';
 import { RouteTable } from '../http/routes.ts';
 import { serviceDialect } from '../http/service-dialect.ts';
+import { UNWATCHED } from '../http/session.ts';
+import type { Sockets } from '../http/sockets.ts';
+import type { Tickets } from '../http/tickets.ts';
 import type { Plane } from '../planes/plane.ts';
 import type { Settings } from '../settings.ts';
 import type { Mode } from './mode.ts';
 
 const BODY_BYTES_MOST = 1024 * 1024;
 
+interface Open {
+  planes: readonly Plane[];
+  admission: Admission;
+  parked: Holds;
+  sockets: Sockets;
+  tickets: Tickets;
+}
+
 /** What every request of every plane goes through. */
 export function requestPipeline(
   { requests }: Mode,
   { settings, db, clock, events }: Base,
   { resources, tokens, principals, revocations, isOperator }: Access,
-  { planes, admission }: { planes: readonly Plane[]; admission: Admission },
+  { planes, admission, parked, sockets, tickets }: Open,
 ): Pipeline {
   const { allowedOrigins, trustedProxies, signatureWindowMinutes, wellKnownKey, quotas } = settings;
   return new Pipeline(
@@ -40,13 +52,22 @@ export function requestPipeline(
         },
       ),
       userOf: async (jwt, host) => {
-        const { caller } = await tokens.verify(jwt);
+        const { caller, revocable } = await tokens.verify(jwt);
         resources.requireMeant(host, caller.resourceId);
-        return caller;
+        return { caller, token: revocable };
+      },
+      userOfTicket: async (ticket, purpose, host) => {
+        const user = tickets.redeem(purpose, ticket);
+        await tokens.requireStillHeld(user.caller, user.token);
+        resources.requireMeant(host, user.caller.resourceId);
+        return user;
       },
       isOperator,
       principals,
       admission,
+      parked,
+      sockets,
+      sessions: UNWATCHED,
       quotas: new Quotas(clock, { preset: quotas, countsEndings: requests.countsEndings }),
       requireFresh: () => revocations.requireFresh(),
       isStoreFailure: (cause) => db.isStoreFailure(cause),

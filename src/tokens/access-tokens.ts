@@ -47,12 +47,13 @@ interface Options {
 export interface VerifiedToken {
   readonly claims: CheckedClaims;
   readonly caller: UserCaller;
+  /** What decides whether it still holds later. */
+  readonly revocable: RevocableToken;
 }
 
 /** What never changes about a token whose signature was verified. */
 interface Known extends VerifiedToken {
   readonly key: VerifyingKey;
-  readonly revocable: RevocableToken;
 }
 
 /** What is asked for somebody whom a trusted issuer vouches for. */
@@ -195,6 +196,17 @@ export class AccessTokens {
     await revocations.check(known.revocable);
     if (!resources.has(known.claims.resourceId)) throw new ServiceError('TokenRefused', { reason: 'token.resource' });
     return known;
+  }
+
+  /**
+   * Asks once more about a token that was verified before, by this node or by another one.
+   * @throws ServiceError `TokenRefused`, `NotFresh`
+   */
+  async requireStillHeld(caller: UserCaller, facts: Parameters<typeof revocable>[0]): Promise<void> {
+    const { time, revocations, resources } = this.#uses;
+    requireUnexpired(caller.expiresOnMs / 1000, time.latest());
+    await revocations.check(revocable(facts));
+    if (!resources.has(caller.resourceId)) throw new ServiceError('TokenRefused', { reason: 'token.resource' });
   }
 
   async #verifyAnew(jwt: string): Promise<Known> {

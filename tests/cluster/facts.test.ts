@@ -9,7 +9,7 @@ import { type Carried, facts, type Planted, type Size } from './facts.ts';
 
 const SEED = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
 /** 100000 for a release. */
-const FACTS = Number(process.env.TEST_FACTS ?? 600);
+const FACTS = Number(process.env.TEST_FACTS ?? 1000);
 const STOPPED_SECONDS = Number(process.env.TEST_FACTS_STOPPED_SECONDS ?? 1);
 const LONG = FACTS >= 10_000;
 const SIZE: Size = {

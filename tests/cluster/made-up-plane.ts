@@ -25,7 +25,8 @@ export interface Lateness {
   msMost: number;
 }
 
-const CHANGE_MOST = 16;
+/** Facts of one change. */
+const CHANGE_MOST = 40;
 
 /** All streams, and what is known to be in them. */
 export class MadeUpPlane {

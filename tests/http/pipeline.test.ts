@@ -6,12 +6,14 @@ import { ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
 import type { Api } from '../../src/http/dialect.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
+import { HELD_MOST, Holds } from '../../src/http/holds.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import { RequestGuard } from '../../src/http/request-guard.ts';
 import type { Access, Reply, Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { listOf, object, optional, text, truth } from '../../src/http/schema.ts';
 import { serviceDialect } from '../../src/http/service-dialect.ts';
+import { type TokenFacts, UNWATCHED } from '../../src/http/session.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
 import { oauthDialect } from '../../src/planes/sign-in/oauth-dialect.ts';
@@ -41,6 +43,7 @@ const USER: UserCaller = {
   position: 1,
   expiresOnMs: NOON + 1,
 };
+const PROVEN = { caller: USER, token: {} as TokenFacts };
 
 interface Given {
   /** Another route at the same path. */
@@ -117,8 +120,9 @@ function given(
     ),
     userOf: async (jwt) => {
       step('userOf', jwt);
-      return USER;
+      return PROVEN;
     },
+    userOfTicket: async () => PROVEN,
     isOperator: (secret) => secret === OPERATOR_KEY,
     principals: {
       serviceOf: async (...asked) => {
@@ -135,6 +139,9 @@ function given(
       },
     },
     admission,
+    parked: new Holds(HELD_MOST),
+    sockets: {} as Uses['sockets'],
+    sessions: UNWATCHED,
     quotas: { count: (...asked: unknown[]) => step('count', ...asked) } as unknown as Uses['quotas'],
     requireFresh: async () => step('requireFresh'),
     isStoreFailure: (cause) => cause instanceof RangeError,
@@ -155,7 +162,8 @@ function given(
         headers: { host: 'localhost:7417', ...draft.headers },
       }),
     );
-    return { ...reply, reason: reply.headers['x-linarite-reason'], told: facts.at(-1) };
+    const body = reply.body?.toString();
+    return { ...reply, body, reason: reply.headers['x-linarite-reason'], told: facts.at(-1) };
   };
   /** Asks with the headers of a signed request. */
   const askSigned = (draft: WireDraft = {}, signedBody = draft.body) => {
@@ -220,10 +228,18 @@ describe('on the road', () => {
       detail: undefined,
       cause: undefined,
     });
-    const { header, ...input } = inputs[0] ?? assert.fail();
+    const { header, signal, park: _, ...input } = inputs[0] ?? assert.fail();
+    assert.equal(signal.aborted, false);
     assert.deepEqual(
       { ...input, path: { ...input.path } },
-      { caller: { kind: 'nobody' }, path: { id: 'a b' }, query: { q: '1' }, body: { name: 'x' }, version: undefined },
+      {
+        caller: { kind: 'nobody' },
+        user: undefined,
+        path: { id: 'a b' },
+        query: { q: '1' },
+        body: { name: 'x' },
+        version: undefined,
+      },
     );
     assert.equal(header('content-type'), 'application/json');
     assert.equal(header('x-other'), undefined);
@@ -447,8 +463,8 @@ describe('the door', () => {
       handle: () => ({ status: 200 }),
     };
     const two = given(NOBODY, { beside });
-    assert.equal((await two.ask({ method: 'DELETE' })).headers.Allow, 'GET, POST');
-    assert.equal(two.facts[0]?.detail, 'allowed: GET, POST');
+    assert.equal((await two.ask({ method: 'DELETE' })).headers.Allow, 'GET, HEAD, POST');
+    assert.equal(two.facts[0]?.detail, 'allowed: GET, HEAD, POST');
   });
 
   test('opens routes that give much to whoever asks from this machine only', async () => {
@@ -565,7 +581,7 @@ describe('the token of a user', () => {
 
   test('does not expire while it is served', async () => {
     const expiring = (expiresOnMs: number) =>
-      given({ access }, { uses: { userOf: async () => ({ ...USER, expiresOnMs }) } });
+      given({ access }, { uses: { userOf: async () => ({ ...PROVEN, caller: { ...USER, expiresOnMs } }) } });
     const { told, ...reply } = await expiring(NOON).askBearing('a');
     assert.equal(reply.status, 401);
     assert.deepEqual([told?.reason, told?.detail], ['token.expired', 'expired while the request was served']);

@@ -47,6 +47,8 @@ const request = (headers: Record<string, string>, target = '/'): WireRequest => 
   peer: '127.0.0.1',
   hasBody: false,
   complete: true,
+  upgrades: false,
+  onEnd: () => undefined,
   readBody: async () => Buffer.alloc(0),
 });
 const guard = new RequestGuard({ local: true, allowedHosts: [], allowedOrigins: [], trustedProxies: [] });

@@ -8,6 +8,7 @@ import { logByKind } from './0006-log-by-kind.ts';
 import { identitiesByBound } from './0007-identities-by-bound.ts';
 import { nodeConfig } from './0008-node-config.ts';
 import { facts } from './0009-facts.ts';
+import { chores } from './0010-chores.ts';
 
 /** Every step, in order. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -20,4 +21,5 @@ export const MIGRATIONS: readonly Migration[] = [
   identitiesByBound,
   nodeConfig,
   facts,
+  chores,
 ];
