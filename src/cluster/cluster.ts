@@ -8,7 +8,7 @@ import { type Carrier, NO_CARRIER } from './carrier.ts';
 import { Deliveries } from './deliveries.ts';
 import { FactStore } from './fact-store.ts';
 import { FollowerStore } from './follower-store.ts';
-import { Followers, type Following, NUMBERS_TURN } from './followers.ts';
+import { Followers, type FollowersOptions, type Following, NUMBERS_TURN } from './followers.ts';
 import { Hints } from './hints.ts';
 import { NatsCarrier } from './nats-carrier.ts';
 import { Outbox } from './outbox.ts';
@@ -29,7 +29,7 @@ interface Uses {
 /** Shorter times, for tests. */
 export interface ClusterOptions {
   sweepMs?: number;
-  followers?: { pollMs?: number; leaseMs?: number; gatherMs?: number; backoffMs?: readonly [number, number] };
+  followers?: FollowersOptions;
   topics?: { backoffMs?: readonly [number, number] };
 }
 

@@ -1,5 +1,6 @@
 import { Backoff } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { GroupWriter } from '../storage/writer.ts';
 import type { FactStore, NumberedFact } from './fact-store.ts';
@@ -24,7 +25,7 @@ interface Uses {
   isAlone: boolean;
 }
 
-interface Options {
+export interface FollowersOptions {
   /** Time between two looks at the store. */
   pollMs?: number;
   /** Silence of a node after which another one takes its followers. */
@@ -33,12 +34,17 @@ interface Options {
   gatherMs?: number;
   /** Pauses between attempts, the first and the longest. */
   backoffMs?: readonly [first: number, most: number];
+  /** How long a stop waits for what runs. */
+  patienceMs?: number;
 }
 
-const POLL_MS = 2000;
-const LEASE_MS = 10_000;
-const GATHER_MS = 50;
-const BACKOFF_MS = [500, 60_000] as const;
+const USUAL: Required<FollowersOptions> = {
+  pollMs: 2000,
+  leaseMs: 10_000,
+  gatherMs: 50,
+  backoffMs: [500, 60_000],
+  patienceMs: 10_000,
+};
 /** Facts that a follower gets together. */
 const MOST_TOGETHER = 64;
 /** Facts that get their numbers in one transaction. */
@@ -66,7 +72,7 @@ interface Followed {
  */
 export class Followers {
   readonly #uses: Uses;
-  readonly #options: Required<Options>;
+  readonly #options: Required<FollowersOptions>;
   readonly #followed = new Map<string, Followed>();
   #poll: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
@@ -74,12 +80,9 @@ export class Followers {
   #isStopped = false;
   #waiting: Readonly<Record<string, number>> = {};
 
-  constructor(
-    uses: Uses,
-    { pollMs = POLL_MS, leaseMs = LEASE_MS, gatherMs = GATHER_MS, backoffMs = BACKOFF_MS }: Options = {},
-  ) {
+  constructor(uses: Uses, options: FollowersOptions = {}) {
     this.#uses = uses;
-    this.#options = { pollMs, leaseMs, gatherMs, backoffMs };
+    this.#options = { ...USUAL, ...options };
   }
 
   /**
@@ -123,20 +126,29 @@ export class Followers {
     return [...this.#followed.values()].filter(({ lease }) => lease.term).map(({ name }) => name);
   }
 
-  /** Gives the signal to what runs, waits for it, and leaves the followers to the other nodes. */
+  /**
+   * Gives the signal to what runs, waits for it, and leaves the followers to the other nodes. What does not end in time keeps
+   * its follower until other nodes have missed its signs of life.
+   */
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#poll);
     clearTimeout(this.#gathering);
     await this.#polling;
-    await Promise.all(Array.from(this.#followed.values(), (followed) => this.#leave(followed)));
+    const patience = AbortSignal.timeout(this.#options.patienceMs);
+    await Promise.all(Array.from(this.#followed.values(), (followed) => this.#leave(followed, patience)));
   }
 
-  async #leave({ lease, working, retry }: Followed): Promise<void> {
+  async #leave({ lease, working, retry }: Followed, patience: AbortSignal): Promise<void> {
     clearTimeout(retry);
     const term = lease.end();
-    await working;
-    if (term) await lease.release(term);
+    const isOver =
+      working === undefined ||
+      (await unlessAborted(
+        patience,
+        working.then(() => true),
+      ));
+    if (term && isOver) await lease.release(term);
   }
 
   #schedule(): void {

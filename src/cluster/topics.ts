@@ -68,7 +68,13 @@ export class Topics {
       unlisten: this.#uses.positions.listen(stream, (version) => this.#moved(followed, version)),
     };
     this.#followed.set(follower.topic, followed);
-    await this.#reread(followed);
+    try {
+      await this.#reread(followed);
+    } catch (cause) {
+      followed.unlisten();
+      this.#followed.delete(follower.topic);
+      throw cause;
+    }
   }
 
   /**

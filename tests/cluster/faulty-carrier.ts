@@ -29,7 +29,7 @@ export class FaultyCarrier implements Carrier {
 
   start(listener: CarrierListener): void {
     this.#inner.start({
-      onMessage: (text) => this.#spoilt(listener, text),
+      onMessage: (text) => this.#withFaults(listener, text),
       onConnected: () => listener.onConnected(),
     });
   }
@@ -42,7 +42,7 @@ export class FaultyCarrier implements Carrier {
     return this.#inner.stop();
   }
 
-  #spoilt(listener: CarrierListener, text: string): void {
+  #withFaults(listener: CarrierListener, text: string): void {
     const random = this.#random;
     const { counts } = this;
     if (random.next() < INVENTED) {

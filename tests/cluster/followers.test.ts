@@ -106,6 +106,19 @@ for (const dialect of STORES) {
       assert.ok(ended);
     });
 
+    test('one that does not heed the signal does not keep the node from stopping', async (t) => {
+      const { start } = await given(t);
+      const node = start(0, { ...QUICK, followers: { ...QUICK.followers, patienceMs: 20 } });
+      let begun = false;
+      await node.follow('stuck', () => {
+        begun = true;
+        return new Promise(() => undefined);
+      });
+      await write(node, STREAM, 1);
+      await until('it runs', () => begun);
+      await node.stop();
+    });
+
     test('a transaction that commits late is not passed over', {
       skip: dialect === 'sqlite' && 'one writer',
     }, async (t) => {

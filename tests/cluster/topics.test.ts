@@ -83,7 +83,7 @@ for (const dialect of STORES) {
     test('a first reading that fails is told to who follows', async (t) => {
       const { nodes } = await given(t);
       const follower = { topic: 'made-up/other', reread: () => Promise.reject(new Error('cannot be read')) };
-      await assert.rejects(nodes[0].followTopic(follower), /cannot be read/);
+      for (const _ of [1, 2]) await assert.rejects(nodes[0].followTopic(follower), /cannot be read/);
     });
   });
 }
