@@ -117,10 +117,14 @@ describe('a follower beside transactions that commit in any order', () => {
   test('the harness reports numbers that are given before the commit', {
     skip: !POSTGRES_URL && 'needs PostgreSQL',
   }, async (t) => {
-    const stores = await givenStores(t, 'postgres', 2);
-    const mend = await numbersAtInsert(stores[0] as Database);
-    const { skipped, missing } = await follow(t, stores, 300, 500).finally(mend);
-    assert.ok(skipped + missing > 0);
+    let passedOver = 0;
+    for (let attempt = 0; attempt < 5 && passedOver === 0; attempt += 1) {
+      const stores = await givenStores(t, 'postgres', 2);
+      const mend = await numbersAtInsert(stores[0] as Database);
+      const { skipped, missing } = await follow(t, stores, 300, 500).finally(mend);
+      passedOver += skipped + missing;
+    }
+    assert.ok(passedOver > 0);
     report.planted = true;
   });
 });
