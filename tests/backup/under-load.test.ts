@@ -13,8 +13,8 @@ import { readSettings } from '../../src/settings.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { inPath } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
-import { Random } from '../revocation/simulation.ts';
 
 /** Backups made, each restored elsewhere; 25 for a release: `npm run test:backup`. */
 const BACKUPS = Number(process.env.TEST_BACKUPS ?? 2);

@@ -17,7 +17,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { readLock, runtimePaths } from '../../scripts/sbom.ts';
 import { VERSION } from '../../src/version.ts';
-import { cleanEnvironment } from '../cli/cli.ts';
+import { cleanEnvironment } from '../harness/cli.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const skip = spawnSync('npx', ['--version']).error !== undefined && 'no npx here';

@@ -6,9 +6,9 @@ import type { Command } from 'commander';
 import { buildProgram } from '../../src/cli/program.ts';
 import { SETTINGS } from '../../src/settings.ts';
 import { VERSION } from '../../src/version.ts';
+import { beside, cli, cliAtTerminal, cliBeside, terminalSkip } from '../harness/cli.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { beside, cli, cliAtTerminal, cliBeside, terminalSkip } from './cli.ts';
 
 const USER = '8:acs:5e1f0057-ed00-4acc-8000-000000007417_00000019-5466-0f71-aefa-4e3a0d002539';
 

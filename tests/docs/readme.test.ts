@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { cleanEnvironment } from '../cli/cli.ts';
+import { cleanEnvironment } from '../harness/cli.ts';
 import { startTestServer } from '../harness/server.ts';
 
 const ROOT = join(import.meta.dirname, '../..');

@@ -8,9 +8,6 @@ import { join } from 'node:path';
 import { after, afterEach, describe, test } from 'node:test';
 import type { BrowserContext, Page } from 'playwright-core';
 import { noBrowser, type RunningBrowser, startBrowser } from '../harness/browser.ts';
-import { inPath } from '../harness/resources.ts';
-import type { TestServer } from '../harness/server.ts';
-import { shareServer } from '../harness/shared.ts';
 import {
   buildCopy,
   copyExample,
@@ -19,7 +16,10 @@ import {
   environmentFor,
   type RunningService,
   startService,
-} from './trusted-service.ts';
+} from '../harness/examples/trusted-service.ts';
+import { inPath } from '../harness/resources.ts';
+import type { TestServer } from '../harness/server.ts';
+import { shareServer } from '../harness/shared.ts';
 
 const USERS = demoUsers(readFileSync(join(EXAMPLE, 'README.md'), 'utf8'));
 const [ada, grace, lobby1, lobby2] = USERS;

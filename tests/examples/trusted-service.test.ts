@@ -7,9 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { inPath } from '../harness/resources.ts';
-import type { TestServer } from '../harness/server.ts';
-import { shareServer } from '../harness/shared.ts';
 import {
   buildCopy,
   copyExample,
@@ -18,7 +15,10 @@ import {
   environmentFor,
   type RunningService,
   startService,
-} from './trusted-service.ts';
+} from '../harness/examples/trusted-service.ts';
+import { inPath } from '../harness/resources.ts';
+import type { TestServer } from '../harness/server.ts';
+import { shareServer } from '../harness/shared.ts';
 
 const run = promisify(execFile);
 const [ada, grace, lobby1, lobby2] = demoUsers(readFileSync(join(EXAMPLE, 'README.md'), 'utf8'));

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestServer } from '../harness/server.ts';
+import type { TestServer } from './server.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
 

@@ -3,7 +3,7 @@ import type { Database } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { freshDatabase } from '../harness/postgres.ts';
+import { freshDatabase } from './postgres.ts';
 
 /** An open store with nothing in it, not even tables; gone after the test. */
 export async function givenEmptyStore(

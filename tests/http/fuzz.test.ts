@@ -13,14 +13,14 @@ import { object, secret, text } from '../../src/http/schema.ts';
 import { versions } from '../../src/http/versions.ts';
 import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
 import { safeFacts } from '../../src/monitoring/safe-text.ts';
+import { AnswerJudge } from '../harness/http/answer-judge.ts';
+import { type Attempt, type Credential, type GoodValues, requests } from '../harness/http/fuzz-requests.ts';
 import { RawClient, requestText } from '../harness/raw.ts';
 import { accessKeyOf, DEV_ID, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
 import { givenRoad } from '../harness/road.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { contentHash, sign } from '../harness/sign.ts';
-import { AnswerJudge } from './answer-judge.ts';
-import { type Attempt, type Credential, type GoodValues, requests } from './fuzz-requests.ts';
 
 // Some thousands in every test run; `npm run test:fuzz` for a release (security-and-reliability, A1).
 const COUNT = Number(process.env.TEST_FUZZ_CASES ?? 5000);

@@ -15,7 +15,7 @@ import {
   PUBLISHED_SECRET,
   USERS,
 } from '../../src/issuer/directory.ts';
-import type { ClientLine, ClientTask } from './credential-client.ts';
+import type { ClientLine, ClientTask } from '../harness/sdk/credential-client.ts';
 
 // The real clients, unmodified, each in a process of its own. The server runs as its users start it, and what they copy
 // from its ready block is what the clients get.
@@ -82,11 +82,15 @@ describe('the credentials of @azure/identity and MSAL', () => {
     env: Record<string, string> = {},
     onDevice?: (line: ClientLine & { kind: 'device' }) => Promise<void>,
   ): Promise<ClientLine & { kind: 'token' }> {
-    const client = spawn(process.execPath, [join(import.meta.dirname, 'credential-client.ts'), JSON.stringify(task)], {
-      env: { PATH: process.env.PATH, ...env },
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: 60_000,
-    });
+    const client = spawn(
+      process.execPath,
+      [join(import.meta.dirname, '../harness/sdk/credential-client.ts'), JSON.stringify(task)],
+      {
+        env: { PATH: process.env.PATH, ...env },
+        stdio: ['ignore', 'pipe', 'ignore'],
+        timeout: 60_000,
+      },
+    );
     let last: ClientLine | undefined;
     for await (const text of createInterface(client.stdout)) {
       last = JSON.parse(text) as ClientLine;

@@ -7,7 +7,7 @@ import type { Log } from '../../src/monitoring/log.ts';
 import { Counter, OPEN_METRICS, openMetrics } from '../../src/monitoring/metrics.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { METRICS, ServerMetrics } from '../../src/monitoring/server-metrics.ts';
-import { FACTS } from './facts.ts';
+import { FACTS } from '../harness/monitoring/facts.ts';
 
 const silent: Log = { write() {}, keeps: () => false, flushSync() {}, drain: async () => {}, dropped: 0 };
 

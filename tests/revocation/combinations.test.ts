@@ -6,9 +6,9 @@ import { REASON_OF, type RevocationKind } from '../../src/revocation/event.ts';
 import { STORES } from '../harness/postgres.ts';
 import { accessKeyOf, inPath } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { Random } from './simulation.ts';
 
 /** 1,000 for a release. */
 const SEQUENCES = Number(process.env.TEST_REVOCATION_SEQUENCES ?? 40);

@@ -5,9 +5,9 @@ import { type IssueSnapshot, TokenStore } from '../../src/tokens/token-store.ts'
 import { OPERATOR_KEY } from '../harness/dev-tokens.ts';
 import { STORES } from '../harness/postgres.ts';
 import { writeResult } from '../harness/results.ts';
+import { FOR_GOOD, type Subject } from '../harness/revocation/endings.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { FOR_GOOD, type Subject } from './endings.ts';
 
 /** 200 for a release. */
 const ROUNDS = Number(process.env.TEST_CROSSING_ROUNDS ?? 12);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { writeResult } from '../harness/results.ts';
-import { type Faults, type Outcome, play } from './model.ts';
+import { type Faults, type Outcome, play } from '../harness/revocation/model.ts';
 
 /** 5,000 for a release; the default is what fits into everyday runs. */
 const SCHEDULES = Number(process.env.TEST_MODEL_SCHEDULES ?? 15);

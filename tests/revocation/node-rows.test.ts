@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
-import { givenStore } from './given-store.ts';
 
 const FIRST = { seq: 1, config: 1 };
 

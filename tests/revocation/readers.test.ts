@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test';
 import { startChild } from '../harness/child.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { writeResult } from '../harness/results.ts';
-import { revokeUnderReaders } from './readers.ts';
+import { revokeUnderReaders } from '../harness/revocation/readers.ts';
 
 // R2 on one node.
 
@@ -33,7 +33,9 @@ for (const store of STORES) {
     });
 
     test('the harness reports an answer that comes before the revocation', async (t) => {
-      const server = await startChild(t, { faults: [join(import.meta.dirname, 'faults/answer-early.ts')] });
+      const server = await startChild(t, {
+        faults: [join(import.meta.dirname, '../harness/revocation/faults/answer-early.ts')],
+      });
       const { late } = await revokeUnderReaders(server, { ...CROWD, revocations: 40 });
       assert.ok(late > 0);
       report.planted = true;

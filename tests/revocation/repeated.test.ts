@@ -8,9 +8,17 @@ import { asOperator, OPERATOR_KEY, OTHER_APP, operatorStatus, SERVICE } from '..
 import { send } from '../harness/http.ts';
 import { freshDatabase, POSTGRES_URL } from '../harness/postgres.ts';
 import { writeResult } from '../harness/results.ts';
+import {
+  ASSIGNMENT,
+  ASSIGNMENTS,
+  FOR_GOOD,
+  FOR_NOW,
+  givenExchange,
+  type Subject,
+  statusOf,
+} from '../harness/revocation/endings.ts';
 import { API_VERSION, startTestServer, type TestServer } from '../harness/server.ts';
 import { sign } from '../harness/sign.ts';
-import { ASSIGNMENT, ASSIGNMENTS, FOR_GOOD, FOR_NOW, givenExchange, type Subject, statusOf } from './endings.ts';
 
 // R-repeat. Server B is stopped (SIGSTOP) while server A is asked for an end, and asked again a moment later: the second
 // call finds nothing left to do. Once it is answered, B goes on, and must not accept what was ended.

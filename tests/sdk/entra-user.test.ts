@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DEV_ID } from '../harness/resources.ts';
+import type { EntraTask } from '../harness/sdk/entra-user-client.ts';
+import { runClient } from '../harness/sdk/run-client.ts';
 import { startTestServer } from '../harness/server.ts';
-import type { EntraTask } from './entra-user-client.ts';
-import { runClient } from './run-client.ts';
 
 const CLIENT = 'entra-user-client.ts';
 

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { accessKeyOf, givenResource } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
+import type { Task } from '../harness/sdk/javascript-client.ts';
+import { type Ended, runClient } from '../harness/sdk/run-client.ts';
 import { startTestServer } from '../harness/server.ts';
-import type { Task } from './javascript-client.ts';
-import { type Ended, runClient } from './run-client.ts';
 
 const CLIENT = 'javascript-client.ts';
 

@@ -16,8 +16,8 @@ import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { startProduction } from '../harness/production.ts';
 import { accessKeyOf } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
+import { Canaries, type Hit } from '../harness/secrets/canaries.ts';
 import type { TestServer } from '../harness/server.ts';
-import { Canaries, type Hit } from './canaries.ts';
 
 /** Resources with keys; 60 for a release: `npm run test:secrets`. */
 const RESOURCES = Number(process.env.TEST_SECRETS_RESOURCES ?? 4);

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
-import { cli } from '../cli/cli.ts';
+import { cli } from '../harness/cli.ts';
 import { requestText, sendRaw } from '../harness/raw.ts';
 import { writeResult } from '../harness/results.ts';
+import { Random } from '../harness/revocation/simulation.ts';
+import { WatchedServer } from '../harness/secrets/watched-server.ts';
 import { contentHash, sign } from '../harness/sign.ts';
-import { Random } from '../revocation/simulation.ts';
-import { WatchedServer } from './watched-server.ts';
 
 /** Hostile requests; 20,000 for a release: `npm run test:secrets`. */
 const COUNT = Number(process.env.TEST_SECRETS_LINES ?? 400);

@@ -9,10 +9,10 @@ import { migrate } from '../../src/storage/migrate.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { DEV_ID, givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
-import { givenStore } from './given-store.ts';
 
 const openRing = (db: Database, ...keks: KeyObject[]): Promise<KeyRing> =>
   KeyRing.open({ db, clock: systemClock, readKeks: async () => keks });

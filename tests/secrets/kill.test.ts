@@ -8,11 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { type ChildServer, startChild } from '../durability/child-server.ts';
+import { type ChildServer, startChild } from '../harness/durability/child-server.ts';
 import { type Answer, send } from '../harness/http.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { writeResult } from '../harness/results.ts';
-import { Random } from '../revocation/simulation.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 
 /** 150 for a release: `npm run test:secrets`. */
 const CYCLES = Number(process.env.TEST_SECRETS_KILLS ?? 3);

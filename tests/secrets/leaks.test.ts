@@ -10,21 +10,21 @@ import { unseal } from '../../src/secrets/envelope.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { type Rows, sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { cli } from '../cli/cli.ts';
+import { cli } from '../harness/cli.ts';
 import { type Answer, type Sent, send } from '../harness/http.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { requestText, sendRaw } from '../harness/raw.ts';
 import { unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
+import { Random } from '../harness/revocation/simulation.ts';
+import { Canaries, type Hit } from '../harness/secrets/canaries.ts';
+import { WatchedServer } from '../harness/secrets/watched-server.ts';
 import { sign } from '../harness/sign.ts';
-import { Random } from '../revocation/simulation.ts';
-import { Canaries, type Hit } from './canaries.ts';
-import { WatchedServer } from './watched-server.ts';
 
 /** How often every route is asked with every secret in every place; 12 for a release: `npm run test:secrets`. */
 const ROUNDS = Number(process.env.TEST_SECRETS_ROUNDS ?? 1);
 const SEED = Number(process.env.TEST_SECRETS_SEED ?? Date.now() % 1_000_000);
-const AGENT = join(import.meta.dirname, 'careless-agent.ts');
+const AGENT = join(import.meta.dirname, '../harness/secrets/careless-agent.ts');
 const PLACE = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/canary';
 const SERVICE = `${PLACE}/providers/Microsoft.Communication/communicationServices/canary`;
 const VERSION = '?api-version=2026-03-18';

@@ -10,11 +10,11 @@ import { MIGRATIONS } from '../../src/storage/migrations/index.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
+import { givenEmptyStore } from '../harness/given-store.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { writeResult } from '../harness/results.ts';
 import { startTestServer } from '../harness/server.ts';
-import { SOURCES } from '../tables/sources.ts';
-import { givenEmptyStore } from './given-store.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 /** Every table of this release. */
 const TABLES = MIGRATIONS.flatMap(({ text }) => [...text.matchAll(/create table (\w+)/g)].map(([, name = '']) => name));

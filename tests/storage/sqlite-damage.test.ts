@@ -7,8 +7,8 @@ import { checkLog } from '../../src/revocation/log-check.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { statement } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { givenFolder } from '../durability/folders.ts';
-import { givenStore } from './given-store.ts';
+import { givenFolder } from '../harness/durability/folders.ts';
+import { givenStore } from '../harness/given-store.ts';
 
 const HEADER = 32;
 const FRAME = 24 + 4096;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { givenFolder } from '../durability/folders.ts';
+import { givenFolder } from '../harness/durability/folders.ts';
 
 const MEBIBYTE = 1024 * 1024;
 

@@ -13,10 +13,10 @@ import type { Sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { BUILT_AT_MS } from '../../src/version.ts';
 import { OPERATOR_KEY, withBearer } from '../harness/dev-tokens.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
 import { startProduction } from '../harness/production.ts';
 import { startTestServer, TestClock } from '../harness/server.ts';
-import { givenStore } from './given-store.ts';
 
 const MINUTE_MS = 60_000;
 

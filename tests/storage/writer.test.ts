@@ -5,9 +5,9 @@ import { ServiceError } from '../../src/errors.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { batches, type Rows, sql, statement } from '../../src/storage/sql.ts';
 import { GroupWriter } from '../../src/storage/writer.ts';
+import { givenEmptyStore } from '../harness/given-store.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { startTestServer } from '../harness/server.ts';
-import { givenEmptyStore } from './given-store.ts';
 
 const insert =
   (n: number) =>

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readSettings, SETTINGS, type SettingName, settingsHelp } from '../../src/settings.ts';
-import { SOURCES } from './sources.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 

@@ -60,7 +60,7 @@ const refuses = (payload: JsonObject, reason: Reason, nowMs?: number) =>
   assert.throws(() => read(payload, nowMs), { name: 'ServiceError', error: 'TokenRefused', reason });
 
 test('the claims are written in the order of the original, then ours', () => {
-  const literal = JSON.parse(readFileSync(new URL('../vectors/literal-token.json', import.meta.url), 'utf8'));
+  const literal = JSON.parse(readFileSync(new URL('../harness/vectors/literal-token.json', import.meta.url), 'utf8'));
   assert.equal(JSON.stringify(writeClaims(facts)), literal.payload);
 });
 

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Finding, OPERATIONS, type OperationKey, TOOL_CHECKS, type ToolCheck } from './operations.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
+const ROOT = join(import.meta.dirname, '../../..');
 const RESULTS = 'docs/reference/conformance.json';
 const TOOL_RESULTS = 'docs/reference/conformance-tools.json';
 const PAGE = 'docs/reference/conformance.md';

@@ -1,6 +1,6 @@
-import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
-import { SERVICE, TEAMS } from '../harness/dev-tokens.ts';
-import type { Provider } from '../harness/provider.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../../src/issuer/directory.ts';
+import { SERVICE, TEAMS } from '../dev-tokens.ts';
+import type { Provider } from '../provider.ts';
 import { goodDraft, signed } from '../vectors/foreign-tokens.ts';
 
 /** Claims of Alice, who came by the application without a secret. */

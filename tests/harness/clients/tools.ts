@@ -1,8 +1,8 @@
 // The clients that are no identity SDK: az, the management SDKs of Python and Go, what Terraform signs in with, and a Rust crate.
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { HOME_TENANT } from '../../src/callers.ts';
-import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
+import { HOME_TENANT } from '../../../src/callers.ts';
+import { FIRST_SUBSCRIPTION } from '../../../src/management/communication-service.ts';
 import { az } from './az.ts';
 import type { Finding, ToolCheck } from './operations.ts';
 import {

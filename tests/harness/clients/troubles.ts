@@ -131,7 +131,7 @@ export interface TroubleMaker {
   start(given: readonly string[], env: Record<string, string>, trusts: boolean): Promise<Outcome>;
 }
 
-const program = (name: string): string => join(ROOT, 'tests/clients/troubles', name);
+const program = (name: string): string => join(ROOT, 'tests/harness/clients/troubles', name);
 
 /** @param example folder of an example in which the SDK is found */
 export function javascriptTroubles(example: string, { caPath }: RunningServer): TroubleMaker[] {

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { noBrowser, startBrowser } from '../browser.ts';
 import {
   copyExample,
   type DemoUser,
@@ -8,7 +9,6 @@ import {
   type RunningService,
   startService,
 } from '../examples/trusted-service.ts';
-import { noBrowser, startBrowser } from '../harness/browser.ts';
 import { CACHE, machineEnvironment, type RunningServer, run, shellBlocks } from './workshop.ts';
 
 export const README = 'examples/trusted-service/README.md';

@@ -4,13 +4,13 @@ import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
-import { Provider } from '../harness/provider.ts';
+import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../../src/issuer/directory.ts';
+import { Provider } from '../provider.ts';
 import type { Finding, Task } from './operations.ts';
 import type { ClientResults } from './page.ts';
 import { makeBelieved, signedIn, teamsUserToken } from './teams-users.ts';
 
-export const ROOT = join(import.meta.dirname, '../..');
+export const ROOT = join(import.meta.dirname, '../../..');
 /** Installed packages and raw results; ignored by git. */
 export const CACHE = join(ROOT, '.cache');
 export const CLIENTS = join(CACHE, 'clients');

@@ -1,13 +1,13 @@
 // One request of each operation, sent to a real server, with its answer: the examples of docs/reference/operations.md.
 import type { TestContext } from 'node:test';
-import type { Access, Route } from '../../src/http/route.ts';
-import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET } from '../../src/issuer/directory.ts';
-import { DEV_RESOURCE } from '../../src/resources/resource.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
-import { ALICE, APP, BOB, CLIENTS, OPERATOR_KEY, TEAMS, userToken, withBearer } from '../harness/dev-tokens.ts';
-import type { Answer } from '../harness/http.ts';
-import { startProduction } from '../harness/production.ts';
-import { startTestServer, type TestServer } from '../harness/server.ts';
+import type { Access, Route } from '../../../src/http/route.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET } from '../../../src/issuer/directory.ts';
+import { DEV_RESOURCE } from '../../../src/resources/resource.ts';
+import { type RouteParts, routeList } from '../../../src/routes.ts';
+import { ALICE, APP, BOB, CLIENTS, OPERATOR_KEY, TEAMS, userToken, withBearer } from '../dev-tokens.ts';
+import type { Answer } from '../http.ts';
+import { startProduction } from '../production.ts';
+import { startTestServer, type TestServer } from '../server.ts';
 
 /** Operation → its request and its answer, as text of HTTP. */
 export type Examples = Record<string, { request: string; answer: string }>;

@@ -1,12 +1,12 @@
 import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { IdentityId, ServiceCaller } from '../../src/callers.ts';
-import { ServiceError } from '../../src/errors.ts';
-import { type Server, startServer } from '../../src/server.ts';
-import { readSettings } from '../../src/settings.ts';
-import { DEV_ID } from '../harness/resources.ts';
-import { TestLog } from '../harness/server.ts';
+import type { IdentityId, ServiceCaller } from '../../../src/callers.ts';
+import { ServiceError } from '../../../src/errors.ts';
+import { type Server, startServer } from '../../../src/server.ts';
+import { readSettings } from '../../../src/settings.ts';
+import { DEV_ID } from '../resources.ts';
+import { TestLog } from '../server.ts';
 import { givenFolder, integrity } from './folders.ts';
 import { broken, type Call, type Life, type Questions, type Stage } from './workload.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeResult } from '../harness/results.ts';
+import { writeResult } from '../results.ts';
 import { Random } from '../revocation/simulation.ts';
 import { startChild } from './child-server.ts';
 import { givenFolder, integrity } from './folders.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeResult } from '../harness/results.ts';
+import { writeResult } from '../results.ts';
 import { Random } from '../revocation/simulation.ts';
 import { problemsAfterCut } from './after-cut.ts';
 import { type ChildServer, startChild } from './child-server.ts';

@@ -1,11 +1,11 @@
-import type { IdentityId } from '../../src/callers.ts';
-import { identityIdMaker } from '../../src/identities/identity.ts';
-import { DEV_RESOURCE } from '../../src/resources/resource.ts';
-import { type RevocationEvent, subjectOf } from '../../src/revocation/event.ts';
-import { crcOf, RevocationStore } from '../../src/revocation/revocation-store.ts';
-import type { Database } from '../../src/storage/database.ts';
-import { list, type Sql, sql } from '../../src/storage/sql.ts';
-import { type Mixed, mixedEvent } from '../harness/mixed-events.ts';
+import type { IdentityId } from '../../../src/callers.ts';
+import { identityIdMaker } from '../../../src/identities/identity.ts';
+import { DEV_RESOURCE } from '../../../src/resources/resource.ts';
+import { type RevocationEvent, subjectOf } from '../../../src/revocation/event.ts';
+import { crcOf, RevocationStore } from '../../../src/revocation/revocation-store.ts';
+import type { Database } from '../../../src/storage/database.ts';
+import { list, type Sql, sql } from '../../../src/storage/sql.ts';
+import { type Mixed, mixedEvent } from '../mixed-events.ts';
 
 const ROWS_AT_A_TIME = 1000;
 const HOUR_MS = 3_600_000;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findPostgres, startPostgres } from '../../scripts/postgres.ts';
-import { writeResult } from '../harness/results.ts';
+import { findPostgres, startPostgres } from '../../../scripts/postgres.ts';
+import { writeResult } from '../results.ts';
 import { Random } from '../revocation/simulation.ts';
 import { startChild } from './child-server.ts';
 import { givenFolder } from './folders.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { writeResult } from '../harness/results.ts';
+import { writeResult } from '../results.ts';
 import { Random } from '../revocation/simulation.ts';
 import { problemsAfterCut } from './after-cut.ts';
 import { startChild } from './child-server.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEV_RESOURCE } from '../../src/resources/resource.ts';
-import { type Answer, send } from '../harness/http.ts';
-import { sign } from '../harness/sign.ts';
+import { DEV_RESOURCE } from '../../../src/resources/resource.ts';
+import { type Answer, send } from '../http.ts';
 import type { Random } from '../revocation/simulation.ts';
+import { sign } from '../sign.ts';
 
 /**
  * How far a call has come. `asked`: it was sent, and no answer, or a 503, came back, so it may count or not.

@@ -2,9 +2,9 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestServer } from '../harness/server.ts';
+import type { TestServer } from '../server.ts';
 
-export const ROOT = join(import.meta.dirname, '../..');
+export const ROOT = join(import.meta.dirname, '../../..');
 export const EXAMPLE = join(ROOT, 'examples/trusted-service');
 
 /** An example as somebody has it who has just fetched the repository. */

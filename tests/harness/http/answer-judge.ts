@@ -1,6 +1,6 @@
 import { registerSchema, unregisterSchema, validate } from '@hyperjump/json-schema/openapi-3-1';
-import type { ApiDocument } from '../../src/http/openapi.ts';
-import type { RawAnswer } from '../harness/raw.ts';
+import type { ApiDocument } from '../../../src/http/openapi.ts';
+import type { RawAnswer } from '../raw.ts';
 
 const DIALECT = 'https://spec.openapis.org/oas/3.1/schema-base';
 const INSIDE = /\bat [\w.<>]+ \(|node:internal|\.ts:\d+|\/src\/|node_modules|SQLITE_|sqlite|postgres|select .* from /i;

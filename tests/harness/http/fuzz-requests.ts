@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { ApiDocument, ApiOperation } from '../../src/http/openapi.ts';
+import type { ApiDocument, ApiOperation } from '../../../src/http/openapi.ts';
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 

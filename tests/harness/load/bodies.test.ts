@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { beside, startChild } from '../harness/child.ts';
-import { writeResult } from '../harness/results.ts';
+import { beside, startChild } from '../child.ts';
+import { writeResult } from '../results.ts';
 import { bigBodies } from './bodies.ts';
 import type { Report } from './overload.ts';
 

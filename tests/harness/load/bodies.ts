@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import type { Child } from '../harness/child.ts';
-import { requestText } from '../harness/raw.ts';
-import { sign } from '../harness/sign.ts';
+import type { Child } from '../child.ts';
+import { requestText } from '../raw.ts';
+import { sign } from '../sign.ts';
 import type { Report } from './overload.ts';
 
 const MEBIBYTE = 1024 * 1024;

@@ -1,10 +1,10 @@
 import { globSync, writeFileSync } from 'node:fs';
-import type { Child } from '../harness/child.ts';
-import { type Answer, send } from '../harness/http.ts';
-import { inPath } from '../harness/resources.ts';
-import { API_VERSION } from '../harness/server.ts';
-import { sign } from '../harness/sign.ts';
+import type { Child } from '../child.ts';
+import { type Answer, send } from '../http.ts';
+import { inPath } from '../resources.ts';
 import type { Random } from '../revocation/simulation.ts';
+import { API_VERSION } from '../server.ts';
+import { sign } from '../sign.ts';
 import type { Report } from './overload.ts';
 
 /** libfaketime, where it is installed. */

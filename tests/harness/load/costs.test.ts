@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { beside } from '../harness/child.ts';
-import { type HarnessResult, writeResult } from '../harness/results.ts';
+import { beside } from '../child.ts';
+import { type HarnessResult, writeResult } from '../results.ts';
 import { type CostTimes, costTimes } from './costs.ts';
 import { twoResources } from './fairness.ts';
 import { isBroken, verdict } from './times.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { get } from '../../bench/load.ts';
-import { stat } from '../../bench/measure.ts';
-import type { Child } from '../harness/child.ts';
+import { get } from '../../../bench/load.ts';
+import { stat } from '../../../bench/measure.ts';
+import type { Child } from '../child.ts';
 import { Crowd } from './crowd.ts';
 import { createMany } from './overload.ts';
 import { Requests } from './requests.ts';

@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test';
-import { QUOTAS } from '../../src/http/quotas.ts';
-import type { Child } from '../harness/child.ts';
+import { QUOTAS } from '../../../src/http/quotas.ts';
+import type { Child } from '../child.ts';
 import { Crowd, type Order } from './crowd.ts';
 import { createMany } from './overload.ts';
 import { Requests } from './requests.ts';

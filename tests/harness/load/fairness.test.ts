@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { beside } from '../harness/child.ts';
-import { type HarnessResult, writeResult } from '../harness/results.ts';
+import { beside } from '../child.ts';
+import { type HarnessResult, writeResult } from '../results.ts';
 import { fairness, twoResources } from './fairness.ts';
 import { fairnessTimes } from './fairness-times.ts';
 import type { Report } from './overload.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { type Child, startChild } from '../harness/child.ts';
-import { send } from '../harness/http.ts';
+import { type Child, startChild } from '../child.ts';
+import { send } from '../http.ts';
 import { closedLoop, openWires } from './generator.ts';
 import type { Report } from './overload.ts';
 import { createMany } from './overload.ts';

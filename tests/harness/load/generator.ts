@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { get } from '../../bench/load.ts';
+import { get } from '../../../bench/load.ts';
 import { Tally } from './tally.ts';
 import { type LoadAnswer, Wire } from './wire.ts';
 

@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { after, describe, type TestContext, test } from 'node:test';
-import { cpuSecondsOf } from '../../bench/measure.ts';
-import { findPostgres, startPostgres } from '../../scripts/postgres.ts';
-import { identityIdMaker } from '../../src/identities/identity.ts';
-import { beside, type Child, startChild } from '../harness/child.ts';
-import { send } from '../harness/http.ts';
-import { DEV_ID } from '../harness/resources.ts';
-import { writeResult } from '../harness/results.ts';
-import { sign } from '../harness/sign.ts';
+import { cpuSecondsOf } from '../../../bench/measure.ts';
+import { findPostgres, startPostgres } from '../../../scripts/postgres.ts';
+import { identityIdMaker } from '../../../src/identities/identity.ts';
+import { beside, type Child, startChild } from '../child.ts';
+import { send } from '../http.ts';
+import { DEV_ID } from '../resources.ts';
+import { writeResult } from '../results.ts';
+import { sign } from '../sign.ts';
 import { withChildren } from './revoking.ts';
 
 // O8: a million identities are imported by the command line. That all of them are there is judged; the time is reported.
@@ -21,7 +21,7 @@ import { withChildren } from './revoking.ts';
 const IDS = Number(process.env.TEST_IMPORT_IDS ?? 5000);
 /** Seconds for a million, for the table of promises. */
 const GOAL = 60;
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
+const MAIN = join(import.meta.dirname, '../../../src/main.ts');
 const binaries = findPostgres();
 const isLinux = process.platform === 'linux';
 

@@ -1,8 +1,8 @@
 // One run of R8, in a process of its own so that its memory is nobody else's: node many-revocations.ts COUNT BYTES_MOST
-import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
-import { type RevocableToken, type RevocationEvent, revocable } from '../../src/revocation/event.ts';
-import { RevocationState } from '../../src/revocation/revocation-state.ts';
-import { guidOf, isAboutOne, type Mixed, mixedEvent, risingIdentity } from '../harness/mixed-events.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../../../src/callers.ts';
+import { type RevocableToken, type RevocationEvent, revocable } from '../../../src/revocation/event.ts';
+import { RevocationState } from '../../../src/revocation/revocation-state.ts';
+import { guidOf, isAboutOne, type Mixed, mixedEvent, risingIdentity } from '../mixed-events.ts';
 
 const [count = 0, bytesMost = 0] = process.argv.slice(2).map(Number);
 const RESOURCE = '00000000-0000-4000-8000-000000000001' as ResourceId;

@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test';
-import { cpuSecondsOf, ratios, stat } from '../../bench/measure.ts';
-import type { Child } from '../harness/child.ts';
+import { cpuSecondsOf, ratios, stat } from '../../../bench/measure.ts';
+import type { Child } from '../child.ts';
 import { Crowd } from './crowd.ts';
 import { createMany } from './overload.ts';
 import { Requests } from './requests.ts';

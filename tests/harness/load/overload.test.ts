@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { beside, startChild } from '../harness/child.ts';
-import { type HarnessResult, writeResult } from '../harness/results.ts';
+import { beside, startChild } from '../child.ts';
+import { type HarnessResult, writeResult } from '../results.ts';
 import { Random } from '../revocation/simulation.ts';
 import { type OverloadSize, overload, type Report } from './overload.ts';
 import { overloadTimes } from './overload-times.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { get } from '../../bench/load.ts';
-import type { Child } from '../harness/child.ts';
+import { get } from '../../../bench/load.ts';
+import type { Child } from '../child.ts';
 import type { Random } from '../revocation/simulation.ts';
 import { closedLoop, type Load, openLoop, openWires } from './generator.ts';
 import { Requests } from './requests.ts';

@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import type { ResourceId } from '../../src/callers.ts';
-import { connectionFrom } from '../../src/cli/connection-string.ts';
-import { onOneLine } from '../../src/cli/exit.ts';
-import { bodyReader } from '../../src/http/body.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
-import { SignatureVerifier } from '../../src/http/hmac.ts';
-import { listOf, object, text } from '../../src/http/schema.ts';
-import { settleVersion, versions } from '../../src/http/versions.ts';
-import type { WireRequest } from '../../src/http/wire.ts';
-import { customId, identityId, pageStart } from '../../src/identities/identity.ts';
-import { fromBase64, fromBase64url } from '../../src/lib/bytes.ts';
-import { systemClock } from '../../src/lib/clock.ts';
-import { parseInstant } from '../../src/lib/instants.ts';
-import { escapeUnprintable, safeText, withoutUnprintable } from '../../src/monitoring/safe-text.ts';
-import { readCompact } from '../../src/tokens/jws.ts';
-import { writeResult } from '../harness/results.ts';
-import { SOURCES } from '../tables/sources.ts';
+import type { ResourceId } from '../../../src/callers.ts';
+import { connectionFrom } from '../../../src/cli/connection-string.ts';
+import { onOneLine } from '../../../src/cli/exit.ts';
+import { bodyReader } from '../../../src/http/body.ts';
+import { Doorkeeper } from '../../../src/http/doorkeeper.ts';
+import { SignatureVerifier } from '../../../src/http/hmac.ts';
+import { listOf, object, text } from '../../../src/http/schema.ts';
+import { settleVersion, versions } from '../../../src/http/versions.ts';
+import type { WireRequest } from '../../../src/http/wire.ts';
+import { customId, identityId, pageStart } from '../../../src/identities/identity.ts';
+import { fromBase64, fromBase64url } from '../../../src/lib/bytes.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { parseInstant } from '../../../src/lib/instants.ts';
+import { escapeUnprintable, safeText, withoutUnprintable } from '../../../src/monitoring/safe-text.ts';
+import { readCompact } from '../../../src/tokens/jws.ts';
+import { writeResult } from '../results.ts';
+import { SOURCES } from '../sources.ts';
 import {
   type Attack,
   attacksOn,

@@ -1,6 +1,6 @@
-import { Signer } from '../../bench/load.ts';
-import { inPath } from '../harness/resources.ts';
-import { API_VERSION } from '../harness/server.ts';
+import { Signer } from '../../../bench/load.ts';
+import { inPath } from '../resources.ts';
+import { API_VERSION } from '../server.ts';
 
 const QUERY = `?api-version=${API_VERSION}`;
 

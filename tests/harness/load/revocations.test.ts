@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { beside } from '../harness/child.ts';
-import { writeResult } from '../harness/results.ts';
+import { beside } from '../child.ts';
+import { writeResult } from '../results.ts';
 
 // R8: events of every kind in memory. The limits of memory hold at the full size; a small run shows the verdicts.
 

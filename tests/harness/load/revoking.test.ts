@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { findPostgres, startPostgres } from '../../scripts/postgres.ts';
-import { beside, startChild } from '../harness/child.ts';
-import { writeResult } from '../harness/results.ts';
+import { findPostgres, startPostgres } from '../../../scripts/postgres.ts';
+import { beside, startChild } from '../child.ts';
+import { writeResult } from '../results.ts';
 import type { Report } from './overload.ts';
 import { revokeBySingles } from './revoking.ts';
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { cpuSecondsOf } from '../../bench/measure.ts';
-import type { Child } from '../harness/child.ts';
+import { cpuSecondsOf } from '../../../bench/measure.ts';
+import type { Child } from '../child.ts';
 import { closedLoop } from './generator.ts';
 import { createMany, type Report } from './overload.ts';
 import { Requests } from './requests.ts';

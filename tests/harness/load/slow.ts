@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Child } from '../harness/child.ts';
-import { requestText } from '../harness/raw.ts';
-import { sign } from '../harness/sign.ts';
+import type { Child } from '../child.ts';
+import { requestText } from '../raw.ts';
+import { sign } from '../sign.ts';
 import { closedLoop } from './generator.ts';
 import type { Report } from './overload.ts';
 import { createMany } from './overload.ts';

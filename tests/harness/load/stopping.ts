@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Child } from '../harness/child.ts';
-import { requestText, sendRaw } from '../harness/raw.ts';
-import { sign } from '../harness/sign.ts';
+import type { Child } from '../child.ts';
+import { requestText, sendRaw } from '../raw.ts';
+import { sign } from '../sign.ts';
 import type { Report } from './overload.ts';
 import { Requests } from './requests.ts';
 import { Wire } from './wire.ts';

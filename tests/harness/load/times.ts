@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { cpuSecondsOf, interleaved, ratios, stat } from '../../bench/measure.ts';
+import { cpuSecondsOf, interleaved, ratios, stat } from '../../../bench/measure.ts';
 import type { Tally } from './tally.ts';
 
 /** Beyond this share of the processors for other work, how long answers take says more about that than about the server. */

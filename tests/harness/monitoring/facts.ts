@@ -1,5 +1,5 @@
-import type { IdentityId, ResourceId } from '../../src/callers.ts';
-import type { RequestFacts } from '../../src/monitoring/events.ts';
+import type { IdentityId, ResourceId } from '../../../src/callers.ts';
+import type { RequestFacts } from '../../../src/monitoring/events.ts';
 
 const RESOURCE = '11111111-2222-4333-8444-555555555555';
 

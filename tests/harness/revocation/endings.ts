@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { KeySlot, ResourceId } from '../../src/callers.ts';
-import { ServiceError } from '../../src/errors.ts';
-import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import type { KeySlot, ResourceId } from '../../../src/callers.ts';
+import { ServiceError } from '../../../src/errors.ts';
+import { DIRECTORY_TENANT } from '../../../src/issuer/directory.ts';
 import {
   ALICE,
   APP,
@@ -11,10 +11,10 @@ import {
   SERVICE,
   userToken,
   withBearer,
-} from '../harness/dev-tokens.ts';
-import type { Answer } from '../harness/http.ts';
-import { accessKeyOf, givenResource, inPath } from '../harness/resources.ts';
-import { API_VERSION, type TestServer } from '../harness/server.ts';
+} from '../dev-tokens.ts';
+import type { Answer } from '../http.ts';
+import { accessKeyOf, givenResource, inPath } from '../resources.ts';
+import { API_VERSION, type TestServer } from '../server.ts';
 
 /** Somebody who gets tokens, and what takes that away. */
 export interface Subject {

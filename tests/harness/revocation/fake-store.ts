@@ -1,8 +1,8 @@
-import type { IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
-import type { Bound, LoggedEvent, RevocableToken, RevocationEvent, Verdict } from '../../src/revocation/event.ts';
-import type { Head, RevocationStore } from '../../src/revocation/revocation-store.ts';
-import type { Rows } from '../../src/storage/sql.ts';
-import type { GroupWriter } from '../../src/storage/writer.ts';
+import type { IdentityId, KeySlot, ResourceId, TrustId } from '../../../src/callers.ts';
+import type { Bound, LoggedEvent, RevocableToken, RevocationEvent, Verdict } from '../../../src/revocation/event.ts';
+import type { Head, RevocationStore } from '../../../src/revocation/revocation-store.ts';
+import type { Rows } from '../../../src/storage/sql.ts';
+import type { GroupWriter } from '../../../src/storage/writer.ts';
 import type { Process, World } from './simulation.ts';
 
 interface IdentityRow {

@@ -1,15 +1,15 @@
-import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
-import { ServiceError } from '../../src/errors.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../../../src/callers.ts';
+import { ServiceError } from '../../../src/errors.ts';
 import {
   type LoggedEvent,
   type RevocableToken,
   type RevocationEvent,
   type RevocationKind,
   revocable,
-} from '../../src/revocation/event.ts';
-import { RevocationState } from '../../src/revocation/revocation-state.ts';
-import { type Recording, Revocations } from '../../src/revocation/revocations.ts';
-import type { Rows } from '../../src/storage/sql.ts';
+} from '../../../src/revocation/event.ts';
+import { RevocationState } from '../../../src/revocation/revocation-state.ts';
+import { type Recording, Revocations } from '../../../src/revocation/revocations.ts';
+import type { Rows } from '../../../src/storage/sql.ts';
 import { type Content, FakeStore, fakeWriter, keyOf, type Link, Primary, type StoreFaults } from './fake-store.ts';
 import { Process, Random, type Weather, World } from './simulation.ts';
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { get } from '../../bench/load.ts';
-import type { Child } from '../harness/child.ts';
+import { get } from '../../../bench/load.ts';
+import type { Child } from '../child.ts';
 import { Requests } from '../load/requests.ts';
 import { Wire } from '../load/wire.ts';
 import { Random } from './simulation.ts';

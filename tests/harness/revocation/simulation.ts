@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/lib/clock.ts';
+import type { Clock } from '../../../src/lib/clock.ts';
 
 /** Chance that can be repeated: everything random in a schedule comes from one of these (mulberry32). */
 export class Random {

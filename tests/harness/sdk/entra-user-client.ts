@@ -10,8 +10,8 @@ import {
   PUBLISHED_SECRET,
   USERS,
   type User,
-} from '../../src/issuer/directory.ts';
-import { sign } from '../harness/sign.ts';
+} from '../../../src/issuer/directory.ts';
+import { sign } from '../sign.ts';
 import type { Finding } from './run-client.ts';
 
 export interface EntraTask {

@@ -1,4 +1,4 @@
-import type { KeySlot } from '../../src/callers.ts';
+import type { KeySlot } from '../../../src/callers.ts';
 
 /** What may be done to one resource. Numbers choose among the identities and tokens that are there by then. */
 export type Command =

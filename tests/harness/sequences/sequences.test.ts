@@ -3,13 +3,13 @@ import { randomInt } from 'node:crypto';
 import { after as afterAll, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { KEY_SLOTS, type KeySlot } from '../../src/callers.ts';
-import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
-import { inPath, unusedId } from '../harness/resources.ts';
-import { writeResult } from '../harness/results.ts';
-import type { TestServer } from '../harness/server.ts';
-import { shareServer } from '../harness/shared.ts';
-import { sign } from '../harness/sign.ts';
+import { KEY_SLOTS, type KeySlot } from '../../../src/callers.ts';
+import { FIRST_SUBSCRIPTION } from '../../../src/management/communication-service.ts';
+import { inPath, unusedId } from '../resources.ts';
+import { writeResult } from '../results.ts';
+import type { TestServer } from '../server.ts';
+import { shareServer } from '../shared.ts';
+import { sign } from '../sign.ts';
 import {
   type Answer,
   after,

@@ -1,7 +1,7 @@
 import { constants, createHmac, sign } from 'node:crypto';
-import type { Reason } from '../../src/errors.ts';
-import type { Purpose } from '../../src/trusts/trust.ts';
-import { APPLICATION, KEYS, type KeyName, kidOf, type Provider, SECOND_TENANT, TENANT } from '../harness/provider.ts';
+import type { Reason } from '../../../src/errors.ts';
+import type { Purpose } from '../../../src/trusts/trust.ts';
+import { APPLICATION, KEYS, type KeyName, kidOf, type Provider, SECOND_TENANT, TENANT } from '../provider.ts';
 
 export const USER = '0f5e2b1c-7a9d-4f2e-8c3b-6d1a9e4f7b20';
 /** Neither the tenant nor the application nor the user of anything. */

@@ -1,5 +1,5 @@
 // Pins the Wycheproof vectors that tests/tokens/wycheproof.test.ts runs; there is no Go code here.
-// `cd tests/vectors && go mod download` puts them into Go's module cache. None of them is copied into this repository.
+// `cd tests/harness/vectors && go mod download` puts them into Go's module cache. None of them is copied into this repository.
 module linarite.test/vectors
 
 go 1.24

@@ -1,6 +1,6 @@
 // Planted fault: writes are acknowledged before they are committed. Loaded into a server before it starts.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GroupWriter } from '../../../src/storage/writer.ts';
+import { GroupWriter } from '../../../../src/storage/writer.ts';
 
 const { write } = GroupWriter.prototype;
 GroupWriter.prototype.write = function (work) {

@@ -1,7 +1,7 @@
 // Planted fault: the door opens before the revocation log is read; that is done beside, and takes its time.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RevocationStore } from '../../../src/revocation/revocation-store.ts';
-import { Revocations } from '../../../src/revocation/revocations.ts';
+import { RevocationStore } from '../../../../src/revocation/revocation-store.ts';
+import { Revocations } from '../../../../src/revocation/revocations.ts';
 
 const { head, startOfWindow, resourcesBoundAfter, after } = RevocationStore.prototype;
 const { start } = Revocations.prototype;

@@ -1,5 +1,5 @@
 // Planted fault: a failure of the store is taken for success. Loaded into a server before it starts.
-import { GroupWriter } from '../../../src/storage/writer.ts';
+import { GroupWriter } from '../../../../src/storage/writer.ts';
 
 const { write } = GroupWriter.prototype;
 GroupWriter.prototype.write = async function <T>(work: Parameters<typeof write<T>>[0]): Promise<T> {

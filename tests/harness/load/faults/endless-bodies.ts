@@ -1,6 +1,6 @@
 // Planted: a body may have any size, and all of them together too.
-import { Admission } from '../../../src/http/admission.ts';
-import { Exchange } from '../../../src/http/exchange.ts';
+import { Admission } from '../../../../src/http/admission.ts';
+import { Exchange } from '../../../../src/http/exchange.ts';
 
 const { readBody } = Exchange.prototype;
 Exchange.prototype.readBody = function () {

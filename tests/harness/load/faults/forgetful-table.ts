@@ -1,5 +1,5 @@
 // Planted: when a table grows, every thousandth entry is left behind.
-import { PositionTable } from '../../../src/revocation/position-table.ts';
+import { PositionTable } from '../../../../src/revocation/position-table.ts';
 
 const { raise } = PositionTable.prototype;
 let raised = 0;

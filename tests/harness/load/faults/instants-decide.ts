@@ -1,5 +1,5 @@
 // Planted: a token is revoked if it was issued before the second of the revocation, by the clock.
-import { RevocationState } from '../../../src/revocation/revocation-state.ts';
+import { RevocationState } from '../../../../src/revocation/revocation-state.ts';
 
 const revokedAt = new Map<string, number>();
 const { apply } = RevocationState.prototype;

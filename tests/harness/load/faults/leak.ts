@@ -1,5 +1,5 @@
 // Planted: every place that was taken leaves a kilobyte behind.
-import { Admission } from '../../../src/http/admission.ts';
+import { Admission } from '../../../../src/http/admission.ts';
 
 const { enter } = Admission.prototype;
 const kept: string[] = [];

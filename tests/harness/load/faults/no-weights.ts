@@ -1,7 +1,7 @@
 // Planted: every request and every write counts as one, whatever it costs, and long work never pauses.
-import { Admission } from '../../../src/http/admission.ts';
-import { TimeSlice } from '../../../src/lib/time-slice.ts';
-import { GroupWriter } from '../../../src/storage/writer.ts';
+import { Admission } from '../../../../src/http/admission.ts';
+import { TimeSlice } from '../../../../src/lib/time-slice.ts';
+import { GroupWriter } from '../../../../src/storage/writer.ts';
 
 const { enter } = Admission.prototype;
 Admission.prototype.enter = function (lane, holder) {

@@ -1,5 +1,5 @@
 // Planted: of each list to import, the last identity is left out, and called imported.
-import { IdentityStore } from '../../../src/identities/identity-store.ts';
+import { IdentityStore } from '../../../../src/identities/identity-store.ts';
 
 const { insertAll } = IdentityStore.prototype;
 IdentityStore.prototype.insertAll = async function (tx, resourceId, identities, revokedSeq) {

@@ -1,5 +1,5 @@
 // Planted: every revocation waits for the one before, so that each has a transaction and a sync to disk of its own.
-import { Identities } from '../../../src/identities/identities.ts';
+import { Identities } from '../../../../src/identities/identities.ts';
 
 const { revokeTokens } = Identities.prototype;
 let last: Promise<void> = Promise.resolve();

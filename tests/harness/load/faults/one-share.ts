@@ -1,5 +1,5 @@
 // Planted: all resources share one share.
-import { Admission } from '../../../src/http/admission.ts';
+import { Admission } from '../../../../src/http/admission.ts';
 
 const { enter } = Admission.prototype;
 Admission.prototype.enter = function (lane) {

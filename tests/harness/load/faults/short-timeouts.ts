@@ -1,5 +1,5 @@
 // Not a fault: the deadlines of connections, at a size that a short test can wait for.
-import { WIRE_LIMITS } from '../../../src/http/listen.ts';
+import { WIRE_LIMITS } from '../../../../src/http/listen.ts';
 
 Object.assign(WIRE_LIMITS, {
   headersTimeoutMs: 1000,

@@ -1,6 +1,6 @@
 // Planted: the answer to a revocation does not wait for it.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Identities } from '../../../src/identities/identities.ts';
+import { Identities } from '../../../../src/identities/identities.ts';
 
 const { revokeTokens } = Identities.prototype;
 Identities.prototype.revokeTokens = async function (caller, id) {
