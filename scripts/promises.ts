@@ -1,4 +1,4 @@
-// npm run promises -- <folder>: takes the results of harnesses (HARNESS_RESULTS=<folder> npm run test:…) into
+// npm run promises -- <folder>: takes the results of harnesses (HARNESS_RESULTS=<folder> npm run harness -- …) into
 // docs/reference/promises.json and writes docs/promises.md from it. Without a folder it writes the page alone.
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -21,7 +21,7 @@ export function promisesPage(results: Results = keptResults()): string {
   return `${[
     '<!-- Written by `npm run promises` from docs/reference/promises.json. Changes go to scripts/promise-table.ts. -->',
     '# What is promised, and what was measured',
-    'Each promise is held by a harness that tries to break it. A harness counts only when it was also run against a **planted fault** and reported it. The figures were measured at the size that a release needs, or at the size that the figure says; the same harness runs smaller in `npm test`. Run one yourself with the command of its row: it prints its seed, and `TEST_SEED` takes it again where the row has one.',
+    'Each promise is held by a harness that tries to break it. A harness counts only when it was also run against a **planted fault** and reported it. The figures were measured at the size that a release needs, or at the size that the figure says; the same harness runs smaller in `npm run test:all`. Run one yourself with the command of its row: it prints its seed, and `TEST_SEED` takes it again where the row has one.',
     `${holds.length} of ${PROMISES.length} hold as measured, ${measured.length - holds.length} fall short of what they should reach, ${byTests.length} are held by tests of every run without a figure, ${PROMISES.length - measured.length - byTests.length} are not measured here yet.`,
     ...groups(rows).flatMap(([group, entries]) => [
       `## ${group}`,

@@ -1,28 +1,31 @@
-// npm test [-- words and flags]: runs the tests whose path contains one of the words; flags go to `node --test`.
+// npm test [-- words and flags]: runs the quick tests, or all whose path contains one of the words; flags go to
+// `node --test`. npm run test:all: runs every test.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { globSync } from 'node:fs';
-import { dirname, join, sep } from 'node:path';
+import { dirname, join } from 'node:path';
 import { findPostgres, type Postgres, startPostgres } from './postgres.ts';
+import { chosen, isSlow, testFiles } from './test-files.ts';
 
 const ROOT = dirname(import.meta.dirname);
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-const words = process.argv.slice(2).filter((word) => !word.startsWith('-'));
-const flags = process.argv.slice(2).filter((word) => word.startsWith('-'));
-process.exitCode = await runTests(testFiles(words), flags);
+const args = process.argv.slice(2);
+const words = args.filter((word) => !word.startsWith('-'));
+const flags = args.filter((word) => word.startsWith('-') && word !== '--all');
+process.exitCode = await runTests(wantedFiles(words, args.includes('--all')), flags);
 
-function testFiles(words: readonly string[]): string[] {
-  const all = globSync(['tests/**/*.test.ts', 'src/**/*.test.ts'], { cwd: ROOT }).map((file) =>
-    file.replaceAll(sep, '/'),
-  );
-  const wanted = all.filter((file) => words.length === 0 || words.some((word) => file.includes(word))).sort();
+function wantedFiles(words: readonly string[], all: boolean): string[] {
+  const files = testFiles();
+  const wanted = chosen(files, { words, all });
   if (wanted.length === 0) {
     console.error(
       `No test file has ${words.join(' or ')} in its path. By test name: npm test -- --test-name-pattern=…`,
     );
     process.exit(2);
   }
+  const slow = files.filter((file) => isSlow(file) && !wanted.includes(file)).length;
+  if (words.length === 0 && slow > 0)
+    console.log(`Left out: ${slow} slow files (*.slow.test.ts). npm run test:all runs them, too.`);
   return wanted;
 }
 

@@ -16,7 +16,7 @@ import { writeResult } from '../harness/results.ts';
 import { Random } from '../harness/revocation/simulation.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 
-/** Backups made, each restored elsewhere; 25 for a release: `npm run test:backup`. */
+/** Backups made, each restored elsewhere; 25 for a release: `npm run harness -- backup`. */
 const BACKUPS = Number(process.env.TEST_BACKUPS ?? 2);
 const SEED = Number(process.env.TEST_BACKUP_SEED ?? Date.now() % 1_000_000);
 const WRITERS = 8;

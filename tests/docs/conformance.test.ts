@@ -12,7 +12,7 @@ const results = readResults();
 const tools = readToolResults();
 
 for (const [path, text] of conformancePages(results, tools)) {
-  test(`${path} says what the last run of the clients found (npm run test:clients -- --write)`, () => {
+  test(`${path} says what the last run of the clients found (npm run harness -- clients --write)`, () => {
     assert.equal(textOf(path), text);
   });
 }

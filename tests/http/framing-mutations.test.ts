@@ -12,7 +12,7 @@ import { writeResult } from '../harness/results.ts';
 import { roadOf } from '../harness/road.ts';
 import { Draw } from '../harness/vectors/forgeries.ts';
 
-// A thousand in every test run; `npm run test:framing` for a release (security-and-reliability, A2).
+// A thousand in every test run; `npm run harness -- framing` for a release (security-and-reliability, A2).
 const COUNT = Number(process.env.TEST_FRAMING_CASES ?? 1000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 8;

@@ -10,7 +10,7 @@ import { sign } from '../harness/sign.ts';
 import { wireRequest } from '../harness/wire-request.ts';
 
 // The comparisons alone are timed in every test run. Whole verifications take minutes, so they are timed when asked for:
-// `npm run test:signatures` (security-and-reliability, H4).
+// `npm run harness -- signatures` (security-and-reliability, H4).
 const PAIRS = Number(process.env.TEST_TIMING_PAIRS ?? (process.env.TEST_TIMING ? 50_000 : 5_000));
 const skip = process.env.TEST_TIMING ? false : 'set TEST_TIMING=1';
 const WARM_UP = 2000;

@@ -11,7 +11,7 @@ import { Random } from '../harness/revocation/simulation.ts';
 import { WatchedServer } from '../harness/secrets/watched-server.ts';
 import { contentHash, sign } from '../harness/sign.ts';
 
-/** Hostile requests; 20,000 for a release: `npm run test:secrets`. */
+/** Hostile requests; 20,000 for a release: `npm run harness -- secrets`. */
 const COUNT = Number(process.env.TEST_SECRETS_LINES ?? 400);
 const SEED = Number(process.env.TEST_SECRETS_SEED ?? Date.now() % 1_000_000);
 const AT_ONCE = 8;

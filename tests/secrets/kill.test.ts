@@ -14,7 +14,7 @@ import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { writeResult } from '../harness/results.ts';
 import { Random } from '../harness/revocation/simulation.ts';
 
-/** 150 for a release: `npm run test:secrets`. */
+/** 150 for a release: `npm run harness -- secrets`. */
 const CYCLES = Number(process.env.TEST_SECRETS_KILLS ?? 3);
 const SEED = Number(process.env.TEST_SECRETS_SEED ?? Date.now() % 1_000_000);
 const RESOURCES = 20;

@@ -21,7 +21,7 @@ import { Canaries, type Hit } from '../harness/secrets/canaries.ts';
 import { WatchedServer } from '../harness/secrets/watched-server.ts';
 import { sign } from '../harness/sign.ts';
 
-/** How often every route is asked with every secret in every place; 12 for a release: `npm run test:secrets`. */
+/** How often every route is asked with every secret in every place; 12 for a release: `npm run harness -- secrets`. */
 const ROUNDS = Number(process.env.TEST_SECRETS_ROUNDS ?? 1);
 const SEED = Number(process.env.TEST_SECRETS_SEED ?? Date.now() % 1_000_000);
 const AGENT = join(import.meta.dirname, '../harness/secrets/careless-agent.ts');

@@ -11,7 +11,7 @@ import { type CheckedClaims, readClaims, requireUnexpired, writeClaims } from '.
 import { signJws, verifyingKey, verifyJws } from '../../src/tokens/jws.ts';
 import { writeResult } from '../harness/results.ts';
 
-// `npm run test:tokens` for a release (security-and-reliability, T3).
+// `npm run harness -- tokens` for a release (security-and-reliability, T3).
 const COUNT = Number(process.env.TEST_CLAIMS ?? 3000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 

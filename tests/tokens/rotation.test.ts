@@ -7,7 +7,7 @@ import { writeResult } from '../harness/results.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { slowStore } from '../harness/slow-store.ts';
 
-// `npm run test:tokens` for a release: sixty rotations, as many as half an hour has of 30 s (security-and-reliability, T6, T7).
+// `npm run harness -- tokens` for a release: sixty rotations, as many as half an hour has of 30 s (security-and-reliability, T6, T7).
 const ROTATIONS = Number(process.env.TEST_ROTATIONS ?? 4);
 const KILLS = Number(process.env.TEST_KEY_KILLS ?? 2);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));

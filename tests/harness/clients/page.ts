@@ -53,7 +53,7 @@ export const nameOf = ({ language, release, kind }: Omit<ClientResults<string>, 
 
 function page(results: readonly ClientResults[], tools: readonly ToolResults[]): string {
   return `${[
-    `<!-- Written by \`npm run test:clients -- --write\` from ${RESULTS} and ${TOOL_RESULTS}. -->`,
+    `<!-- Written by \`npm run harness -- clients --write\` from ${RESULTS} and ${TOOL_RESULTS}. -->`,
     '# Conformance',
     'This page shows what unmodified clients see. Nothing was changed but the connection string and the trusted certificate authority. Each client ran over HTTPS, in a process of its own, against a server that was started as `npm start` starts it. The operations are those that the SDKs’ own suites test, and a few more. Where Entra takes the place of the key, `DefaultAzureCredential` has the two environment variables of a managed identity that the server prints at its start.',
     '**passed**: the client got what it should. **–**: this release does not have it, or does not allow it. **differs**: the client got something else. A number in brackets leads to the note below the table.',

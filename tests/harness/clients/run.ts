@@ -1,4 +1,4 @@
-// npm run test:clients [-- --write] [words]: every client that the documents name, in its oldest and newest release, against
+// npm run harness -- clients [--write] [words]: every client that the documents name, in its oldest and newest release, against
 // a real server over HTTPS; with words only the clients whose names contain one. Installs into .cache/. With --write the
 // results go into docs/reference and README.md; without, they are compared with what stands there. Last come the READMEs of
 // examples/trusted-service and examples/entra-users, and the guide to az, followed word by word (by these words alone too).
@@ -412,7 +412,7 @@ async function main(): Promise<number> {
     return differing ? 1 : 0;
   }
   const old = [...outdated(results, readResults()), ...outdated(tools, readToolResults())];
-  for (const name of old) console.error(`${name}: the documents say something else; npm run test:clients -- --write`);
+  for (const name of old) console.error(`${name}: the documents say something else; npm run harness -- clients --write`);
   return differing || old.length > 0 ? 1 : 0;
 }
 

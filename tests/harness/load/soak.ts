@@ -1,4 +1,4 @@
-// npm run test:soak: an hour at 60 % load, with rotation, revocation and clients that come and go (L6). Prints what memory and
+// npm run harness -- soak: an hour at 60 % load, with rotation, revocation and clients that come and go (L6). Prints what memory and
 // descriptors did. TEST_SOAK_MINUTES (60), TEST_SEED. Before it a leak is planted for some minutes, which must be found.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
