@@ -1,12 +1,16 @@
 // npm test [-- words and flags]: runs the quick tests, or all whose path contains one of the words; flags go to
 // `node --test`. npm run test:all: runs every test.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { findPostgres, type Postgres, startPostgres } from './postgres.ts';
 import { chosen, isSlow, testFiles } from './test-files.ts';
 
 const ROOT = dirname(import.meta.dirname);
+/** Two files wait for disks and timers about as long as they compute. */
+const AT_ONCE = 2;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const args = process.argv.slice(2);
@@ -29,6 +33,8 @@ function wantedFiles(words: readonly string[], all: boolean): string[] {
   return wanted;
 }
 
+type Variables = Readonly<Record<string, string>>;
+
 async function runTests(files: readonly string[], flags: readonly string[]): Promise<number> {
   let stopping: NodeJS.Signals | undefined;
   for (const signal of SIGNALS) {
@@ -36,16 +42,25 @@ async function runTests(files: readonly string[], flags: readonly string[]): Pro
       stopping = signal;
     });
   }
-  const postgres = await database();
+  const database = await findDatabase();
+  const folder = mkdtempSync(join(tmpdir(), 'linarite-tests-'));
   try {
-    return stopping ? 1 : await runNode(files, flags, postgres.url);
+    const template = files.length > 1 ? makeTemplate(folder, database) : {};
+    return stopping ? 1 : await runNode(files, flags, { ...addressOf(database), ...template });
   } finally {
-    await postgres.server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+    await database.server?.stop();
   }
 }
 
+interface Database {
+  url?: string;
+  /** Where it is ours. */
+  server?: Postgres;
+}
+
 /** Where the PostgreSQL suites find their database, said in one line. */
-async function database(): Promise<{ url?: string; server?: Postgres }> {
+async function findDatabase(): Promise<Database> {
   const given = process.env.TEST_POSTGRES_URL;
   if (given) {
     console.log('PostgreSQL suites: run, on the server that TEST_POSTGRES_URL names.');
@@ -63,19 +78,37 @@ async function database(): Promise<{ url?: string; server?: Postgres }> {
   return { url: server.url, server };
 }
 
-async function runNode(files: readonly string[], flags: readonly string[], url: string | undefined): Promise<number> {
+function addressOf({ url }: Database): Variables {
+  return url === undefined ? {} : { TEST_POSTGRES_URL: url };
+}
+
+/** What a server has after its first start, for the tests to copy: once for a run, not once for a file. */
+function makeTemplate(folder: string, database: Database): Variables {
+  // A server that somebody named keeps no database of ours.
+  const name = database.server === undefined ? [] : ['test_template'];
+  const { status } = spawnSync(process.execPath, [join(ROOT, 'tests/harness/template.ts'), folder, ...name], {
+    env: { ...environment(), ...addressOf(database) },
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Error('no server could be started for the tests to copy; see above');
+  return { TEST_TEMPLATE: folder, ...(name[0] !== undefined && { TEST_TEMPLATE_DATABASE: name[0] }) };
+}
+
+/** Settings of whoever runs the tests must not decide what the tests see. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:LINARITE_|TEST_TEMPLATE)/.test(name)));
+}
+
+async function runNode(files: readonly string[], flags: readonly string[], variables: Variables): Promise<number> {
   const options = [
-    '--test-concurrency=2',
+    `--test-concurrency=${AT_ONCE}`,
     `--import=${import.meta.resolve('./file-timeout.ts')}`,
     '--test-reporter=spec',
     ...flags,
   ];
-  // Settings of whoever runs the tests must not decide what the tests see.
-  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('LINARITE_'));
-  const env = { ...Object.fromEntries(clean), ...(url && { TEST_POSTGRES_URL: url }) };
   const runner = spawn(process.execPath, ['--test', ...options, ...files.map((file) => join(ROOT, file))], {
     cwd: ROOT,
-    env,
+    env: { ...environment(), ...variables },
     stdio: 'inherit',
   });
   for (const signal of SIGNALS) process.on(signal, () => runner.kill(signal));
