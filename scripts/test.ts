@@ -16,7 +16,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const args = process.argv.slice(2);
 const words = args.filter((word) => !word.startsWith('-'));
 const flags = args.filter((word) => word.startsWith('-') && word !== '--all');
-process.exitCode = await runTests(wantedFiles(words, args.includes('--all')), flags);
+const all = args.includes('--all');
+process.exitCode = await runTests(wantedFiles(words, all), flags);
 
 function wantedFiles(words: readonly string[], all: boolean): string[] {
   const files = testFiles();
@@ -46,7 +47,9 @@ async function runTests(files: readonly string[], flags: readonly string[]): Pro
   const folder = mkdtempSync(join(tmpdir(), 'linarite-tests-'));
   try {
     const template = files.length > 1 ? makeTemplate(folder, database) : {};
-    return stopping ? 1 : await runNode(files, flags, { ...addressOf(database), ...template });
+    // The quick tests run commands in their own process, see tests/harness/cli.ts.
+    const commands: Variables = all ? { TEST_CLI: 'process' } : {};
+    return stopping ? 1 : await runNode(files, flags, { ...addressOf(database), ...template, ...commands });
   } finally {
     rmSync(folder, { recursive: true, force: true });
     await database.server?.stop();
