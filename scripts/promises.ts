@@ -22,7 +22,7 @@ export function promisesPage(results: Results = keptResults()): string {
     '<!-- Written by `npm run promises` from docs/reference/promises.json. Changes go to scripts/promise-table.ts. -->',
     '# What is promised, and what was measured',
     'Each promise is held by a harness that tries to break it. A harness counts only when it was also run against a **planted fault** and reported it. The figures were measured at the size that a release needs, or at the size that the figure says; the same harness runs smaller in `npm run test:all`. Run one yourself with the command of its row: it prints its seed, and `TEST_SEED` takes it again where the row has one.',
-    `${holds.length} of ${PROMISES.length} hold as measured, ${measured.length - holds.length} fall short of what they should reach, ${byTests.length} are held by tests of every run without a figure, ${PROMISES.length - measured.length - byTests.length} are not measured here yet.`,
+    `${holds.length} of ${PROMISES.length} hold as measured, ${measured.length - holds.length} fall short of what they should reach, ${byTests.length} are held by tests without a figure, ${PROMISES.length - measured.length - byTests.length} are not measured here yet.`,
     ...groups(rows).flatMap(([group, entries]) => [
       `## ${group}`,
       ...entries.map(({ promise, found }) => entry(promise, found)),
@@ -36,7 +36,7 @@ function entry(promised: Promised, found: readonly Measured[]): string {
   const { id, promise, how, command } = promised;
   const lines = [`### ${id}. ${promise}`, how];
   if (found.length === 0) {
-    const why = isHeldByTests(promised) ? 'Held by tests of every run; there is no figure.' : '**Not measured yet.**';
+    const why = isHeldByTests(promised) ? 'Held by tests; there is no figure.' : '**Not measured yet.**';
     return [...lines, `${why} \`${command}\``].join('\n\n');
   }
   return [

@@ -3,14 +3,15 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { findPostgres, type Postgres, startPostgres } from './postgres.ts';
 import { chosen, isSlow, testFiles } from './test-files.ts';
 
 const ROOT = dirname(import.meta.dirname);
-/** Two files wait for disks and timers about as long as they compute. */
-const AT_ONCE = 2;
+/** Files at a time. Quick ones wait for disks and timers part of their time; slow ones measure what they are given. */
+const QUICK_AT_ONCE = Math.min(availableParallelism() + 1, 4);
+const SLOW_AT_ONCE = 2;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const args = process.argv.slice(2);
@@ -104,7 +105,7 @@ function environment(): NodeJS.ProcessEnv {
 
 async function runNode(files: readonly string[], flags: readonly string[], variables: Variables): Promise<number> {
   const options = [
-    `--test-concurrency=${AT_ONCE}`,
+    `--test-concurrency=${files.some(isSlow) ? SLOW_AT_ONCE : QUICK_AT_ONCE}`,
     `--import=${import.meta.resolve('./file-timeout.ts')}`,
     '--test-reporter=spec',
     ...flags,

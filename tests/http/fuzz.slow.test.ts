@@ -22,7 +22,7 @@ import { givenRoad } from '../harness/road.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { contentHash, sign } from '../harness/sign.ts';
 
-// Some thousands in every test run; `npm run harness -- fuzz` for a release (security-and-reliability, A1).
+// Some thousands in every run of `npm run test:all`; `npm run harness -- fuzz` for a release (security-and-reliability, A1).
 const COUNT = Number(process.env.TEST_FUZZ_CASES ?? 5000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 /** A server is replaced after so many, before what they left in its store makes it another one. */

@@ -6,7 +6,7 @@ import { writeResult } from '../harness/results.ts';
 import { startTestServer } from '../harness/server.ts';
 import { contentHash, sign, signatureOf } from '../harness/sign.ts';
 
-// A couple of thousand in every test run; `npm run harness -- signatures` for a release (security-and-reliability, H3).
+// A couple of thousand in every run of `npm run test:all`; `npm run harness -- signatures` for a release (security-and-reliability, H3).
 const COUNT = Number(process.env.TEST_SIGNATURE_MUTATIONS ?? 2000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 16;

@@ -412,7 +412,8 @@ async function main(): Promise<number> {
     return differing ? 1 : 0;
   }
   const old = [...outdated(results, readResults()), ...outdated(tools, readToolResults())];
-  for (const name of old) console.error(`${name}: the documents say something else; npm run harness -- clients --write`);
+  for (const name of old)
+    console.error(`${name}: the documents say something else; npm run harness -- clients --write`);
   return differing || old.length > 0 ? 1 : 0;
 }
 

@@ -21,7 +21,7 @@ import {
   type State,
 } from './resource-model.ts';
 
-// A few dozen in every test run; `npm run harness -- model` for a release (security-and-reliability, A4).
+// A few dozen in every run of `npm run test:all`; `npm run harness -- model` for a release (security-and-reliability, A4).
 const COUNT = Number(process.env.TEST_SEQUENCES ?? 60);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 24;
