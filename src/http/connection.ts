@@ -4,7 +4,7 @@ import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
 import { release } from '../lib/release.ts';
 import { Exchange, type Expectation, malformed } from './exchange.ts';
-import type { Road, WireReply } from './wire.ts';
+import type { Road, Takeover, WireEnd, WireReply } from './wire.ts';
 
 /** How much of everything one listener puts up with. */
 export interface WireLimits {
@@ -34,7 +34,7 @@ export interface WireLimits {
 export type OnProblem = (level: 'debug' | 'warn' | 'error', message: string, facts?: Record<string, unknown>) => void;
 
 /** What all connections of a listener share. */
-export interface Hall {
+export interface ListenerState {
   readonly road: Road;
   readonly limits: WireLimits;
   readonly onProblem: OnProblem;
@@ -52,7 +52,7 @@ export class Connection {
   readonly secure: boolean;
   readonly peer: string;
 
-  readonly #hall: Hall;
+  readonly #state: ListenerState;
   readonly #socket: Socket;
   readonly #waiting: Exchange[] = [];
   #current: Exchange | undefined;
@@ -60,26 +60,34 @@ export class Connection {
   /** What was wrong with the bytes after the newest request: the last thing to be answered. */
   #refusal: { readonly error: ServiceError; readonly method?: string | undefined } | undefined;
   /** The last answer has been written. */
-  #over = false;
+  #finished = false;
   /** What still arrives is thrown away. */
-  #deaf = false;
+  #discarding = false;
   /** Bytes received when the last request was done with: more since then are the beginning of another. */
   #bytesBefore = 0;
   #deadline: NodeJS.Timeout | undefined;
+  /** Once the connection speaks another protocol: told when it must end. */
+  #endTakeover: ((why: WireEnd) => void) | undefined;
 
-  constructor(hall: Hall, socket: Socket, secure: boolean) {
-    this.#hall = hall;
+  constructor(state: ListenerState, socket: Socket, secure: boolean) {
+    this.#state = state;
     this.#socket = socket;
     this.secure = secure;
     // IPv4 clients of an IPv6 socket appear as ::ffff:127.0.0.1, which nobody downstream should have to know.
     this.peer = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
-    socket.on('close', () => clearTimeout(this.#deadline));
+    socket.on('close', () => {
+      clearTimeout(this.#deadline);
+      this.#end('gone');
+    });
+    // A client that ends its half still gets its answer. But an answer that is waited for it gets now: most such clients
+    // have closed their connection, and nothing else would ever tell.
+    socket.on('end', () => this.#end('gone'));
   }
 
   /** A request whose headers are there. */
   take(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
-    if (this.#over || this.#refusal !== undefined) return;
-    const { limits } = this.#hall;
+    if (this.#finished || this.#refusal !== undefined) return;
+    const { limits } = this.#state;
     const exchange = new Exchange(request, response, this, expectation, limits.maxHeaderLines);
     if (this.#current === undefined) {
       this.#newest = exchange;
@@ -90,18 +98,29 @@ export class Connection {
     } else {
       const error = new ServiceError('TooManyRequests', { detail: 'too many pipelined requests' });
       this.#refusal = { error, method: exchange.method };
-      this.#deafen();
+      this.#discardInput();
     }
+  }
+
+  /** A request to go on with WebSocket frames. Its connection has no parser any more, and nobody reads from it yet. */
+  takeHandshake(request: IncomingMessage, head: Buffer): void {
+    if (this.#finished || this.#refusal !== undefined) return;
+    const exchange = new Exchange(request, undefined, this, 'nothing', this.#state.limits.maxHeaderLines);
+    if (this.#current !== undefined)
+      this.reject(malformed('an upgrade must wait for earlier answers'), exchange.method);
+    else if (head.length > 0)
+      this.reject(malformed('there are bytes before the upgrade was answered'), exchange.method);
+    else this.#start(exchange);
   }
 
   /**
    * Bytes, or their absence, that cannot be turned into a request or into the rest of one.
    * @param method that they begin with, where it can be told
    */
-  spoil(error: ServiceError, method?: string): void {
+  reject(error: ServiceError, method?: string): void {
     const newest = this.#newest;
-    if (this.#over || this.#refusal !== undefined) return;
-    this.#deafen(); // the parser would go on to complain about every further byte
+    if (this.#finished || this.#refusal !== undefined) return;
+    this.#discardInput(); // the parser would go on to complain about every further byte
     if (newest !== undefined && !newest.complete) {
       // They belong to the body of a request, which gets one answer like any other, and may have got it already.
       if (newest.answered) this.#hangUp();
@@ -115,7 +134,13 @@ export class Connection {
   /** The listener is about to stop: nothing is lost with a connection that is between two requests. */
   stop(): void {
     const idle = this.#current === undefined && this.#socket.bytesRead === this.#bytesBefore;
-    if (idle && !this.#over) this.#socket.destroySoon();
+    if (idle && !this.#finished) this.#socket.destroySoon();
+    else this.#end('stopping');
+  }
+
+  #end(why: WireEnd): void {
+    this.#current?.end(why);
+    this.#endTakeover?.(why);
   }
 
   /** The listener waits no longer for the answer to the request under way. */
@@ -128,22 +153,25 @@ export class Connection {
 
   #start(exchange: Exchange): void {
     this.#current = exchange;
+    if (this.#state.closing) exchange.end('stopping');
     if (exchange.fault === undefined) void this.#answer(exchange);
     else this.#refuse(exchange.fault, exchange.method);
   }
 
   async #answer(exchange: Exchange): Promise<void> {
     try {
-      this.#send(await this.#hall.road.answer(exchange), exchange);
+      const reply = await this.#state.road.answer(exchange);
+      if (reply.takeover) this.#handOver(reply.takeover, exchange);
+      else this.#send(reply, exchange);
     } catch (cause) {
       // The road promises not to get here; a client must have its answer all the same.
-      this.#hall.onProblem('error', 'a request could not be answered', { cause });
+      this.#state.onProblem('error', 'a request could not be answered', { cause });
       this.#refuse(cause, exchange.method);
     }
   }
 
   #send(reply: WireReply, exchange: Exchange): void {
-    if (this.#over || this.#socket.destroyed) return;
+    if (this.#finished || this.#socket.destroyed) return;
     if (this.#isLast(exchange)) {
       this.#sendLast(reply, exchange.method);
       return;
@@ -154,18 +182,38 @@ export class Connection {
     if (reply.chunked) response.chunkedEncoding = false;
     exchange.answered = true;
     response.end(reply.chunked ? inOneChunk(reply.body ?? '') : reply.body, () => this.#next());
-    if (this.#socket.writableLength > 0) this.#destroyAfter(this.#hall.limits.requestTimeoutMs);
+    if (this.#socket.writableLength > 0) this.#destroyAfter(this.#state.limits.requestTimeoutMs);
+  }
+
+  /** The connection goes on in another protocol, and HTTP is done with it. */
+  #handOver(takeover: Takeover, exchange: Exchange): void {
+    const socket = this.#socket;
+    if (this.#finished || socket.destroyed || !socket.readable || !socket.writable) {
+      takeover.drop();
+      socket.destroy();
+      return;
+    }
+    if (socket.readableLength > 0) {
+      takeover.drop();
+      this.#refuse(malformed('there are bytes before the upgrade was answered'), exchange.method);
+      return;
+    }
+    this.#finished = true;
+    this.#current = undefined;
+    this.#endTakeover = exchange.handOver();
+    takeover.take({ request: exchange.request, socket });
   }
 
   #isLast(exchange: Exchange): boolean {
+    if (exchange.upgrades) return true;
     if (!exchange.response.shouldKeepAlive || exchange.leftWaiting || exchange.failed) return true;
-    if (!exchange.complete && !exchange.mayDiscardRest(this.#hall.limits.discardBytes)) return true;
-    return (this.#hall.stopping || this.#socket.readableEnded) && this.#waiting.length === 0;
+    if (!exchange.complete && !exchange.mayDiscardRest(this.#state.limits.discardBytes)) return true;
+    return (this.#state.stopping || this.#socket.readableEnded) && this.#waiting.length === 0;
   }
 
   /** The answer has left for the client: on to the next request. */
   #next(): void {
-    if (this.#over) return;
+    if (this.#finished) return;
     clearTimeout(this.#deadline);
     this.#current = undefined;
     this.#bytesBefore = this.#socket.bytesRead;
@@ -173,15 +221,15 @@ export class Connection {
     if (next !== undefined) this.#start(next);
     else if (this.#refusal !== undefined) this.#refuse(this.#refusal.error, this.#refusal.method);
     // Until then a client that was told nothing may have its next request on the way.
-    else if (this.#hall.closing) this.#hangUp();
+    else if (this.#state.closing) this.#hangUp();
   }
 
   #refuse(error: unknown, method: string | undefined): void {
-    if (this.#over) return;
+    if (this.#finished) return;
     try {
-      this.#sendLast(this.#hall.road.refuse(error), method);
+      this.#sendLast(this.#state.road.refuse(error), method);
     } catch (cause) {
-      this.#hall.onProblem('error', 'an error answer could not be written', { cause });
+      this.#state.onProblem('error', 'an error answer could not be written', { cause });
       this.#socket.destroy();
     }
   }
@@ -202,11 +250,11 @@ export class Connection {
   /** Ends our half of the connection and gives the client a moment to notice. */
   #hangUp(): void {
     const socket = this.#socket;
-    const { lingerMs, requestTimeoutMs } = this.#hall.limits;
-    this.#over = true;
+    const { lingerMs, requestTimeoutMs } = this.#state.limits;
+    this.#finished = true;
     if (socket.destroyed) return;
 
-    this.#deafen();
+    this.#discardInput();
     this.#newest?.drop();
     socket.on('end', () => socket.destroySoon());
     this.#destroyAfter(requestTimeoutMs);
@@ -214,11 +262,11 @@ export class Connection {
   }
 
   /** Takes the bytes away from the parser and throws them away, up to a limit. */
-  #deafen(): void {
-    if (this.#deaf) return;
-    this.#deaf = true;
+  #discardInput(): void {
+    if (this.#discarding) return;
+    this.#discarding = true;
     const socket = this.#socket;
-    let leftBytes = this.#hall.limits.lingerBytes;
+    let leftBytes = this.#state.limits.lingerBytes;
     socket.removeAllListeners('data'); // the parser's
     socket.on('data', (chunk: Buffer) => {
       leftBytes -= chunk.length;
@@ -269,17 +317,22 @@ export function methodBefore({ rawPacket, bytesParsed = 0 }: ParserError): strin
   return /^(?:\r?\n)*([A-Z]+) /.exec(end < 0 ? before : before.slice(end + 4))?.[1];
 }
 
+/** Statuses whose answers have no body (RFC 9110, section 6.4.1). */
+const isBodiless = (status: number): boolean => status === 204 || status === 304;
+
 /** The headers of a reply, with its length unless it goes out in chunks or has no body by its status. */
 function headerFields(reply: WireReply): Record<string, string | number> {
   const fields: Record<string, string | number> = { ...reply.headers };
-  if (reply.status === 204) return fields;
+  if (isBodiless(reply.status)) return fields;
   if (reply.chunked) fields['Transfer-Encoding'] = 'chunked';
   else fields['Content-Length'] = reply.body === undefined ? 0 : Buffer.byteLength(reply.body);
   return fields;
 }
 
 function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
-  const fields = { ...headerFields(reply), Date: new Date().toUTCString(), Connection: 'close' };
+  const { Connection: option, ...headers } = headerFields(reply);
+  const connection = option === undefined ? 'close' : `close, ${option}`;
+  const fields = { ...headers, Date: new Date().toUTCString(), Connection: connection };
   let head = `HTTP/1.1 ${reply.status} ${http.STATUS_CODES[reply.status] ?? 'unknown'}\r\n`;
   for (const [name, value] of Object.entries(fields)) {
     http.validateHeaderName(name);
@@ -287,10 +340,16 @@ function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
     head += `${name}: ${value}\r\n`;
   }
   const { status, body = '', chunked } = reply;
-  const bytes = withBody && status !== 204 ? (chunked ? inOneChunk(body) : body) : '';
+  const bytes = withBody && !isBodiless(status) ? (chunked ? inOneChunk(body) : body) : '';
   return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), Buffer.from(bytes)]);
 }
 
 /** A body as one chunk and the last one (RFC 9112, 7.1). */
-const inOneChunk = (body: string): string =>
-  body === '' ? '0\r\n\r\n' : `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+function inOneChunk(body: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(body);
+  if (bytes.length === 0) return Buffer.from(LAST_CHUNK);
+  const head = `${bytes.length.toString(16)}\r\n`;
+  return Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n${LAST_CHUNK}`)]);
+}
+
+const LAST_CHUNK = '0\r\n\r\n';

@@ -1,20 +1,20 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import net from 'node:net';
+import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
 import { release } from '../lib/release.ts';
+import { type BindOptions, type BoundPort, bind } from './bind.ts';
 import {
   Connection,
-  type Hall,
+  type ListenerState,
   methodBefore,
-  type OnProblem,
   type ParserError,
   parserFault,
   type WireLimits,
 } from './connection.ts';
-import { type Expectation, malformed } from './exchange.ts';
+import { type Expectation, isHandshake, malformed } from './exchange.ts';
 import type { Road } from './wire.ts';
 
 /** What holds unless the caller says otherwise. The security page, 1.6, gives the reasons. */
@@ -23,7 +23,7 @@ export const WIRE_LIMITS: WireLimits = {
   requestTimeoutMs: 30_000,
   keepAliveTimeoutMs: 65_000,
   checkIntervalMs: 1_000,
-  maxConnections: 10_000,
+  maxConnections: 12_000,
   maxHeaderBytes: 16 * 1024,
   maxHeaderLines: 100,
   maxPipelined: 32,
@@ -38,16 +38,11 @@ export interface TlsIdentity {
   readonly cert: string;
 }
 
-export interface ListenOptions {
-  /** Addresses to listen on, all on the same port. */
-  readonly hosts: readonly string[];
-  /** 0 takes any port that is free on all of them. */
-  readonly port: number;
+export interface ServeOptions {
   /** Undefined: plain HTTP only, until {@link Listener.setTls}. */
   readonly tls: TlsIdentity | undefined;
   readonly road: Road;
   readonly limits?: Partial<WireLimits>;
-  readonly onProblem: OnProblem;
 }
 
 export interface Listener {
@@ -66,48 +61,55 @@ export interface Listener {
   close(graceMs: number, drainMs?: number): Promise<void>;
 }
 
-/**
- * Opens the port for HTTP and HTTPS alike and sends every request down the road.
- * @throws the system's error, with its `code` such as EADDRINUSE and a message that names the address
- */
-export async function listen({ hosts, port, tls, road, limits, onProblem }: ListenOptions): Promise<Listener> {
-  const hall: Hall = { road, limits: { ...WIRE_LIMITS, ...limits }, onProblem, stopping: false, closing: false };
-  const door = new Door(hall, tls);
-  const servers = await bindAll(hosts, port, () => door.server(), onProblem);
-  const addresses = servers.map((server) => server.address() as net.AddressInfo);
+/** Answers on an open port, by HTTP and HTTPS alike: every request takes the road. */
+export function serve(port: BoundPort, { tls, road, limits }: ServeOptions): Listener {
+  const { onProblem } = port;
+  const state: ListenerState = {
+    road,
+    limits: { ...WIRE_LIMITS, ...limits },
+    onProblem,
+    stopping: false,
+    closing: false,
+  };
+  const acceptor = new Acceptor(state, tls);
   let closed: Promise<void> | undefined;
+  port.accept((socket) => acceptor.accept(socket));
 
   return {
-    port: addresses[0]?.port ?? 0,
-    addresses: addresses.map(({ address }) => address),
-    setTls: (identity) => door.setTls(identity),
+    port: port.port,
+    addresses: port.addresses,
+    setTls: (identity) => acceptor.setTls(identity),
     get connections() {
-      return door.connections;
+      return acceptor.connections;
     },
     close: (graceMs, drainMs = 0) => {
-      closed ??= door.close(servers, graceMs, drainMs);
+      closed ??= acceptor.close(port, graceMs, drainMs);
       return closed;
     },
   };
 }
 
+/** Opens a port and answers on it at once. @throws as {@link bind} */
+export const listen = async (options: BindOptions & ServeOptions): Promise<Listener> =>
+  serve(await bind(options), options);
+
 /** Where sockets arrive and are told apart, up to the point where they speak HTTP. */
-class Door {
-  readonly #hall: Hall;
+class Acceptor {
+  readonly #state: ListenerState;
   readonly #http: Server;
   readonly #sockets = new Set<net.Socket>();
   /** Sockets that do not speak HTTP yet, and when they must. */
-  readonly #young = new Map<net.Socket, NodeJS.Timeout>();
+  readonly #awaitingRequest = new Map<net.Socket, NodeJS.Timeout>();
   /** Sockets that do, plain or decrypted. */
   readonly #connections = new Map<object, Connection>();
   #secureContext: tls.SecureContext | undefined;
   #refused = 0;
   /** When what was said last, in elapsed milliseconds. */
-  readonly #saidAt = new Map<'plain' | 'full', number>();
+  readonly #warnedAt = new Map<'plain' | 'full', number>();
 
-  constructor(hall: Hall, identity: TlsIdentity | undefined) {
-    this.#hall = hall;
-    this.#http = httpServer(hall.limits, this.#connections);
+  constructor(state: ListenerState, identity: TlsIdentity | undefined) {
+    this.#state = state;
+    this.#http = httpServer(state, this.#connections);
     if (identity !== undefined) this.setTls(identity);
   }
 
@@ -115,51 +117,45 @@ class Door {
     this.#secureContext = tls.createSecureContext({ key, cert, minVersion: 'TLSv1.2' });
   }
 
-  /** A server for one address, not listening yet. */
-  server(): net.Server {
-    // allowHalfOpen: a client may end its half after the request and still wants the answer.
-    return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
-  }
-
   get connections(): Listener['connections'] {
     return { open: this.#sockets.size, refused: this.#refused };
   }
 
-  async close(servers: readonly net.Server[], graceMs: number, drainMs: number): Promise<void> {
-    this.#hall.stopping = true;
+  async close(port: BoundPort, graceMs: number, drainMs: number): Promise<void> {
+    this.#state.stopping = true;
     if (drainMs > 0) await sleep(drainMs);
-    this.#hall.closing = true;
-    const drained = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-    for (const socket of this.#young.keys()) socket.destroy();
+    this.#state.closing = true;
+    const drained = port.close();
+    for (const socket of this.#awaitingRequest.keys()) socket.destroy();
     for (const connection of this.#connections.values()) connection.stop();
     const abandon = setTimeout(() => {
       for (const connection of this.#connections.values()) connection.abandon(new ServiceError('Stopping'));
     }, graceMs);
     const end = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
-    }, graceMs + this.#hall.limits.lingerMs);
+    }, graceMs + this.#state.limits.lingerMs);
     await drained;
     clearTimeout(abandon);
     clearTimeout(end);
     this.#http.close(); // it never listened, but it has the interval that looks for timeouts
   }
 
-  #accept(socket: net.Socket): void {
-    const { limits } = this.#hall;
+  accept(socket: net.Socket): void {
+    const { limits } = this.#state;
     if (this.#sockets.size >= limits.maxConnections) {
       socket.destroy();
       this.#refused += 1;
-      this.#sayFull();
+      this.#warnOfFull();
       return;
     }
     this.#sockets.add(socket);
     socket.on('error', ignore); // ECONNRESET and the like: 'close' follows and is all that matters
     socket.on('close', () => {
       this.#sockets.delete(socket);
-      this.#grown(socket);
+      this.#requestBegan(socket);
     });
     // One deadline up to the end of the TLS handshake, so that a slow client cannot have it twice.
-    this.#young.set(
+    this.#awaitingRequest.set(
       socket,
       setTimeout(() => socket.destroy(), limits.headersTimeoutMs),
     );
@@ -178,7 +174,7 @@ class Door {
         this.#handshake(socket, this.#secureContext);
         return;
       }
-      if (first[0] === TLS_HANDSHAKE) this.#sayPlain();
+      if (first[0] === TLS_HANDSHAKE) this.#warnOfPlain();
       this.#serve(socket, socket, false);
       socket.unshift(first); // goes to the parser at once, which copies what it keeps
       if (socket.readableLength === 0) release(first);
@@ -189,7 +185,7 @@ class Door {
   #handshake(socket: net.Socket, secureContext: tls.SecureContext): void {
     const secured = new tls.TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
     const fail = (cause: unknown): void => {
-      this.#hall.onProblem('debug', 'a TLS connection failed', { cause });
+      this.#state.onProblem('debug', 'a TLS connection failed', { cause });
       secured.destroy();
     };
     secured.on('error', ignore);
@@ -198,36 +194,36 @@ class Door {
   }
 
   #serve(socket: net.Socket, stream: net.Socket, secure: boolean): void {
-    this.#grown(socket);
-    this.#connections.set(stream, new Connection(this.#hall, stream, secure));
+    this.#requestBegan(socket);
+    this.#connections.set(stream, new Connection(this.#state, stream, secure));
     stream.on('close', () => this.#connections.delete(stream));
     this.#http.emit('connection', stream);
     stream.resume();
   }
 
-  #grown(socket: net.Socket): void {
-    clearTimeout(this.#young.get(socket));
-    this.#young.delete(socket);
+  #requestBegan(socket: net.Socket): void {
+    clearTimeout(this.#awaitingRequest.get(socket));
+    this.#awaitingRequest.delete(socket);
   }
 
   /** A flood of connections must not become a flood of log lines. */
   #isTooSoon(what: 'plain' | 'full', everyMs: number): boolean {
     const now = performance.now();
-    if (now - (this.#saidAt.get(what) ?? Number.NEGATIVE_INFINITY) < everyMs) return true;
-    this.#saidAt.set(what, now);
+    if (now - (this.#warnedAt.get(what) ?? Number.NEGATIVE_INFINITY) < everyMs) return true;
+    this.#warnedAt.set(what, now);
     return false;
   }
 
   /** The client sees no more than an error of its TLS library. */
-  #sayPlain(): void {
+  #warnOfPlain(): void {
     if (this.#isTooSoon('plain', 60_000)) return;
-    this.#hall.onProblem('warn', 'a client spoke HTTPS, but this server has no certificate: see LINARITE_TLS_CERT');
+    this.#state.onProblem('warn', 'a client spoke HTTPS, but this server has no certificate: see LINARITE_TLS_CERT');
   }
 
-  #sayFull(): void {
+  #warnOfFull(): void {
     if (this.#isTooSoon('full', 1_000)) return;
-    this.#hall.onProblem('warn', 'connections are refused: there are too many', {
-      maxConnections: this.#hall.limits.maxConnections,
+    this.#state.onProblem('warn', 'connections are refused: there are too many', {
+      maxConnections: this.#state.limits.maxConnections,
     });
   }
 }
@@ -237,8 +233,8 @@ const ignore = (): void => {};
 /** The first byte of a TLS connection (RFC 8446, section 5.1). */
 const TLS_HANDSHAKE = 0x16;
 
-/** The parser and keeper of keep-alive connections. It gets its sockets from the door and listens nowhere itself. */
-function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connection>): Server {
+/** The parser and keeper of keep-alive connections. It gets its sockets from the acceptor and listens nowhere itself. */
+function httpServer({ limits, road }: ListenerState, connections: ReadonlyMap<object, Connection>): Server {
   const server = http.createServer({
     insecureHTTPParser: false, // said aloud, so that no command-line flag can switch it on
     requireHostHeader: false, // we look ourselves: this one would answer without our envelope
@@ -247,6 +243,9 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionsCheckingInterval: limits.checkIntervalMs,
+    // Every other Upgrade header arrives with an ordinary request, where it is refused.
+    shouldUpgradeCallback: (request) =>
+      isHandshake(request, limits.maxHeaderLines) && road.offersSocket?.(request.url ?? '') === true,
   });
   // It drops what is above without a word; one more than we take is enough to see that there were too many.
   server.maxHeadersCount = limits.maxHeaderLines + 1;
@@ -259,81 +258,16 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
   server.on('checkContinue', take('continue'));
   server.on('checkExpectation', take('something else'));
   server.on('connect', (request) =>
-    connections.get(request.socket)?.spoil(malformed('the method CONNECT is not supported')),
+    connections.get(request.socket)?.reject(malformed('the method CONNECT is not supported')),
   );
   server.on('clientError', (error: ParserError, socket) => {
     const fault = parserFault(error);
     if (fault === undefined) socket.destroy();
-    else connections.get(socket)?.spoil(fault, methodBefore(error));
+    else connections.get(socket)?.reject(fault, methodBefore(error));
   });
-  // There is no 'upgrade' listener, so upgrades arrive as requests, where the Upgrade header is refused.
+  server.on('upgrade', (request, socket, head) => connections.get(socket)?.takeHandshake(request, head));
 
   // Timeouts are looked after only by a server that listens; as far as this one knows, it does.
   server.emit('listening');
   return server;
 }
-
-const TRIES = 10;
-/**
- * Connections that the system keeps until they are accepted. With the usual 511 a burst makes it drop the rest, and a client
- * tries again after 1, 3, 7 and 15 seconds. Systems have a limit of their own, on Linux net.core.somaxconn.
- */
-const BACKLOG = 4096;
-
-/** Listens on every address, on one port. */
-async function bindAll(
-  hosts: readonly string[],
-  port: number,
-  newServer: () => net.Server,
-  onProblem: OnProblem,
-): Promise<net.Server[]> {
-  if (hosts.length === 0) throw new Error('there is no address to listen on');
-  for (let attempt = 1; ; attempt += 1) {
-    const servers: net.Server[] = [];
-    try {
-      for (const host of hosts) {
-        const server = newServer();
-        const [first] = servers;
-        const wanted = port || (first?.address() as net.AddressInfo | undefined)?.port || 0;
-        if (await bind(server, host, wanted, hosts, onProblem)) servers.push(server);
-      }
-      return servers;
-    } catch (cause) {
-      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-      // A port that was free on the first address and not on the next: there are others.
-      const another = port === 0 && servers.length > 0 && codeOf(cause) === 'EADDRINUSE' && attempt < TRIES;
-      if (!another) throw cause;
-    }
-  }
-}
-
-/** @returns false when the machine has no such address and can do without it */
-async function bind(
-  server: net.Server,
-  host: string,
-  port: number,
-  hosts: readonly string[],
-  onProblem: OnProblem,
-): Promise<boolean> {
-  // Beside an IPv4 address, `::` must not claim the IPv4 port as well.
-  const ipv6Only = hosts.some((other) => net.isIPv4(other));
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  try {
-    server.once('error', reject).listen({ host, port, ipv6Only, backlog: BACKLOG }, resolve);
-    await promise;
-    server.off('error', reject);
-    server.on('error', (problem) => onProblem('error', `accepting on ${host} failed`, { cause: problem }));
-    return true;
-  } catch (cause) {
-    const code = codeOf(cause);
-    const absent = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
-    if (host === '::1' && absent && hosts.length > 1) {
-      onProblem('warn', 'this machine has no ::1, so the server does not listen there', { cause });
-      return false;
-    }
-    const why = code === 'EADDRINUSE' ? 'the port is in use' : String(cause);
-    throw Object.assign(new Error(`cannot listen on ${host} port ${port}: ${why}`, { cause }), { code });
-  }
-}
-
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;

@@ -38,7 +38,7 @@ interface Uses {
 interface Options {
   lifetimes: Lifetimes;
   /** Claim `iss` of new tokens. */
-  issuer: () => string;
+  issuer: string;
   /** Whether a token of that issuer may be one of ours. */
   isIssuer: (issuer: string) => boolean;
 }
@@ -47,12 +47,13 @@ interface Options {
 export interface VerifiedToken {
   readonly claims: CheckedClaims;
   readonly caller: UserCaller;
+  /** What decides whether it still holds later. */
+  readonly revocable: RevocableToken;
 }
 
 /** What never changes about a token whose signature was verified. */
 interface Known extends VerifiedToken {
   readonly key: VerifyingKey;
-  readonly revocable: RevocableToken;
 }
 
 /** What is asked for somebody whom a trusted issuer vouches for. */
@@ -197,6 +198,17 @@ export class AccessTokens {
     return known;
   }
 
+  /**
+   * Asks once more about a token that was verified before, by this node or by another one.
+   * @throws ServiceError `TokenRefused`, `NotFresh`
+   */
+  async requireStillHeld(caller: UserCaller, facts: Parameters<typeof revocable>[0]): Promise<void> {
+    const { time, revocations, resources } = this.#uses;
+    requireUnexpired(caller.expiresOnMs / 1000, time.latest());
+    await revocations.check(revocable(facts));
+    if (!resources.has(caller.resourceId)) throw new ServiceError('TokenRefused', { reason: 'token.resource' });
+  }
+
   async #verifyAnew(jwt: string): Promise<Known> {
     const { keys, clock, revocations, events } = this.#uses;
     const { lifetimes, isIssuer } = this.#options;
@@ -255,7 +267,7 @@ export class AccessTokens {
       region: region ?? '',
       location: location ?? '',
       position: seq,
-      issuer: this.#options.issuer(),
+      issuer: this.#options.issuer,
       tokenId: randomId('base64url'),
     });
     this.#signing += 1;
