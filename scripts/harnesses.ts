@@ -38,6 +38,7 @@ export const HARNESSES: Readonly<Record<string, Harness>> = {
   patterns:     { does: 'every pattern and parser with text that makes it slow', words: ['load/patterns'], sizes: { TEST_PATTERNS: 'thorough' } },
   import:       { does: 'imports identities by the command line, twice', words: ['load/import'], sizes: { TEST_IMPORT_IDS: '1000000' } },
   stops:        { does: 'stops the server under load', words: ['load/stopping'], sizes: { TEST_STOPS: '50' } },
+  forgetting:   { does: 'removes what belongs to deleted identities and resources, in steps', words: ['chores/forgetting'], sizes: { TEST_FORGOTTEN: '100000' } },
   soak:         { does: 'an hour of steady load; prints memory and descriptors', program: 'tests/harness/load/soak.ts' },
   clients:      { does: 'every client that the documents name, oldest and newest release [--write] [words]', program: 'tests/harness/clients/run.ts' },
   mutation:     { does: 'changes modules in small ways and counts what their tests notice [words]', program: 'scripts/mutation/mutation.ts' },
