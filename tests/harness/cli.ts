@@ -33,7 +33,7 @@ export const cli = (args: readonly string[], options: Options = {}): Promise<Ran
 
 /** What only a process of its own can be told: what comes in, and variables that Node.js reads. */
 const needsProcess = ({ env = {}, input }: Options): boolean =>
-  process.env.TEST_CLI === 'process' ||
+  process.env.TEST_CLI !== 'here' ||
   input !== undefined ||
   Object.keys(env).some((name) => !/^(?:LINARITE_|AZURE_|COMMUNICATION_)/.test(name));
 
@@ -45,7 +45,7 @@ export const beside = ({ folder, server }: TestServer): Record<string, string> =
 
 /**
  * Runs a command that ends by itself and holds nothing open: in this process, which takes a tenth of the time, where that
- * makes no difference. `npm run test:all` gives each a process of its own.
+ * makes no difference and TEST_CLI says so, as in `npm test`. Else it has a process of its own.
  */
 export const command = (args: readonly string[], options: Options = {}): Promise<Ran> =>
   needsProcess(options) ? cli(args, options) : runHere(args, cleanEnvironment(options.env));

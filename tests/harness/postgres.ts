@@ -21,6 +21,9 @@ async function onServer(statement: string): Promise<void> {
   }
 }
 
+/** Databases stay until their server goes: each removal waits for a checkpoint. For a server of the run's own only. */
+const KEEPS = TEMPLATE_DATABASE !== undefined && process.env.TEST_DATABASES === 'keep';
+
 /** Makes a database, empty or as a copy of another. @returns its address */
 export async function newDatabase(name: string, template?: string): Promise<string> {
   if (!POSTGRES_URL) throw new Error('TEST_POSTGRES_URL is not set');
@@ -31,12 +34,12 @@ export async function newDatabase(name: string, template?: string): Promise<stri
 }
 
 /**
- * Makes a database that is gone after the test.
+ * Makes a database for a test, which is gone after it, or in a run of `npm test` after the run.
  * @param begun as a server of the template folder leaves it after its first start, where a run has made that; else empty
  */
 export async function freshDatabase(t: TestContext, begun = false): Promise<string> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   const url = await newDatabase(name, begun ? TEMPLATE_DATABASE : undefined);
-  t.after(() => onServer(`drop database ${name} with (force)`));
+  if (!KEEPS) t.after(() => onServer(`drop database ${name} with (force)`));
   return url;
 }

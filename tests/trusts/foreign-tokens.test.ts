@@ -21,7 +21,7 @@ import {
 } from '../harness/vectors/foreign-tokens.ts';
 import { FAMILIES, type Family, forge, type Target } from '../harness/vectors/forgeries.ts';
 
-// A few thousand in every test run; TEST_FORGERIES=100000 for a release (security-and-reliability, T2).
+// A few thousand in every run of `npm run test:all`; TEST_FORGERIES=100000 for a release (security-and-reliability, T2).
 const COUNT = Number(process.env.TEST_FORGERIES ?? 10_000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 
