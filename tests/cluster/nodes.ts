@@ -10,7 +10,7 @@ import { migrate } from '../../src/storage/migrate.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { statement } from '../../src/storage/sql.ts';
 import { freshDatabase } from '../harness/postgres.ts';
-import { givenStore } from '../stores/given-store.ts';
+import { givenStore } from '../harness/given-store.ts';
 
 /** Carries hints between nodes of one process. */
 export class Wire {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { posix } from 'node:path';
 import { describe, test } from 'node:test';
-import { SOURCES } from './sources.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 // Which part may use which (code-style, section 8): arrows point one way. About direction only, never about sizes.
 
