@@ -16,11 +16,12 @@ interface Open {
 
 /** Tells the metrics where to read the figures that the parts keep, and takes those of the planes. */
 export function watchMetrics(
-  { metrics, db }: Base,
+  { metrics, db, cluster }: Base,
   { tokens, revocations, keys }: Access,
   { admission, parked, sockets, listener, planes }: Open,
 ): void {
   metrics.watch({
+    ...cluster.readings,
     bodyBytes: () => admission.bodyBytes,
     requestsUnderWay: () => ({ ...admission.underWay }),
     requestsParked: () => parked.open,

@@ -12,8 +12,8 @@ import type { Database } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 const HOUR_MS = 3_600_000;
 const PATIENCE_MS = 30_000;

@@ -3,7 +3,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from '../../src/cluster/cluster.ts';
 import { FactStore } from '../../src/cluster/fact-store.ts';
-import { until } from '../durability/until.ts';
+import { until } from '../harness/durability/until.ts';
 import { STORES } from '../harness/postgres.ts';
 import { BY_HAND, givenNode, givenStores, Listening, QUICK, sharedStores, upTo, Wire, write } from './nodes.ts';
 

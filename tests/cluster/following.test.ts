@@ -6,7 +6,7 @@ import type { Fact } from '../../src/cluster/fact.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { POSTGRES_URL } from '../harness/postgres.ts';
 import { type HarnessResult, writeResult } from '../harness/results.ts';
-import { Random } from '../revocation/simulation.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 import { numbersAtInsert } from './faults/numbers-at-insert.ts';
 import { givenNode, givenStores, QUICK, upTo, Wire } from './nodes.ts';
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { PostgresCarrier } from '../../src/cluster/postgres-carrier.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
-import { until } from '../durability/until.ts';
+import { until } from '../harness/durability/until.ts';
 import { freshDatabase, POSTGRES_URL } from '../harness/postgres.ts';
 import { givenNode, Listening, QUICK } from './nodes.ts';
 

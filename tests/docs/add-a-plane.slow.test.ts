@@ -16,8 +16,8 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import { applyStep, type Files, type Step, stepsOf } from '../harness/docs/page-steps.ts';
 import { POSTGRES_URL } from '../harness/postgres.ts';
-import { applyStep, type Files, type Step, stepsOf } from './page-steps.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const PAGE = readFileSync(join(ROOT, 'docs/internals/add-a-plane.md'), 'utf8');

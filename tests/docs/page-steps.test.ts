@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { applyStep, type Files, type Step, stepsOf } from './page-steps.ts';
+import { applyStep, type Files, type Step, stepsOf } from '../harness/docs/page-steps.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const PAGE = readFileSync(join(ROOT, 'docs/internals/add-a-plane.md'), 'utf8');

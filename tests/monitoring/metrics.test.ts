@@ -13,8 +13,8 @@ import { Counter, OPEN_METRICS, openMetrics } from '../../src/monitoring/metrics
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { METRIC_GROUPS, METRICS, type Readings, ServerMetrics } from '../../src/monitoring/server-metrics.ts';
 import { watchMetrics } from '../../src/start/watch-metrics.ts';
-import { SOURCES } from '../tables/sources.ts';
-import { FACTS } from './facts.ts';
+import { FACTS } from '../harness/monitoring/facts.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 const silent: Log = { write() {}, keeps: () => false, flushSync() {}, drain: async () => {}, dropped: 0 };
 
@@ -167,7 +167,7 @@ test('what a plane counts, and what it keeps anyway, is shown', () => {
   const counter = new Counter(METRICS.clockOffset);
   const plane = { name: 'identity', dialect: serviceDialect, routes: [] } as const;
   const unread = {} as never;
-  watchMetrics({ metrics, db: unread } as unknown as Base, unread, {
+  watchMetrics({ metrics, db: unread, cluster: unread } as unknown as Base, unread, {
     admission: unread,
     parked: unread,
     sockets: unread,
