@@ -11,8 +11,8 @@ import { startChild } from '../harness/child.ts';
 import { givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
 
-const MADE_UP = join(import.meta.dirname, 'faults/killed-while-forgetting.ts');
-const NOTED_EARLY = join(import.meta.dirname, 'faults/noted-early.ts');
+const MADE_UP = join(import.meta.dirname, '../harness/chores/faults/killed-while-forgetting.ts');
+const NOTED_EARLY = join(import.meta.dirname, '../harness/chores/faults/noted-early.ts');
 const PATIENCE_MS = 60_000;
 const IDENTITIES = 60;
 

@@ -267,7 +267,7 @@ describe('a chore of one node on PostgreSQL', { skip: !STORES.includes('postgres
     const db = await openPostgres(url);
     t.after(() => db.close());
     await migrate(db, 0);
-    const file = join(import.meta.dirname, 'lasting-node.ts');
+    const file = join(import.meta.dirname, '../harness/chores/lasting-node.ts');
     const child = spawn(process.execPath, [file, url, String(LEASE_MS)], { stdio: ['ignore', 'pipe', 'inherit'] });
     t.after(() => child.kill('SIGKILL'));
     await once(child.stdout, 'data');

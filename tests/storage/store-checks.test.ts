@@ -11,7 +11,7 @@ import type { Sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { checkClock, checkDurability, checkMark, noteClock } from '../../src/storage/store-checks.ts';
 import { BUILT_AT_MS } from '../../src/version.ts';
-import { untilChoreRan } from '../harness/chores.ts';
+import { untilChoreRan } from '../harness/chores/chores.ts';
 import { OPERATOR_KEY, withBearer } from '../harness/dev-tokens.ts';
 import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';

@@ -1,7 +1,7 @@
-import type { Cluster } from '../../src/cluster/cluster.ts';
-import type { Fact } from '../../src/cluster/fact.ts';
-import type { Database } from '../../src/storage/database.ts';
-import { sql } from '../../src/storage/sql.ts';
+import type { Cluster } from '../../../src/cluster/cluster.ts';
+import type { Fact } from '../../../src/cluster/fact.ts';
+import type { Database } from '../../../src/storage/database.ts';
+import { sql } from '../../../src/storage/sql.ts';
 
 /** Boards with notes, which people watch. */
 export class Boards {

@@ -1,10 +1,10 @@
 // A node that writes facts, runs a follower, and dies between a commit and the hint of it. By environment: URL.
 
-import { Cluster } from '../../src/cluster/cluster.ts';
-import { Outbox } from '../../src/cluster/outbox.ts';
-import { PostgresCarrier } from '../../src/cluster/postgres-carrier.ts';
-import { systemClock } from '../../src/lib/clock.ts';
-import { openPostgres } from '../../src/storage/postgres.ts';
+import { Cluster } from '../../../src/cluster/cluster.ts';
+import { Outbox } from '../../../src/cluster/outbox.ts';
+import { PostgresCarrier } from '../../../src/cluster/postgres-carrier.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { openPostgres } from '../../../src/storage/postgres.ts';
 
 const url = process.env.URL ?? '';
 const db = await openPostgres(url);

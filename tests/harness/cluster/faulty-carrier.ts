@@ -1,5 +1,5 @@
-import type { Carrier, CarrierListener } from '../../src/cluster/carrier.ts';
-import type { Random } from '../harness/revocation/simulation.ts';
+import type { Carrier, CarrierListener } from '../../../src/cluster/carrier.ts';
+import type { Random } from '../revocation/simulation.ts';
 
 /** Shares of the messages that arrive. */
 const DROPPED = 0.3;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Carrier } from '../../src/cluster/carrier.ts';
-import type { Cluster } from '../../src/cluster/cluster.ts';
-import type { Fact } from '../../src/cluster/fact.ts';
-import type { WatchEnd } from '../../src/cluster/watch.ts';
-import type { Random } from '../harness/revocation/simulation.ts';
+import type { Carrier } from '../../../src/cluster/carrier.ts';
+import type { Cluster } from '../../../src/cluster/cluster.ts';
+import type { Fact } from '../../../src/cluster/fact.ts';
+import type { WatchEnd } from '../../../src/cluster/watch.ts';
+import type { Random } from '../revocation/simulation.ts';
 
 // A plane that does not exist: it writes facts on every node, and has sessions on every node that must hear all of them.
 

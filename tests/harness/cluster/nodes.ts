@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { after, type TestContext } from 'node:test';
-import type { Carrier, CarrierListener } from '../../src/cluster/carrier.ts';
-import { Cluster, type ClusterOptions } from '../../src/cluster/cluster.ts';
-import type { Fact } from '../../src/cluster/fact.ts';
-import type { WatchEnd } from '../../src/cluster/watch.ts';
-import { systemClock } from '../../src/lib/clock.ts';
-import type { Database } from '../../src/storage/database.ts';
-import { migrate } from '../../src/storage/migrate.ts';
-import { openPostgres } from '../../src/storage/postgres.ts';
-import { statement } from '../../src/storage/sql.ts';
-import { freshDatabase } from '../harness/postgres.ts';
-import { givenStore } from '../harness/given-store.ts';
+import type { Carrier, CarrierListener } from '../../../src/cluster/carrier.ts';
+import { Cluster, type ClusterOptions } from '../../../src/cluster/cluster.ts';
+import type { Fact } from '../../../src/cluster/fact.ts';
+import type { WatchEnd } from '../../../src/cluster/watch.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import type { Database } from '../../../src/storage/database.ts';
+import { migrate } from '../../../src/storage/migrate.ts';
+import { openPostgres } from '../../../src/storage/postgres.ts';
+import { statement } from '../../../src/storage/sql.ts';
+import { givenStore } from '../given-store.ts';
+import { freshDatabase } from '../postgres.ts';
 
 /** Carries hints between nodes of one process. */
 export class Wire {

@@ -1,7 +1,7 @@
 // Adds an area to the server that writes down what it is asked to forget: MADE_UP_FILE. It kills the process at a step of
 // its work: MADE_UP_KILLED_AT, from 1; none without it.
 import { appendFileSync } from 'node:fs';
-import { type Forgetter, Forgetting } from '../../../src/resources/forgetting.ts';
+import { type Forgetter, Forgetting } from '../../../../src/resources/forgetting.ts';
 
 const { MADE_UP_FILE = '', MADE_UP_KILLED_AT } = process.env;
 const STEPS = 10;

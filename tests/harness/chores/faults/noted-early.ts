@@ -1,5 +1,5 @@
 // Notes that a deleted resource is forgotten when the work begins, not when it is done.
-import { Resources } from '../../../src/resources/resources.ts';
+import { Resources } from '../../../../src/resources/resources.ts';
 
 const { unfinishedDeletions } = Resources.prototype;
 Resources.prototype.unfinishedDeletions = async function () {

@@ -1,6 +1,6 @@
-import { FactStore } from '../../../src/cluster/fact-store.ts';
-import type { Database } from '../../../src/storage/database.ts';
-import { sql, statement } from '../../../src/storage/sql.ts';
+import { FactStore } from '../../../../src/cluster/fact-store.ts';
+import type { Database } from '../../../../src/storage/database.ts';
+import { sql, statement } from '../../../../src/storage/sql.ts';
 
 /**
  * Planted: facts have their numbers from a sequence when they are written, and not after the commit. PostgreSQL only.

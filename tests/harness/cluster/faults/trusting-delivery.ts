@@ -1,6 +1,6 @@
-import { FactStore } from '../../../src/cluster/fact-store.ts';
-import { Positions } from '../../../src/cluster/positions.ts';
-import type { Database } from '../../../src/storage/database.ts';
+import { FactStore } from '../../../../src/cluster/fact-store.ts';
+import { Positions } from '../../../../src/cluster/positions.ts';
+import type { Database } from '../../../../src/storage/database.ts';
 import type { Joining } from '../made-up-plane.ts';
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CHORES, type ChoreKey } from '../../src/chores/table.ts';
+import { CHORES, type ChoreKey } from '../../../src/chores/table.ts';
 
 const PATIENCE_MS = 20_000;
 
