@@ -42,8 +42,8 @@ describe('add-a-plane.md', { skip }, () => {
   for (const [fault, from, to] of [
     ['a place that is not there', " import type { Plane } from '../planes/plane.ts';", ' import type { Plain };'],
     ['a place that is there twice', ' export type PlaneName =', ' '],
-    ['a file that is there already', '`src/planes/pins/versions.ts`', '`src/planes/identity/versions.ts`'],
-    ['an edit of a file that is not there', '`src/settings.ts`', '`src/setting.ts`'],
+    ['a file that is there already', '`src/planes/pins/versions.ts`\n', '`src/planes/identity/versions.ts`\n'],
+    ['an edit of a file that is not there', '`src/settings.ts`\n', '`src/setting.ts`\n'],
   ] as const)
     test(`with ${fault} is reported`, () => {
       assert.ok(PAGE.includes(from));
