@@ -49,6 +49,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   backup: { words: ['tests/backup/'], size: { TEST_BACKUPS: '25' } },
   overload: { words: ['load/overload'], size: { TEST_OVERLOAD_SECONDS: '600', TEST_OVERLOAD_ROUNDS: '20' } },
   slow: { words: ['load/slow'], size: { TEST_SLOW_CONNECTIONS: '5000' } },
+  held: { words: ['load/held'], size: { TEST_HELD: '5000' } },
   bodies: { words: ['load/bodies'], size: { TEST_BODIES_EACH: '250' } },
   fairness: { words: ['load/fairness'], size: { TEST_FAIRNESS_SECONDS: '60', TEST_FAIRNESS_ROUNDS: '20' } },
   costs: { words: ['load/costs'], size: { TEST_COSTS_ROUNDS: '10' } },

@@ -135,11 +135,13 @@ export class RequestScope {
     request.onEnd((why) => this.#end(why));
     if (user === undefined || this.#ended !== undefined) return;
     this.#session = this.#uses.sessions.open(user, (why) => this.#end(why));
+    if (this.#ended !== undefined) this.#session.close();
   }
 
   #end(why: ScopeEnd): void {
     if (this.#ended !== undefined) return;
     this.#ended = why;
+    this.#session?.close();
     for (const tell of this.#listeners.splice(0)) tell(why);
   }
 }
