@@ -1,6 +1,6 @@
-import { dataFolder, openDatabase } from '../data-folder.ts';
 import { systemClock } from '../lib/clock.ts';
 import { type Settings, SettingsError } from '../settings.ts';
+import { dataFolder, openDatabase } from '../storage/data-folder.ts';
 import { migrate } from '../storage/migrate.ts';
 
 /** What {@link migrateOffline} did. */

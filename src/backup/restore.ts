@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { chmod, constants, copyFile, link, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { KeySlot } from '../callers.ts';
-import { databaseFile, dataFolder } from '../data-folder.ts';
 import { systemClock } from '../lib/clock.ts';
 import { syncFolder } from '../lib/whole-file.ts';
 import { ResourceStore } from '../resources/resource-store.ts';
@@ -11,11 +10,12 @@ import { RECOVERY_JUMP } from '../revocation/revocations.ts';
 import { kekReader } from '../secrets/kek.ts';
 import { KeyRing } from '../secrets/key-ring.ts';
 import { type Settings, SettingsError } from '../settings.ts';
-import { checkMark } from '../start-checks.ts';
+import { databaseFile, dataFolder } from '../storage/data-folder.ts';
 import { type Database, StoreError } from '../storage/database.ts';
 import { migrate, stepsAhead } from '../storage/migrate.ts';
 import { sql, statement } from '../storage/sql.ts';
 import { isDamaged, openSqlite } from '../storage/sqlite.ts';
+import { checkMark } from '../storage/store-checks.ts';
 import { SigningKeyStore } from '../tokens/signing-key-store.ts';
 
 /** What {@link restore} did. */

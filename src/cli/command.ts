@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { FIRST_SUBSCRIPTION } from '../management/communication-service.ts';
+import { FIRST_SUBSCRIPTION } from '../planes/management/communication-service.ts';
 import { DEV_RESOURCE } from '../resources/resource.ts';
 import { CONNECTION_STRING_VARIABLES } from './connection-string.ts';
 import type { Place } from './management-paths.ts';

@@ -1,6 +1,6 @@
 import { trustLines } from '../certificates/trust-lines.ts';
-import { APPLICATIONS } from '../issuer/directory.ts';
 import { SHELLS, usualShell } from '../lib/shells.ts';
+import { APPLICATIONS } from '../planes/sign-in/directory.ts';
 import type { Server } from '../server.ts';
 import type { Settings } from '../settings.ts';
 import { VERSION } from '../version.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { APPLICATIONS, AUDIENCES, DIRECTORY_TENANT, GROUP, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, AUDIENCES, DIRECTORY_TENANT, GROUP, USERS } from '../../src/planes/sign-in/directory.ts';
 import type { Answer } from '../harness/http.ts';
 import { givenResource } from '../harness/resources.ts';
 import type { TestServer } from '../harness/server.ts';

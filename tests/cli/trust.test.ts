@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { APPLICATIONS, DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import type { Answer } from '../harness/http.ts';
 import { Provider as TestProvider } from '../harness/provider.ts';
 import { DEV_ID } from '../harness/resources.ts';

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HOME_TENANT } from '../../src/callers.ts';
-import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
+import { FIRST_SUBSCRIPTION } from '../../src/planes/management/communication-service.ts';
 import type { Finding, ToolCheck } from './operations.ts';
 import {
   CLIENTS,

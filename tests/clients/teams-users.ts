@@ -1,4 +1,4 @@
-import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/planes/sign-in/directory.ts';
 import { SERVICE, TEAMS } from '../harness/dev-tokens.ts';
 import type { Provider } from '../harness/provider.ts';
 import { goodDraft, signed } from '../vectors/foreign-tokens.ts';

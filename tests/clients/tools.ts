@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOME_TENANT } from '../../src/callers.ts';
-import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
+import { FIRST_SUBSCRIPTION } from '../../src/planes/management/communication-service.ts';
 import { az } from './az.ts';
 import type { Finding, ToolCheck } from './operations.ts';
 import {

@@ -4,7 +4,7 @@ import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/planes/sign-in/directory.ts';
 import { Provider } from '../harness/provider.ts';
 import type { Finding, Task } from './operations.ts';
 import type { ClientResults } from './page.ts';

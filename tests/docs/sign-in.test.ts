@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { APPLICATIONS, AUDIENCES, DIRECTORY_TENANT, GROUP, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, AUDIENCES, DIRECTORY_TENANT, GROUP, USERS } from '../../src/planes/sign-in/directory.ts';
 
 test('the guide to signing in names everybody and everything of the directory', () => {
   const guide = readFileSync(join(import.meta.dirname, '../../docs/guides/sign-in.md'), 'utf8');

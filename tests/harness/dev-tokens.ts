@@ -1,4 +1,4 @@
-import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../src/planes/sign-in/directory.ts';
 import type { Answer } from './http.ts';
 import type { TestServer } from './server.ts';
 

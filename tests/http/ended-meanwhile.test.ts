@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { after, describe, test } from 'node:test';
 import { Exchange } from '../../src/http/exchange.ts';
-import { APPLICATIONS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS } from '../../src/planes/sign-in/directory.ts';
 import { applicationToken, asOperator, MANAGEMENT, OPERATOR_KEY, SERVICE } from '../harness/dev-tokens.ts';
 import { takeAnswer } from '../harness/raw.ts';
 import { inPath } from '../harness/resources.ts';

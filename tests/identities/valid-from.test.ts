@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import { ALICE, APP, CLIENTS, userToken, withBearer } from '../harness/dev-tokens.ts';
 import { STORES } from '../harness/postgres.ts';
 import { givenResource, inPath } from '../harness/resources.ts';

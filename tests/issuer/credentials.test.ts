@@ -14,7 +14,7 @@ import {
   MANAGED_IDENTITY_RESOURCE,
   PUBLISHED_SECRET,
   USERS,
-} from '../../src/issuer/directory.ts';
+} from '../../src/planes/sign-in/directory.ts';
 import type { ClientLine, ClientTask } from './credential-client.ts';
 
 // The real clients, unmodified, each in a process of its own. The server runs as its users start it, and what they copy

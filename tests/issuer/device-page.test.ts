@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/planes/sign-in/directory.ts';
 import { assertError } from '../harness/envelope.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';

@@ -10,7 +10,7 @@ import {
   MANAGED_IDENTITY_RESOURCE,
   PUBLISHED_SECRET,
   USERS,
-} from '../../src/issuer/directory.ts';
+} from '../../src/planes/sign-in/directory.ts';
 import { assertError } from '../harness/envelope.ts';
 import type { Answer } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { PUBLISHED_SECRET } from '../../src/issuer/directory.ts';
+import { PUBLISHED_SECRET } from '../../src/planes/sign-in/directory.ts';
 import { withBearer } from '../harness/dev-tokens.ts';
 import { DEV_ID } from '../harness/resources.ts';
 import { API_VERSION, startTestServer, type TestServer } from '../harness/server.ts';

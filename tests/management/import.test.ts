@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
+import { FIRST_SUBSCRIPTION } from '../../src/planes/management/communication-service.ts';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
 import { OPERATOR_KEY, withBearer } from '../harness/dev-tokens.ts';
 import { assertError } from '../harness/envelope.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { KeySlot, ResourceId } from '../../src/callers.ts';
-import { APPLICATIONS, DIRECTORY_TENANT, USERS } from '../../src/issuer/directory.ts';
+import { APPLICATIONS, DIRECTORY_TENANT, USERS } from '../../src/planes/sign-in/directory.ts';
 import { REASON_OF, type RevocationKind } from '../../src/revocation/event.ts';
 import { STORES } from '../harness/postgres.ts';
 import { accessKeyOf, inPath } from '../harness/resources.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { KeySlot, ResourceId } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
-import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import {
   ALICE,
   APP,

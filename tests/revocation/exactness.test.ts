@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
 import type { KeySlot } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
-import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DIRECTORY_TENANT, PUBLISHED_SECRET } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT, PUBLISHED_SECRET } from '../../src/planes/sign-in/directory.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { type Child, startChild } from '../harness/child.ts';
 import { asOperator, OPERATOR_KEY, OTHER_APP, operatorStatus, SERVICE } from '../harness/dev-tokens.ts';

@@ -10,7 +10,7 @@ import {
   PUBLISHED_SECRET,
   USERS,
   type User,
-} from '../../src/issuer/directory.ts';
+} from '../../src/planes/sign-in/directory.ts';
 import { sign } from '../harness/sign.ts';
 import type { Finding } from './run-client.ts';
 

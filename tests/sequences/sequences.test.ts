@@ -4,7 +4,7 @@ import { after as afterAll, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { KEY_SLOTS, type KeySlot } from '../../src/callers.ts';
-import { FIRST_SUBSCRIPTION } from '../../src/management/communication-service.ts';
+import { FIRST_SUBSCRIPTION } from '../../src/planes/management/communication-service.ts';
 import { inPath, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
 import type { TestServer } from '../harness/server.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import { ALICE, APP } from '../harness/dev-tokens.ts';
 import { givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, type TestContext, test } from 'node:test';
-import { Health } from '../../src/status/health.ts';
+import { Health } from '../../src/planes/operator/health.ts';
 import type { Rows } from '../../src/storage/sql.ts';
 import { GroupWriter } from '../../src/storage/writer.ts';
 import { assertError } from '../harness/envelope.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { DIRECTORY_TENANT } from '../../src/issuer/directory.ts';
+import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import {
   ALICE,
   APP,
