@@ -5,7 +5,8 @@ import { isKnown } from '../../src/http/entity-tag.ts';
 import { fileRoutes, manifestOf } from '../../src/http/files.ts';
 import { ok, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
+import { describedPlanes } from '../../src/start/planes.ts';
+import { describedRoutes } from '../harness/described.ts';
 import { send } from '../harness/http.ts';
 import { givenRoad } from '../harness/road.ts';
 import { TestLog, type TestServer } from '../harness/server.ts';
@@ -156,7 +157,7 @@ describe('HEAD', () => {
   shareServer((started) => {
     server = started;
   });
-  const gets = routeList({ mode: 'dev' } as unknown as RouteParts).filter(({ at }) => at.startsWith('GET '));
+  const gets = describedRoutes('dev').filter(({ at }) => at.startsWith('GET '));
 
   // What differs from one answer to the next, whatever was asked.
   const steady = (headers: object) =>
@@ -191,7 +192,7 @@ describe('HEAD', () => {
   });
 
   test('is among the methods of every GET route, and nowhere else', () => {
-    const table = new RouteTable(routeList({ mode: 'dev' } as unknown as RouteParts));
+    const table = new RouteTable(describedPlanes('dev'));
     for (const { at } of table.routes) {
       const methods = table.methodsAt(at.slice(at.indexOf(' ') + 1).replaceAll(/\{\w+\}/g, 'x'));
       const hasOwn = table.routes.some((other) => other.at === at.replace(/^\w+/, 'HEAD'));

@@ -3,6 +3,7 @@ import { HELD_MOST } from '../../src/http/holds.ts';
 import { WIRE_LIMITS } from '../../src/http/listen.ts';
 import { noContent, type OpenSocket, ok, opened, type Route, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
 
 let release = Promise.withResolvers<void>();
 const sockets = new Set<OpenSocket>();
@@ -60,6 +61,6 @@ Object.assign(WIRE_LIMITS, { keepAliveTimeoutMs: 600_000 });
 let own: RouteTable | undefined;
 const { match } = RouteTable.prototype;
 RouteTable.prototype.match = function (method, target) {
-  own ??= new RouteTable(ROUTES);
+  own ??= new RouteTable([{ name: 'held', dialect: serviceDialect, routes: ROUTES }]);
   return match.call(this, method, target) ?? match.call(own, method, target);
 };
