@@ -76,6 +76,7 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['L4', 'One resource cannot starve another', 'One resource far over its share beside a quiet one, which is never refused. How long the quiet one waits beside ten times the quota is compared with how long it waits alone, in windows that take turns; judged like L1.', 'npm run test:fairness'],
     ['L4-costs', 'Requests that cost hundreds of times as much as others starve nobody either', 'One resource makes and removes 500 assignments with each request, over 8 and over 100 connections without a pause. Beside it the revocations of another resource, and health, are compared with how long they take alone, in windows that take turns: revocations at most twice as long and 50 ms, health 100 ms (99th percentiles); judged like L1.', 'npm run test:costs'],
     ['L5', 'No input takes more than linear time', 'Every pattern and parser of the sources with adversarial text.', 'npm run test:patterns'],
+    ['L7', 'What stays open takes nothing from others', 'Thousands of requests that wait and of idle sockets beside tokens that are issued: no place is taken, no token refused, memory for each is measured, and every one gets its message or answer in the end. Clients are in a process of their own; the sockets are not encrypted.', 'npm run test:held'],
     ['L6', 'A long run leaks nothing', 'Steady load with rotation, revocation and reconnects.', 'npm run test:soak'],
   ],
   'Secrets stay secret': [

@@ -6,13 +6,13 @@ import { writeResult } from '../harness/results.ts';
 import { type HeldSize, holdOpen } from './held.ts';
 import type { Report } from './overload.ts';
 
-// L6. Memory is judged at the size of a release only: a few connections say nothing about it.
+// L7. Memory is judged at the size of a release only: a few connections say nothing about it.
 
 /** 5,000 for a release. */
 const EACH = Number(process.env.TEST_HELD ?? 200);
 const IS_LONG = process.env.TEST_HELD !== undefined;
 const KIBIBYTES_MOST = 20;
-const report = { id: 'L6', seed: 0, figures: {}, passed: false, planted: false };
+const report = { id: 'L7', seed: 0, figures: {}, passed: false, planted: false };
 after(() => writeResult(report));
 
 async function run(t: TestContext, size: HeldSize, ...faults: string[]): Promise<Report> {
