@@ -55,7 +55,7 @@ export function settingsPage(groups: Groups<SettingTable> = SETTING_GROUPS): str
   return page(
     'Settings',
     'src/settings.ts and src/settings/',
-    'All settings are environment variables. The server reads them once, at the start. If a value cannot be used, the start ends with exit code 2 and one line that says what the value must be. An unknown name that begins with `LINARITE_` ends the start, too.',
+    'All settings are environment variables. The server reads them once, at the start. If the server cannot use a value, it ends with exit code 2 and prints one line that says what the value must be. It does the same for an unknown name that begins with `LINARITE_`.',
     ...sections(groups, '##', ['Variable', 'Default', 'What it is for'], (settings) =>
       Object.values(settings).map(({ variable, standard, prose, secret }) => [
         `\`${variable}\``,
@@ -77,7 +77,7 @@ export function errorsPage(
   return page(
     'Errors',
     'src/errors.ts and src/errors/',
-    'This is what a client can receive: `{ "error": { "code", "message", "target", "details", "innererror" } }` with the status. `{names}` in a message stand for values of the request. `target` is there when the error concerns one thing. `details` is a list of errors, and `innererror` one error, of the same shape; most errors have neither.',
+    'A client can receive these errors: `{ "error": { "code", "message", "target", "details", "innererror" } }` with the status. `{names}` in a message stand for values of the request. `target` is there when the error concerns one thing. `details` is a list of errors, and `innererror` one error, of the same shape; most errors have neither.',
     ...sections(groups, '##', ['Name', 'Status', 'Code', 'Message', 'Target'], (errors) =>
       Object.entries(errors).map(([name, { status, code, message, target }]) => [
         `\`${name}\``,
@@ -88,7 +88,7 @@ export function errorsPage(
       ]),
     ),
     '## Reasons',
-    'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a reason of its own has its name as the reason.',
+    'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. If an error has no separate reason, its name is the reason.',
     ...sections(reasons, '###', ['Reason', 'Meaning'], (rows) =>
       Object.entries(rows).map(([reason, prose]) => [`\`${reason}\``, prose]),
     ),
@@ -109,7 +109,7 @@ function capabilitiesPage(): string {
   return page(
     'Capabilities',
     'src/capabilities/tables.ts',
-    'What each scope of an access token permits. A token with several scopes may do what any of them permits.',
+    'The tables show what each scope of an access token permits. A token with several scopes permits everything that one of them permits.',
     '## Chat',
     grid(CHAT),
     '## Calling',
@@ -159,11 +159,11 @@ export function operationsPage(
   return page(
     'Operations',
     'the route lists and docs/reference/examples.json',
-    'Every operation of the server. Paths are written as the protocol writes them. For machines there is [openapi.json](openapi.json), and `GET /-/openapi.json` of a running server.',
-    'Each example was recorded from a real server. `Host` and the headers that every request has are left out. Values that differ each time are replaced by others, and `…` stands for what was cut.',
+    'This page lists every operation of the server. Paths have the spelling of the protocol. For programs there is [openapi.json](openapi.json), and `GET /-/openapi.json` of a running server.',
+    'Each example was recorded from a real server. `Host` and the headers that every request has are left out. Values that differ each time are replaced by fixed ones, and `…` stands for text that was left out.',
     '- `Authorization: HMAC-SHA256 …` is the signature by an access key. The SDKs make it, and send it with `x-ms-date` and `x-ms-content-sha256`.\n- `<operator key>` is the content of `operator.key` in the data folder, or `LINARITE_OPERATOR_KEY`.',
     '## Api-versions',
-    'The client names the version in the query: `?api-version=…`. A version that is later than all of these is served as the newest. Operations of our own, most of them under `/-/`, have no version.',
+    'The client names the version in the query: `?api-version=…`. The server treats a version that is later than all of these as the newest one. Our own operations, most of them under `/-/`, have no version.',
     table(
       ['Plane', 'Api-versions, oldest first'],
       planes

@@ -10,7 +10,7 @@ import { merged } from './lib/merged.ts';
 /** The tables of errors, in the order of the reference page. A plane adds its own, with the heading that they get there. */
 export const ERROR_GROUPS = {
   'Any request': HTTP_ERRORS,
-  'Who is asking': ACCESS_ERRORS,
+  'Authentication and access': ACCESS_ERRORS,
   'Identities and tokens': IDENTITY_ERRORS,
   'Resources and management': MANAGEMENT_ERRORS,
   'Imports, trusts, backups and keys': OPERATOR_ERRORS,
@@ -28,7 +28,7 @@ export type ErrorName = keyof typeof ERRORS;
 /** The tables of reasons, as {@link ERROR_GROUPS}. */
 export const REASON_GROUPS = {
   'Any request': HTTP_REASONS,
-  'Who is asking': ACCESS_REASONS,
+  'Authentication and access': ACCESS_REASONS,
   'Identities and tokens': IDENTITY_REASONS,
   'Sign-in': SIGN_IN_REASONS,
 } as const;

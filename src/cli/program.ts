@@ -96,7 +96,7 @@ export function buildProgram(environment: Environment, { args, onServed }: Run):
   return program;
 }
 
-const AFTER_COMMANDS = `\`linarite <command> --help\` tells more. Guide: docs/guides/cli.md.
+const AFTER_COMMANDS = `\`linarite <command> --help\` shows the options of a command. Guide: docs/guides/cli.md.
 
 Exit status: 0 done, or stopped as asked; 1 failed; 2 wrong usage or settings.`;
 

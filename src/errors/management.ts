@@ -7,8 +7,8 @@ export const MANAGEMENT_ERRORS = {
   ResourceNameInvalid:      { status: 400, code: 'InvalidResourceName', message: 'A resource name has 1 to 63 letters, digits, hyphens or underscores.', target: 'name', raisedBy: 'action' },
   ResourceNameTaken:        { status: 409, code: 'ResourceNameTaken', message: 'Another resource has that name.', target: 'name', raisedBy: 'action' },
   ResourceIdInvalid:        { status: 400, code: 'InvalidResourceId', message: 'A resource id must be a GUID.', target: 'resourceId', raisedBy: 'action' },
-  ResourceIdTaken:          { status: 409, code: 'ResourceIdTaken', message: 'A resource with that id is there already, with another {what}.', target: 'resourceId', raisedBy: 'action' },
-  ResourceIdDeleted:        { status: 409, code: 'ResourceIdDeleted', message: 'A resource with that id was deleted here. The id of a deleted resource is never used again in this store, so that none of its tokens can come back. Import it into a new store.', target: 'resourceId', raisedBy: 'action' },
+  ResourceIdTaken:          { status: 409, code: 'ResourceIdTaken', message: 'A resource with that id exists already, with another {what}.', target: 'resourceId', raisedBy: 'action' },
+  ResourceIdDeleted:        { status: 409, code: 'ResourceIdDeleted', message: 'A resource with that id was deleted here. The id of a deleted resource is never used again in this store, so that none of its tokens becomes valid again. Import the resource into a new store.', target: 'resourceId', raisedBy: 'action' },
   AccessKeyInvalid:         { status: 400, code: 'InvalidAccessKey', message: '{field}: {why}.', raisedBy: 'action' },
   ResourceNotFound:         { status: 404, code: 'ResourceNotFound', message: 'The resource does not exist.', raisedBy: 'action' },
 

@@ -5,7 +5,7 @@ import type { ErrorShape } from './shape.ts';
 export const OPERATOR_ERRORS = {
   // Imports of identities.
   IdentityNotImportable: { status: 400, code: 'ValidationError', message: 'An id that names no resource is not imported. Teams users get their identity when they exchange their token.', target: 'id', raisedBy: 'action' },
-  IdentityDiffers:       { status: 409, code: 'IdentityDiffers', message: 'The identity is there already, with another customId or none.', target: 'customId', raisedBy: 'action' },
+  IdentityDiffers:       { status: 409, code: 'IdentityDiffers', message: 'The identity exists already, with another customId or without one.', target: 'customId', raisedBy: 'action' },
   CustomIdTaken:         { status: 409, code: 'CustomIdTaken', message: 'Another identity has that customId.', target: 'customId', raisedBy: 'action' },
   CreatedAtInvalid:      { status: 400, code: 'ValidationError', message: 'CreatedAt must be an RFC 3339 instant from 1970 to now.', target: 'createdAt', raisedBy: 'action' },
   ImportTooLarge:        { status: 400, code: 'ValidationError', message: 'One request imports at most {most} identities.', target: 'identities', raisedBy: 'action' },

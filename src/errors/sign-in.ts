@@ -3,7 +3,7 @@ import type { ErrorShape } from './shape.ts';
 /** Signing in, in the words of OAuth: the operator, and the development issuer. */
 // biome-ignore format: a table
 export const SIGN_IN_ERRORS = {
-  TenantUnknown:          { status: 400, code: 'InvalidTenant', message: "Unknown directory '{tenant}'. Use {known} or adfs, which means the same. Under any other GUID only the operator key signs in.", raisedBy: 'action' },
+  TenantUnknown:          { status: 400, code: 'InvalidTenant', message: "Unknown directory '{tenant}'. Use {known} or adfs, which means the same. With any other GUID as the directory, only the operator can sign in, with the operator key.", raisedBy: 'action' },
   ParameterNotOnce:       { status: 400, code: 'InvalidRequest', message: 'The parameter {name} must be sent exactly once.', raisedBy: 'action' },
   GrantUnsupported:       { status: 400, code: 'UnsupportedGrantType', message: 'The grant type is not supported. Use one of {grants}.', oauth: 'unsupported_grant_type', raisedBy: 'action' },
   ClientRefused:          { status: 401, code: 'InvalidClient', message: 'The client id or the client secret is wrong.', oauth: 'invalid_client', raisedBy: 'action' },
@@ -22,5 +22,5 @@ export const SIGN_IN_ERRORS = {
 
 // biome-ignore format: a table
 export const SIGN_IN_REASONS = {
-  'issuer.loopbackOnly': 'The development issuer, and the page at /, give tokens to everybody who asks, so they work only on loopback connections without forwarding headers.',
+  'issuer.loopbackOnly': 'The development issuer, and the page at /, give tokens to everybody who asks. So they work only on loopback connections without forwarding headers.',
 } as const satisfies Record<string, string>;

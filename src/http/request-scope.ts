@@ -42,7 +42,7 @@ export class RequestScope {
   /** Whether the handler was told of the end, and what it answers is its own decision. */
   #told = false;
   #controller: AbortController | undefined;
-  readonly #listeners: ((why: ScopeEnd) => void)[] = [];
+  #listeners: ((why: ScopeEnd) => void)[] | undefined;
   #parkedMs = 0;
 
   constructor(uses: Uses, asking: Asking) {
@@ -81,8 +81,9 @@ export class RequestScope {
   /** Tells once why the request has ended, also when it has ended before. */
   onEnd(listener: (why: ScopeEnd) => void): void {
     this.watch();
-    if (this.#ended === undefined) this.#listeners.push(listener);
-    else listener(this.#ended);
+    if (this.#ended !== undefined) listener(this.#ended);
+    else if (this.#listeners) this.#listeners.push(listener);
+    else this.#listeners = [listener];
   }
 
   /**
@@ -142,7 +143,7 @@ export class RequestScope {
     if (this.#ended !== undefined) return;
     this.#ended = why;
     this.#session?.close();
-    for (const tell of this.#listeners.splice(0)) tell(why);
+    for (const tell of this.#listeners?.splice(0) ?? []) tell(why);
   }
 }
 

@@ -13,7 +13,7 @@ export const LIMITS = {
     variable: 'LINARITE_REQUESTS_MOST',
     standard: '256',
     prose:
-      'Most requests that may be under way at the same time. More are refused with 503 and `Retry-After`. One resource alone can use at most half of them, so that others are served too. A request with a large body, or with long lists in it, counts as several.',
+      'Largest number of requests that may be under way at the same time. More are refused with 503 and `Retry-After`. One resource alone can use at most half of them, so that others are served too. A request with a large body, or with long lists in it, counts as several.',
     read: whole(4, 100_000),
   }),
   urgentRequestsMost: setting({

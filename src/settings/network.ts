@@ -51,14 +51,14 @@ export const NETWORK = {
     variable: 'LINARITE_TRUSTED_PROXIES',
     standard: '',
     prose:
-      'Addresses of proxies that end TLS in front of the server, separated by commas. In production mode only these may connect over plain HTTP from other machines.',
+      'Addresses of proxies that end TLS in front of the server, separated by commas. In production mode, only these proxies may connect over plain HTTP from other machines.',
     read: list,
   }),
   allowedHosts: setting({
     variable: 'LINARITE_ALLOWED_HOSTS',
     standard: '',
     prose:
-      'More host names to answer for, separated by commas, in addition to loopback names (dev mode) and the public URL. Protects against DNS rebinding. In dev mode the certificate covers these names too: adding a name makes a new certificate authority, which clients must trust again.',
+      'More host names that the server answers for, separated by commas, in addition to loopback names (dev mode) and the public URL. The list protects against DNS rebinding. In dev mode the certificate covers these names too. Adding a name makes a new certificate authority, which clients must trust again.',
     read: list,
   }),
   allowedOrigins: setting({

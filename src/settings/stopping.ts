@@ -6,7 +6,7 @@ export const STOPPING = {
     variable: 'LINARITE_DRAIN_SECONDS',
     standard: '0',
     prose:
-      'After a stop signal the server reports that it is not ready, and accepts new connections for this many seconds. Set it to the time that your load balancer needs to notice.',
+      'After a stop signal the server reports that it is not ready, and accepts new connections for this many seconds. Set it to the time that your load balancer needs to notice that the server is not ready.',
     read: whole(0, 600),
   }),
   stopSeconds: setting({

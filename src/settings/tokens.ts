@@ -45,5 +45,5 @@ export const TOKENS = {
 export function requireLifetimeOrder(values: ValuesOf<typeof TOKENS>): void {
   const { tokenMinutesShortest: least, tokenMinutesUsual: usual, tokenMinutesLongest: most } = values;
   if (least > usual || usual > most)
-    throw new SettingsError('LINARITE_TOKEN_MINUTES must lie between LINARITE_TOKEN_MINUTES_SHORTEST and …_LONGEST');
+    throw new SettingsError('LINARITE_TOKEN_MINUTES must be between LINARITE_TOKEN_MINUTES_SHORTEST and …_LONGEST');
 }

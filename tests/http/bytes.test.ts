@@ -15,11 +15,10 @@ import { shareServer } from '../harness/shared.ts';
 const NOBODY = { caller: 'nobody' } as const;
 const PAGE = Buffer.from('<!doctype html><title>ä</title>');
 const PICTURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0, 0xff, 0xfe]);
-const FILES = manifestOf({
-  'index.html': PAGE,
-  'img/logo.png': PICTURE,
-  'main-BfS1x9aQ.js': Buffer.alloc(100_000, 'x'),
-});
+const FILES = manifestOf(
+  { 'index.html': PAGE, 'img/logo.png': PICTURE, 'assets/main-BfS1x9aQ.js': Buffer.alloc(100_000, 'x') },
+  (name) => name.startsWith('assets/'),
+);
 const SERVING = { below: '/app', operation: 'getFile', summary: 'A file.', access: NOBODY } as const;
 
 describe('a file', () => {
@@ -38,7 +37,7 @@ describe('a file', () => {
     assert.equal(page.headers['content-security-policy'], 'x');
     const picture = await fetch(`http://localhost:${port}/app/img/logo.png`);
     assert.deepEqual(Buffer.from(await picture.arrayBuffer()), PICTURE);
-    const script = await send(port, { target: '/app/main-BfS1x9aQ.js' });
+    const script = await send(port, { target: '/app/assets/main-BfS1x9aQ.js' });
     assert.equal(script.headers['cache-control'], 'public, max-age=31536000, immutable');
     assert.equal(log.lines[0]?.facts.operation, 'getFile');
   });

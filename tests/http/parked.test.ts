@@ -158,6 +158,18 @@ describe('a parked request', () => {
     await stopped;
   });
 
+  test('waits on while the server drains, and is answered as the last of its connection', async (t) => {
+    const sessions = new SessionsByHand();
+    const plane = await startPlane(t, server, { sessions });
+    const [first, second] = [wait(plane.port), wait(plane.port)];
+    await eventually(() => sessions.begun.size === 2, 'both to be parked');
+    const stopped = plane.listener.close(60_000, 1_000);
+    plane.board.put('note');
+    for (const { status, headers } of [await first, await second])
+      assert.deepEqual([status, headers.connection], [200, 'close']);
+    await stopped;
+  });
+
   test('is refused when access ends, and not told what has happened since', async (t) => {
     const sessions = new SessionsByHand();
     const plane = await startPlane(t, server, { sessions });

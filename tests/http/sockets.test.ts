@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RequestGuard } from '../../src/http/request-guard.ts';
+import type { Route } from '../../src/http/route.ts';
 import { Tickets } from '../../src/http/tickets.ts';
 import { send } from '../harness/http.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
+import { wireRequest } from '../harness/wire-request.ts';
 import { eventually, openBoard, SessionsByHand, startPlane, TICKET } from './made-up-plane.ts';
 
 let server: TestServer;
@@ -110,6 +113,38 @@ describe('a socket', () => {
       const client = openBoard(plane, { token, headers: { Origin: origin } });
       await client.opened;
       client.socket.terminate();
+    }
+  });
+
+  test('opens in production to pages that the settings name, where a token is needed', () => {
+    const guard = new RequestGuard({
+      local: false,
+      allowedHosts: [],
+      allowedOrigins: ['https://app.example'],
+      trustedProxies: [],
+    });
+    const forUsers = { access: { caller: 'user', requires: 'anyScope' } } as Route;
+    const forAll = { access: { caller: 'nobody' } } as Route;
+    const forOwnPage = { access: { caller: 'nobody', pages: 'own' } } as Route;
+    for (const [route, origin, opens] of [
+      [forUsers, undefined, true],
+      [forUsers, 'https://app.example', true],
+      [forUsers, 'https://acs.example', true],
+      [forUsers, 'http://acs.example', false],
+      [forUsers, 'https://app.example.evil', false],
+      [forUsers, 'http://localhost:3000', false],
+      [forUsers, 'null', false],
+      [forUsers, ['https://app.example', 'https://app.example'], false],
+      [forUsers, ['https://acs.example', 'https://evil.example'], false],
+      [forAll, 'https://app.example', false],
+      [forAll, 'https://acs.example', true],
+      [forOwnPage, 'https://app.example', false],
+      [forOwnPage, 'https://acs.example', true],
+    ] as const) {
+      const request = wireRequest({ secure: true, headers: { host: 'acs.example', origin } });
+      const ask = () => guard.requireSocketPage(request, route);
+      if (opens) ask();
+      else assert.throws(ask, { error: 'OriginNotAllowed' }, String(origin));
     }
   });
 

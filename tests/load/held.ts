@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuSecondsOf } from '../../bench/measure.ts';
 import type { Child } from '../harness/child.ts';
 import { send } from '../harness/http.ts';
 import { requestText } from '../harness/raw.ts';
@@ -39,9 +40,13 @@ export async function holdOpen(server: Child, { each, seconds, patienceMs }: Hel
   const ids = await createMany(port, requests, Math.ceil(each / PER_USER));
   const tokens = await tokensOf(port, requests, ids);
   const issue = () => ({ request: requests.issue(ids[0] ?? '') });
+  /** Processor time of the server is told too: the rate says as much about what else the machine does. */
   const issuing = async () => {
-    const end = performance.now() + seconds * 1000;
-    return closedLoop(port, await openWires(port, 4), issue, () => performance.now() < end);
+    const wires = await openWires(port, 4);
+    const [end, cpu] = [performance.now() + seconds * 1000, cpuSecondsOf(server.pid)];
+    const tally = await closedLoop(port, wires, issue, () => performance.now() < end);
+    const cpuMicroseconds = Math.round(((cpuSecondsOf(server.pid) - cpu) * 1e6) / Math.max(1, tally.served.length));
+    return Object.assign(tally, { cpuMicroseconds });
   };
   const hold = (path: string, count: number) => openAll(port, path, tokens, count);
 
@@ -85,6 +90,8 @@ export async function holdOpen(server: Child, { each, seconds, patienceMs }: Hel
     issuedAlone: alone.served.length,
     issuedBeside: beside.served.length,
     refusedBeside: beside.answered - beside.served.length,
+    cpuMicrosecondsAlone: alone.cpuMicroseconds,
+    cpuMicrosecondsBeside: beside.cpuMicroseconds,
     p99MsAlone: alone.quantile(0.99),
     p99MsBeside: beside.quantile(0.99),
     messagesReceived: told(sockets),

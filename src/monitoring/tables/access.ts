@@ -4,9 +4,9 @@ import type { MetricRow } from '../metrics.ts';
 // biome-ignore format: a table
 export const ACCESS_METRICS = {
   identities:         { name: 'linarite_identities_created_total', kind: 'counter', help: 'Identities created.' },
-  tokens:             { name: 'linarite_tokens_issued_total', kind: 'counter', labels: ['scope'], help: 'Access tokens issued, once for each scope they carry.' },
+  tokens:             { name: 'linarite_tokens_issued_total', kind: 'counter', labels: ['scope'], help: 'Access tokens issued. A token counts once for each of its scopes.' },
   revocations:        { name: 'linarite_revocation_events_total', kind: 'counter', labels: ['kind'], help: 'Events that end tokens, committed by this node.' },
-  unknownKeys:        { name: 'linarite_unknown_signing_keys_total', kind: 'counter', help: 'Tokens that name a signing key this node does not know.', alarm: 'sustained growth: a node missed a rotation, or somebody tries keys' },
+  unknownKeys:        { name: 'linarite_unknown_signing_keys_total', kind: 'counter', help: 'Tokens that name a signing key this node does not know.', alarm: 'steady growth: a node missed a rotation, or somebody sends invented key ids' },
   signingKeys:        { name: 'linarite_signing_keys', kind: 'gauge', labels: ['state'], help: 'Signing keys by state.', alarm: 'not exactly one active' },
   signaturesUnderWay: { name: 'linarite_signatures_under_way', kind: 'gauge', help: 'Signatures that are being made or wait for a thread.' },
   logPosition:        { name: 'linarite_revocation_log_position', kind: 'gauge', help: 'Newest position of the revocation log that this node has applied.', alarm: 'nodes differ for longer than the lease' },

@@ -325,7 +325,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'linkNotificationHub',
-      summary: 'Answers as the original does, but links nothing: this server has no push notifications.',
+      summary: 'Gives the answer of the original, but links nothing: this server has no push notifications.',
       at: `POST ${SERVICES}/{name}/linkNotificationHub`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },

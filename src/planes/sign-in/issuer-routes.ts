@@ -194,14 +194,14 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     route({
       operation: 'issueTenantToken',
       summary:
-        'The same at the path that HashiCorp’s client uses: it appends the tenant to the sign-in address, which ends in `adfs`.',
+        'Does the same as issueDirectoryToken, at the path of HashiCorp’s client. That client appends the tenant to the sign-in address, which ends in `adfs`.',
       at: 'POST /adfs/{tenant}/oauth2/v2.0/token',
       ...token,
       handle: ({ path, header, body }) => issue(path.tenant, body, header('authorization')),
     }),
     route({
       operation: 'issueAdfsToken',
-      summary: 'The same at the path that MSAL for Java uses under `adfs`.',
+      summary: 'Does the same as issueDirectoryToken, at the path that MSAL for Java uses under `adfs`.',
       at: 'POST /adfs/oauth2/token',
       ...token,
       handle: ({ header, body }) => issue('adfs', body, header('authorization')),
@@ -215,7 +215,7 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     }),
     route({
       operation: 'startAdfsDeviceSignIn',
-      summary: 'The same at the path that MSAL for Java uses under `adfs`.',
+      summary: 'Does the same as startDeviceSignIn, at the path that MSAL for Java uses under `adfs`.',
       at: 'POST /adfs/oauth2/devicecode',
       ...deviceCode,
       handle: ({ header, body }) => startDevice('adfs', body, header('authorization')),
@@ -231,16 +231,16 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     }),
     route({
       operation: 'showDeviceSignIn',
-      summary: 'The page on which a person picks a test user for a device.',
+      summary: 'Shows the page on which a person picks a test user for a device.',
       at: `GET ${DEVICE_PAGE}`,
       access: { caller: 'nobody', from: withoutSecret, pages: 'own' },
-      query: { user_code: text({ description: 'Fills the code in.' }) },
+      query: { user_code: text({ description: 'The code that the page shows in its field.' }) },
       answers: { 200: 'text' },
       handle: ({ query }) => page(200, deviceForm(query.user_code ?? '')),
     }),
     route({
       operation: 'answerDeviceSignIn',
-      summary: 'Takes the answer that a person gave on that page.',
+      summary: 'Receives the answer that a person gave on the page of showDeviceSignIn.',
       at: `POST ${DEVICE_PAGE}`,
       access: { caller: 'nobody', from: withoutSecret, pages: 'own' },
       body: { schema: DeviceAnswerBody, kind: 'form' },
@@ -272,7 +272,7 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     }),
     route({
       operation: 'getCloudShellToken',
-      summary: 'The same, as Cloud Shell gives it, for programs on this machine.',
+      summary: 'Gives a token for the managed identity, as Cloud Shell does, to programs on this machine.',
       at: 'POST /msi/token',
       access: { caller: 'nobody', from: withoutSecret },
       body: { schema: ResourceBody, kind: 'form' },
@@ -286,7 +286,8 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     ...(['', '/'] as const).map((end) =>
       route({
         operation: end === '' ? 'getInstanceToken' : 'getInstanceTokenBySlash',
-        summary: 'The same, as the metadata service of virtual machines gives it, for programs on this machine.',
+        summary:
+          'Gives a token for the managed identity, as the metadata service of virtual machines does, to programs on this machine.',
         at: `GET /metadata/identity/oauth2/token${end}`,
         access: { caller: 'nobody', from: withoutSecret },
         query: IDENTITY_QUERY,
