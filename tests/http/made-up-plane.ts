@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { certificatesIn } from '../../src/certificates/own-certificates.ts';
+import { fileRoutes, manifestOf } from '../../src/http/files.ts';
 import { type Listener, listen, type WIRE_LIMITS } from '../../src/http/listen.ts';
 import { noContent, type OpenSocket, ok, opened, type Route, route, type SocketOptions } from '../../src/http/route.ts';
 import type { ProvenUser, SessionEnd, Sessions } from '../../src/http/session.ts';
@@ -52,6 +53,12 @@ export function madeUpPlane(options: Partial<SocketOptions> = {}, tickets?: Tick
   const board = new Board();
   const seen: Seen = { messages: [], closed: [], aborted: [] };
   const routes = [
+    ...fileRoutes(manifestOf({ 'index.html': Buffer.from('<!doctype html><title>board</title>') }), {
+      below: '/app',
+      operation: 'getPage',
+      summary: 'The page of the board.',
+      access: { caller: 'nobody' },
+    }),
     route({
       operation: 'listNotes',
       summary: 'All notes.',

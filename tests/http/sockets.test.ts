@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestGuard } from '../../src/http/request-guard.ts';
 import type { Route } from '../../src/http/route.ts';
 import { Tickets } from '../../src/http/tickets.ts';
+import { noBrowser, startBrowser } from '../harness/browser.ts';
 import { send } from '../harness/http.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
@@ -331,7 +332,7 @@ describe('a ticket', () => {
   test('opens nothing later, elsewhere, altered, twice in one address, or beside a wrong token', async (t) => {
     const plane = await startPlane(t, server, { tickets: make() });
     const ticket = await ask(plane.port);
-    const other = make().issue('another purpose', { caller: { expiresOnMs: now + 1e9 } } as never);
+    const other = make().issue('another purpose', { caller: { expiresOnMs: now + 1e9 }, token: {} } as never);
     for (const [given, reason] of [
       [{ query: `?ticket=${other}` }, 'ticket.malformed'],
       [{ query: `?ticket=${ticket.slice(0, -1)}` }, 'ticket.malformed'],
@@ -351,7 +352,7 @@ describe('a ticket', () => {
   });
 
   test('does not outlive the token, is taken by an older key, and does not open other routes', async (t) => {
-    const user = { caller: { expiresOnMs: now + 10 } } as never;
+    const user = { caller: { expiresOnMs: now + 10 }, token: { kid: 'k', position: 7 } } as never;
     const old = new Tickets({ keys: () => [Buffer.alloc(32, 1)], now: () => now });
     const both = new Tickets({ keys: () => [SECRET, Buffer.alloc(32, 1)], now: () => now });
     assert.deepEqual(both.redeem('p', old.issue('p', user)), user);
@@ -361,6 +362,33 @@ describe('a ticket', () => {
     const plane = await startPlane(t, server, { tickets: make() });
     const answer = await send(plane.port, { target: `/board?${TICKET.parameter}=${await ask(plane.port)}` });
     assert.equal(answer.status, 401);
+  });
+});
+
+describe('a page in a real browser', { skip: noBrowser }, () => {
+  test('that the server shows opens a socket with a ticket, and talks', async (t) => {
+    const tickets = new Tickets({ keys: () => [Buffer.alloc(32)], now: Date.now });
+    const plane = await startPlane(t, server, { tickets });
+    const running = await startBrowser(server.server.caPath ?? '');
+    t.after(() => running.close());
+    const page = await running.browser.newPage();
+    const talk = (ticket: string) =>
+      page.evaluate(
+        (address) =>
+          new Promise<string>((resolve) => {
+            const socket = new WebSocket(address, ['notes.v1']);
+            socket.onopen = () => socket.send('from a page');
+            socket.onmessage = ({ data }) => resolve(`${socket.protocol}: ${data}`);
+            socket.onclose = ({ code }) => resolve(`closed with ${code}`);
+          }),
+        `wss://localhost:${plane.port}/board/socket?ticket=${ticket}`,
+      );
+    const ticket = async (): Promise<string> =>
+      (await send(plane.port, { method: 'POST', target: '/board/socket/ticket', headers: bearing() })).body.ticket;
+
+    await page.goto(`https://localhost:${plane.port}/app/index.html`);
+    assert.equal(await page.title(), 'board');
+    assert.equal(await talk(await ticket()), 'notes.v1: from a page');
   });
 });
 
