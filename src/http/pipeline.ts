@@ -229,9 +229,9 @@ export class Pipeline implements Road {
       await sockets.prepare(options);
       const reply = await this.#serve(route, input, scope);
       if (!reply.socket) throw new Error(`${route.operation} is for sockets and opened none`);
-      const { caller, identityId, headers } = trace;
+      const { caller, identityId } = trace;
       const facts = { operation: route.operation, caller: caller.kind, resourceId: resourceOf(caller), identityId };
-      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, facts, headers });
+      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, facts });
       return { status: 101, takeover };
     } catch (cause) {
       hold.release();

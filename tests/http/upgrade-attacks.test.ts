@@ -226,6 +226,7 @@ describe('at the upgrade', () => {
     await eventually(() => wire.text.includes('\r\n\r\n'), 'an answer');
     assert.match(wire.text, /^HTTP\/1\.1 101 /);
     assert.doesNotMatch(wire.text, /extensions/i);
+    assert.match(wire.text, /\r\nMS-CV: [\w+/]{22}\.0\r\n/);
     assert.match(wire.text, /\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/);
     wire.socket.destroy();
     await assertUnharmed();
