@@ -54,6 +54,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   // Who may, from the bottom up.
   operators: [SETTINGS, 'secrets'],
   revocation: ['storage', 'monitoring'],
+  cluster: [SETTINGS, 'storage', 'monitoring'],
   resources: ['revocation', 'secrets', 'storage', 'chores'],
   identities: ['resources', 'revocation', 'storage', 'monitoring'],
   tokens: ['identities', 'resources', 'revocation', 'secrets', 'storage', 'monitoring', 'chores'],
@@ -209,7 +210,8 @@ describe('imports', () => {
   test('of drivers and libraries stand in few files each', () => {
     const HOLDERS: Record<string, RegExp> = {
       'node:sqlite': /^storage\/sqlite\.ts$/,
-      pg: /^storage\/postgres\.ts$/,
+      pg: /^(?:storage\/postgres|cluster\/postgres-carrier)\.ts$/,
+      '@nats-io/transport-node': /^cluster\/nats-carrier\.ts$/,
       'find-my-way': /^http\/routes\.ts$/,
       'node:http': /^(?:http|cli)\/|^trusts\/provider-fetch\.ts$/,
       'node:net': /^(?:http|certificates|cli)\/|^trusts\/provider-fetch\.ts$/,
