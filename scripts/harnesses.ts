@@ -32,6 +32,7 @@ export const HARNESSES: Readonly<Record<string, Harness>> = {
   secrets:      { does: 'looks for secrets in everything that the server writes; keys replaced under kills', words: ['tests/secrets/'], sizes: { TEST_SECRETS_ROUNDS: '12', TEST_SECRETS_RESOURCES: '40', TEST_SECRETS_STARTS: '60', TEST_SECRETS_LINES: '20000', TEST_SECRETS_KILLS: '150' } },
   overload:     { does: 'four times the load that the server can serve', words: ['load/overload'], sizes: { TEST_OVERLOAD_SECONDS: '600', TEST_OVERLOAD_ROUNDS: '20' } },
   slow:         { does: 'slow clients by the thousand', words: ['load/slow'], sizes: { TEST_SLOW_CONNECTIONS: '5000' } },
+  held:         { does: 'thousands of parked requests and idle sockets beside the issuing of tokens', words: ['load/held'], sizes: { TEST_HELD: '5000' } },
   bodies:       { does: 'large, compressed and deep bodies at the same time', words: ['load/bodies'], sizes: { TEST_BODIES_EACH: '250' } },
   fairness:     { does: 'one resource over its share beside a quiet one', words: ['load/fairness'], sizes: { TEST_FAIRNESS_SECONDS: '60', TEST_FAIRNESS_ROUNDS: '20' } },
   costs:        { does: 'costly requests beside cheap ones', words: ['load/costs'], sizes: { TEST_COSTS_ROUNDS: '10' } },

@@ -42,7 +42,7 @@ export class RequestScope {
   /** Whether the handler was told of the end, and what it answers is its own decision. */
   #told = false;
   #controller: AbortController | undefined;
-  readonly #listeners: ((why: ScopeEnd) => void)[] = [];
+  #listeners: ((why: ScopeEnd) => void)[] | undefined;
   #parkedMs = 0;
 
   constructor(uses: Uses, asking: Asking) {
@@ -81,8 +81,9 @@ export class RequestScope {
   /** Tells once why the request has ended, also when it has ended before. */
   onEnd(listener: (why: ScopeEnd) => void): void {
     this.watch();
-    if (this.#ended === undefined) this.#listeners.push(listener);
-    else listener(this.#ended);
+    if (this.#ended !== undefined) listener(this.#ended);
+    else if (this.#listeners) this.#listeners.push(listener);
+    else this.#listeners = [listener];
   }
 
   /**
@@ -135,12 +136,14 @@ export class RequestScope {
     request.onEnd((why) => this.#end(why));
     if (user === undefined || this.#ended !== undefined) return;
     this.#session = this.#uses.sessions.open(user, (why) => this.#end(why));
+    if (this.#ended !== undefined) this.#session.close();
   }
 
   #end(why: ScopeEnd): void {
     if (this.#ended !== undefined) return;
     this.#ended = why;
-    for (const tell of this.#listeners.splice(0)) tell(why);
+    this.#session?.close();
+    for (const tell of this.#listeners?.splice(0) ?? []) tell(why);
   }
 }
 

@@ -30,8 +30,6 @@ interface Opening {
   readonly scope: RequestScope;
   readonly hold: Hold;
   readonly facts: Pick<SocketFacts, 'operation' | 'caller' | 'resourceId' | 'identityId'>;
-  /** Beside those of the handshake itself. */
-  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Pings are spread over the interval, so that thousands of sockets are no burst. */
@@ -57,7 +55,11 @@ export class Sockets {
   readonly #times: Times;
   readonly #servers = new Map<SocketOptions, WebSocketServer>();
   readonly #slots = Array.from({ length: SLOTS }, () => new Set<Socket>());
-  #slot = 0;
+  /** Where the next socket goes, and which one was pinged last: a socket is pinged once in each interval, however many come. */
+  #filled = 0;
+  #pinged = 0;
+  /** Of the handshake that is being answered just now, beside those of `ws`. */
+  #headers: Readonly<Record<string, string>> = {};
   #timer: NodeJS.Timeout | undefined;
   #library: Promise<typeof import('ws')> | undefined;
 
@@ -86,24 +88,24 @@ export class Sockets {
       closeTimeout: this.#times.closeMs,
       handleProtocols: (offered: Set<string>) => protocols.find((name) => offered.has(name)) ?? false,
     } as ConstructorParameters<typeof WebSocketServer>[0]);
-    server.on('headers', (lines: string[], request: { headersOfOurs?: Readonly<Record<string, string>> }) => {
-      for (const [name, value] of Object.entries(request.headersOfOurs ?? {})) lines.push(`${name}: ${value}`);
+    server.on('headers', (lines: string[]) => {
+      for (const [name, value] of Object.entries(this.#headers)) lines.push(`${name}: ${value}`);
     });
     this.#servers.set(options, server);
   }
 
   /** Opens a socket once its connection is handed over. {@link prepare} was called for its route. */
   takeover(opening: Opening): Takeover {
-    const { options, scope, hold, headers } = opening;
+    const { options, scope, hold } = opening;
     const drop = (): void => {
       scope.close();
       hold.release();
     };
     return {
       drop,
-      take: ({ request, socket }) => {
+      take: ({ request, socket, headers }) => {
         let opened = false;
-        Object.assign(request, { headersOfOurs: headers });
+        this.#headers = headers;
         this.#servers.get(options)?.handleUpgrade(request, socket, Buffer.alloc(0), (connection) => {
           opened = true;
           this.#open(connection, opening);
@@ -116,8 +118,8 @@ export class Sockets {
   }
 
   #open(connection: WebSocket, opening: Opening): void {
-    const slot = this.#slots[this.#slot] as Set<Socket>;
-    this.#slot = (this.#slot + 1) % SLOTS;
+    this.#filled = (this.#filled + 1) % SLOTS;
+    const slot = this.#slots[this.#filled] as Set<Socket>;
     const socket = new Socket(connection, opening, this.#uses, () => slot.delete(socket));
     slot.add(socket);
     this.#timer ??= setInterval(() => this.#ping(), this.#times.pingMs / SLOTS).unref();
@@ -125,8 +127,8 @@ export class Sockets {
   }
 
   #ping(): void {
-    this.#slot = (this.#slot + 1) % SLOTS;
-    for (const socket of this.#slots[this.#slot] ?? []) socket.ping();
+    this.#pinged = (this.#pinged + 1) % SLOTS;
+    for (const socket of this.#slots[this.#pinged] ?? []) socket.ping();
     if (this.#slots.every(({ size }) => size === 0)) {
       clearInterval(this.#timer);
       this.#timer = undefined;
