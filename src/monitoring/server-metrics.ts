@@ -11,6 +11,8 @@ export const METRICS = {
   identities:          { name: 'linarite_identities_created_total', kind: 'counter', help: 'Identities created.' },
   tokens:              { name: 'linarite_tokens_issued_total', kind: 'counter', labels: ['scope'], help: 'Access tokens issued, once for each scope they carry.' },
   revocations:         { name: 'linarite_revocation_events_total', kind: 'counter', labels: ['kind'], help: 'Events that end tokens, committed by this node.' },
+  sessions:            { name: 'linarite_sessions', kind: 'gauge', labels: ['kind'], help: 'What is open for users: sockets, and parked requests, which wait for their answer.' },
+  sessionsEnded:       { name: 'linarite_sessions_ended_total', kind: 'counter', labels: ['kind', 'reason'], help: 'Sessions that this node ended because their token was ended or expired, or because it could not tell for a minute; see the error reference.', alarm: 'lease.expired: any' },
   unknownKeys:         { name: 'linarite_unknown_signing_keys_total', kind: 'counter', help: 'Tokens that name a signing key this node does not know.', alarm: 'sustained growth: a node missed a rotation, or somebody tries keys' },
   newerVersions:       { name: 'linarite_newer_api_versions_total', kind: 'counter', help: 'Requests with an api-version newer than all known ones, served as the newest known.', alarm: 'any: an update of the server is due' },
   requestsUnderWay:    { name: 'linarite_requests_under_way', kind: 'gauge', labels: ['lane'], help: 'Requests under way. The lane urgent is for requests that end access or ask for health and metrics.', alarm: 'usual above half of LINARITE_REQUESTS_MOST for 5 minutes: one resource may have used its whole share' },
@@ -38,6 +40,7 @@ const DURATION_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 /** Figures that other parts keep; a family without its reading is not shown. */
 export type Watched =
+  | 'sessions'
   | 'requestsUnderWay'
   | 'bodyBytes'
   | 'signaturesUnderWay'
@@ -66,6 +69,7 @@ export class ServerMetrics {
     SCOPES.map((scope) => [scope]),
   );
   readonly revocations = new Counter(METRICS.revocations);
+  readonly sessionsEnded = new Counter(METRICS.sessionsEnded);
   readonly unknownKeys = new Counter(METRICS.unknownKeys);
   readonly newerVersions = new Counter(METRICS.newerVersions);
   readonly monitoringFailures = new Counter(METRICS.monitoringFailures);
@@ -90,7 +94,13 @@ export class ServerMetrics {
   render(): string {
     const { requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions } = this;
     const counted = [requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions];
-    return openMetrics([...counted, this.monitoringFailures, ...this.#readings.values(), this.#build]);
+    return openMetrics([
+      ...counted,
+      this.sessionsEnded,
+      this.monitoringFailures,
+      ...this.#readings.values(),
+      this.#build,
+    ]);
   }
 
   #watch(name: keyof typeof METRICS, read: Read): void {

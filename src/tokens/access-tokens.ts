@@ -47,12 +47,13 @@ interface Options {
 export interface VerifiedToken {
   readonly claims: CheckedClaims;
   readonly caller: UserCaller;
+  /** By which events are told to concern it. */
+  readonly revocable: RevocableToken;
 }
 
 /** What never changes about a token whose signature was verified. */
 interface Known extends VerifiedToken {
   readonly key: VerifyingKey;
-  readonly revocable: RevocableToken;
 }
 
 /** What is asked for somebody whom a trusted issuer vouches for. */
@@ -195,6 +196,19 @@ export class AccessTokens {
     await revocations.check(known.revocable);
     if (!resources.has(known.claims.resourceId)) throw new ServiceError('TokenRefused', { reason: 'token.resource' });
     return known;
+  }
+
+  /** Why a token that was good is refused now although no event ended it: its signing key or its resource is gone. */
+  forgotten({ kid, resourceId }: RevocableToken): ServiceError | undefined {
+    const { keys, resources } = this.#uses;
+    try {
+      if (!keys.find(kid))
+        return new ServiceError('TokenRefused', { reason: 'token.keyUnknown', detail: `key ${kid}` });
+    } catch (cause) {
+      if (cause instanceof ServiceError) return cause;
+      throw cause;
+    }
+    return resources.has(resourceId) ? undefined : new ServiceError('TokenRefused', { reason: 'token.resource' });
   }
 
   async #verifyAnew(jwt: string): Promise<Known> {

@@ -52,6 +52,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   resources: ['revocation', 'secrets', 'storage'],
   identities: ['resources', 'revocation', 'storage', 'monitoring'],
   tokens: ['identities', 'resources', 'revocation', 'secrets', 'storage', 'monitoring'],
+  sessions: ['tokens', 'revocation', 'monitoring'],
   trusts: ['resources', 'revocation', 'storage', 'monitoring'],
   exchanges: ['tokens', 'identities', 'revocation', 'storage'],
   backup: [SETTINGS, 'secrets', 'storage', 'revocation', 'resources', 'tokens', 'monitoring'],
