@@ -1,10 +1,10 @@
 import type { AssignmentId, IdentityId, ResourceId, TrustId } from '../callers.ts';
-import type { RevocableToken, RevocationEvent } from '../revocation/event.ts';
+import type { RevocationEvent, TokenFacts } from '../revocation/event.ts';
 import { Groups } from './groups.ts';
 
 /** Something that is open for a token. */
 export interface Holder {
-  readonly token: RevocableToken;
+  readonly token: TokenFacts;
 }
 
 /**
@@ -81,5 +81,5 @@ export class SessionIndex<H extends Holder> {
 }
 
 /** A Teams user has the same id in all resources, and so has an assignment of one user. */
-const isIn = (event: Extract<RevocationEvent, { resourceId: ResourceId }>, token: RevocableToken): boolean =>
+const isIn = (event: Extract<RevocationEvent, { resourceId: ResourceId }>, token: TokenFacts): boolean =>
   event.resourceId === token.resourceId && (event.kind !== 'key' || event.slot === token.keySlot);

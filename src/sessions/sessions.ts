@@ -1,54 +1,34 @@
+import type { UserCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { SteadyTime } from '../lib/steady-time.ts';
 import { TimeSlice } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
-import { type LoggedEvent, REASON_OF, type RevocableToken } from '../revocation/event.ts';
+import { type LoggedEvent, REASON_OF, type TokenFacts } from '../revocation/event.ts';
 import type { RevocationListener, Revocations } from '../revocation/revocations.ts';
-import type { AccessTokens, VerifiedToken } from '../tokens/access-tokens.ts';
+import type { AccessTokens } from '../tokens/access-tokens.ts';
 import { Deadlines } from './deadlines.ts';
 import { SessionIndex } from './session-index.ts';
 
 interface Uses {
-  tokens: Pick<AccessTokens, 'verify' | 'forgotten'>;
+  tokens: Pick<AccessTokens, 'requireStillHeld' | 'forgotten'>;
   revocations: Pick<Revocations, 'problem' | 'announceTo' | 'onConfigChanged'>;
   time: SteadyTime;
   clock: Clock;
   events: Pick<Events, 'sessionEnded' | 'notice'>;
 }
 
-export const SESSION_KINDS = ['socket', 'parked'] as const;
+/** A user, with what is to be known of the token that proved them. */
+interface ProvenUser {
+  readonly caller: UserCaller;
+  readonly token: TokenFacts;
+}
+
 /** A socket, or a request whose answer waits for something to happen. */
-export type SessionKind = (typeof SESSION_KINDS)[number];
+export type SessionKind = 'socket' | 'parked';
 
-/** What stays open for a user after its token was proven. */
-export interface Session {
-  /**
-   * Whether something may be sent now. False for good once it has ended, and for a while when this node cannot tell whether
-   * it has (see {@link Sessions}): what is not sent then is for a later time, when it is open again.
-   */
-  readonly open: boolean;
-  /** Why it has ended; undefined while it has not, and when it was closed. */
-  readonly refusal: ServiceError | undefined;
-  /**
-   * Goes on with a newer token of the same user.
-   * @returns what the new token proves
-   * @throws ServiceError `TokenRefused` for a token that is not good, or that is somebody else's: then the session goes on
-   * with the former one. `NotFresh` when this node cannot tell
-   */
-  renew(jwt: string): Promise<VerifiedToken>;
-  /** It is over without anybody having ended it. */
-  close(): void;
-}
-
-interface Wish {
-  kind: SessionKind;
-  /**
-   * Called once when it is ended, with the error that a request with the token would get; maybe before {@link Sessions.open}
-   * has returned. It says so to the client, and waits for nobody.
-   */
-  end: (refusal: ServiceError) => void;
-}
+/** Called once, with the error that a request with the token would get now. It tells the client, and waits for nobody. */
+type End = (refusal: ServiceError) => void;
 
 /** How often to look for tokens that have expired. What is sent is compared with the time itself. */
 const TICK_MS = 250;
@@ -63,7 +43,7 @@ const HELD_MOST_MS = 60_000;
  * What stays open for users, such as sockets and parked answers, and ends with its token: when an event ends the token, and
  * when it expires.
  *
- * An event ends what it concerns at the moment at which this node applies it, before any other node can learn that it has:
+ * An event ends what it concerns in the step in which this node applies it, before any other node can learn that it has:
  * from then on nothing is sent. The clients are told right afterwards, in slices of time when there are many. While this
  * node's lease has run out, nothing is sent either; when that lasts too long, all sessions are ended.
  */
@@ -75,8 +55,10 @@ export class Sessions implements RevocationListener {
   #timer: NodeJS.Timeout | undefined;
   /** Elapsed time since which this node cannot tell. */
   #heldSince: number | undefined;
+  /** Called when that may have changed. */
+  #waiting: (() => void)[] = [];
   /** Those who have been ended and have not been told. */
-  #untold: Ended[] = [];
+  #untold: Session[] = [];
   #telling: Promise<void> | undefined;
   #isTelling = false;
 
@@ -93,37 +75,20 @@ export class Sessions implements RevocationListener {
   }
 
   /**
-   * Opens a session for a token.
-   * @throws ServiceError `TokenRefused` with the reason; `NotFresh` when this node cannot tell
+   * Opens a session for a user who was proven before. Nothing may be sent until it is {@link Session.proven}: an event may
+   * have come meanwhile.
    */
-  async open(jwt: string, wish: Wish): Promise<Session> {
-    return this.#prove(jwt, undefined, (proof) => {
-      this.#counts[wish.kind] += 1;
-      return new OpenSession(this, wish, proof);
+  open(user: ProvenUser, end: End, kind: SessionKind): Session {
+    const session = new Session(this, kind, end, this.#enter(user));
+    this.#counts[kind] += 1;
+    const begin = (): void => {
+      session.proof.session = session;
+    };
+    session.proven = this.#prove(session.proof, begin).catch((cause: unknown) => {
+      this.#end(session, asRefusal(cause));
+      this.#tell();
     });
-  }
-
-  /** @internal */
-  async renew(session: OpenSession, jwt: string): Promise<VerifiedToken> {
-    await this.#prove(jwt, session.proof.token, (proof) => {
-      if (session.isOver) throw session.refusal ?? new ServiceError('TokenRefused', { reason: 'session.closed' });
-      this.#drop(session.proof);
-      session.proof = proof;
-      return session;
-    });
-    return session.proof.verified;
-  }
-
-  /** @internal */
-  close(session: OpenSession): void {
-    if (session.isOver) return;
-    this.#shut(session);
-    this.#drop(session.proof);
-  }
-
-  /** @internal Whether something may be sent for a proof at this moment. */
-  mayGoOn({ deadline }: Proof): boolean {
-    return this.#uses.revocations.problem === undefined && !this.#deadlines.isOver(deadline);
+    return session;
   }
 
   applied(event: LoggedEvent): void {
@@ -165,7 +130,8 @@ export class Sessions implements RevocationListener {
     const { revocations, clock } = this.#uses;
     const { problem } = revocations;
     this.#heldSince = problem === undefined ? undefined : (this.#heldSince ?? clock.elapsed());
-    if (problem !== undefined && clock.elapsed() - (this.#heldSince ?? 0) >= HELD_MOST_MS)
+    if (problem === undefined) this.#resume();
+    else if (clock.elapsed() - (this.#heldSince ?? 0) >= HELD_MOST_MS)
       this.#endAll(this.#index.all(), notFresh(problem));
   }
 
@@ -176,37 +142,89 @@ export class Sessions implements RevocationListener {
     this.#heldSince = undefined;
   }
 
-  /**
-   * Verifies a token so that no event is missed: once it can be found by events, it is verified until none came meanwhile.
-   * @param former a token of the user that it must be of
-   * @param use takes the proof for a session, in the same step
-   */
-  async #prove(
-    jwt: string,
-    former: RevocableToken | undefined,
-    use: (proof: Proof) => OpenSession,
-  ): Promise<OpenSession> {
-    const { tokens } = this.#uses;
-    const verified = await tokens.verify(jwt);
-    const { identityId, resourceId } = verified.revocable;
-    if (former && (identityId !== former.identityId || resourceId !== former.resourceId))
+  /** @internal */
+  async renew(session: Session, user: ProvenUser): Promise<void> {
+    const { identityId, resourceId } = session.proof.token;
+    if (user.token.identityId !== identityId || user.token.resourceId !== resourceId)
       throw new ServiceError('TokenRefused', { reason: 'token.otherUser' });
-    const proof = new Proof(verified);
-    this.#index.add(proof);
-    proof.deadline = this.#deadlines.add(proof, verified.claims.expSeconds * 1000);
-    this.#timer ??= setInterval(() => this.tick(), TICK_MS).unref();
-    try {
-      do {
-        proof.isConcerned = false;
-        await tokens.verify(jwt);
-      } while (proof.isConcerned);
-      if (this.#deadlines.isOver(proof.deadline)) throw expired();
-      proof.session = use(proof);
-      return proof.session;
-    } catch (cause) {
-      this.#drop(proof);
+    await session.proven;
+    const proof = this.#enter(user);
+    const swap = (): void => {
+      if (session.isOver) throw session.refusal ?? new ServiceError('TokenRefused', { reason: 'session.closed' });
+      this.#leave(session.proof);
+      session.proof = proof;
+      proof.session = session;
+    };
+    await this.#prove(proof, swap).catch((cause: unknown) => {
+      this.#leave(proof);
       throw cause;
-    }
+    });
+  }
+
+  /** @internal */
+  close(session: Session): void {
+    if (session.isOver) return;
+    this.#shut(session);
+    this.#leave(session.proof);
+  }
+
+  /** @internal Why nothing may be sent at this moment; undefined when something may. */
+  refusalOf({ isOver, refusal, proof }: Session): ServiceError | undefined {
+    if (refusal) return refusal;
+    if (isOver) return new ServiceError('TokenRefused', { reason: 'session.closed' });
+    if (this.#deadlines.isOver(proof.deadline)) return expired();
+    const { problem } = this.#uses.revocations;
+    return problem === undefined ? undefined : notFresh(problem);
+  }
+
+  /** @internal */
+  isHeld(): boolean {
+    return this.#uses.revocations.problem !== undefined;
+  }
+
+  /** @internal */
+  isExpired({ deadline }: Proof): boolean {
+    return this.#deadlines.isOver(deadline);
+  }
+
+  /** @internal Settles when this node may be able to tell again. */
+  whenFresh(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** From now on events find it. */
+  #enter({ caller, token }: ProvenUser): Proof {
+    const proof = new Proof(caller, token);
+    this.#index.add(proof);
+    proof.deadline = this.#deadlines.add(proof, caller.expiresOnMs);
+    this.#timer ??= setInterval(() => this.tick(), TICK_MS).unref();
+    return proof;
+  }
+
+  #leave(proof: Proof): void {
+    this.#index.remove(proof);
+    this.#deadlines.remove(proof, proof.deadline);
+    this.#resume(); // it may be one of those who wait
+    if (this.#index.size === 0) this.stop();
+  }
+
+  /** Lets everybody who waits look again. */
+  #resume(): void {
+    for (const resume of this.#waiting.splice(0)) resume();
+  }
+
+  /**
+   * Verifies until no event about the token has come meanwhile. Events find it already, so none is missed.
+   * @param use takes it for a session in the same step: from then on events end the session
+   * @throws ServiceError `TokenRefused`; `NotFresh` when this node cannot tell
+   */
+  async #prove(proof: Proof, use: () => void): Promise<void> {
+    do {
+      proof.isConcerned = false;
+      await this.#uses.tokens.requireStillHeld(proof.caller, proof.token);
+    } while (proof.isConcerned);
+    if (this.#deadlines.isOver(proof.deadline)) throw expired();
+    use();
   }
 
   #endAll(proofs: readonly Proof[], refusal: ServiceError): void {
@@ -214,23 +232,17 @@ export class Sessions implements RevocationListener {
     this.#tell();
   }
 
-  #end(session: OpenSession, refusal: ServiceError): void {
+  #end(session: Session, refusal: ServiceError): void {
     if (session.isOver) return;
     this.#shut(session);
     session.refusal = refusal;
-    this.#untold.push({ session, refusal });
+    this.#untold.push(session);
   }
 
   /** From now on nothing is sent. */
-  #shut(session: OpenSession): void {
+  #shut(session: Session): void {
     session.isOver = true;
-    this.#counts[session.wish.kind] -= 1;
-  }
-
-  #drop(proof: Proof): void {
-    this.#index.remove(proof);
-    this.#deadlines.remove(proof, proof.deadline);
-    if (this.#index.size === 0) this.stop();
+    this.#counts[session.kind] -= 1;
   }
 
   /** Tells those who have been ended: a few at once, many in slices, so that requests are served meanwhile. */
@@ -243,83 +255,110 @@ export class Sessions implements RevocationListener {
   async #tellAll(): Promise<void> {
     const slice = new TimeSlice('sessions');
     while (this.#untold.length > 0) {
-      const ended = this.#untold;
-      this.#untold = [];
-      for (const one of ended) {
+      for (const session of this.#untold.splice(0)) {
         const pause = slice.pause();
         if (pause) await pause;
-        this.#tellOne(one);
+        this.#tellOne(session);
       }
     }
     this.#isTelling = false; // in the same step as the last look, so that nobody is left untold
   }
 
-  #tellOne({ session, refusal }: Ended): void {
-    const { events } = this.#uses;
-    const { kind, end } = session.wish;
-    const { resourceId, identityId } = session.proof.token;
-    this.#drop(session.proof); // no sooner: of what an event does at once, this would take the longest
-    events.sessionEnded(kind, refusal.reason, resourceId, identityId);
+  #tellOne({ kind, proof, refusal, end }: Session): void {
+    if (!refusal) return;
+    const { resourceId, identityId } = proof.token;
+    this.#leave(proof); // no sooner: of what an event does at once, this would take the longest
+    this.#uses.events.sessionEnded(kind, refusal.reason, resourceId, identityId);
     try {
       end(refusal);
     } catch (cause) {
-      events.notice('error', 'a session that has ended could not be told', { cause });
+      this.#uses.events.notice('error', 'a session that has ended could not be told', { cause });
     }
   }
 }
 
-interface Ended {
-  readonly session: OpenSession;
-  readonly refusal: ServiceError;
-}
-
-/** A token that was verified for a session. */
+/** A token that is verified for a session. */
 class Proof {
-  readonly verified: VerifiedToken;
+  readonly caller: UserCaller;
+  readonly token: TokenFacts;
   /** By {@link Deadlines}. */
   deadline = 0;
   /** Whether an event about the token came while it was being verified. */
   isConcerned = false;
   /** Undefined until the token is known to be good. */
-  session: OpenSession | undefined;
+  session: Session | undefined;
 
-  constructor(verified: VerifiedToken) {
-    this.verified = verified;
-  }
-
-  get token(): RevocableToken {
-    return this.verified.revocable;
+  constructor(caller: UserCaller, token: TokenFacts) {
+    this.caller = caller;
+    this.token = token;
   }
 }
 
-class OpenSession implements Session {
+/** What stays open for a user after its token was proven. */
+export class Session {
   readonly #sessions: Sessions;
-  readonly wish: Wish;
+  readonly kind: SessionKind;
+  /** @internal */
+  readonly end: End;
+  /** @internal */
   proof: Proof;
+  /** @internal */
   isOver = false;
+  /** Why it has ended; undefined while it has not, and when it was closed. */
   refusal: ServiceError | undefined;
+  /** Settles when the token has been verified once more. When it was refused, the session has ended by then. */
+  proven: Promise<void> = Promise.resolve();
 
-  constructor(sessions: Sessions, wish: Wish, proof: Proof) {
+  constructor(sessions: Sessions, kind: SessionKind, end: End, proof: Proof) {
     this.#sessions = sessions;
-    this.wish = wish;
+    this.kind = kind;
+    this.end = end;
     this.proof = proof;
   }
 
+  /**
+   * Whether something may be sent now. False for good once it has ended. False for a while when this node cannot tell
+   * whether it has: what is not sent then is for {@link whenOpen}.
+   */
   get open(): boolean {
-    return !this.isOver && this.#sessions.mayGoOn(this.proof);
+    return (
+      !this.isOver &&
+      this.proof.session !== undefined &&
+      !this.#sessions.isHeld() &&
+      !this.#sessions.isExpired(this.proof)
+    );
   }
 
-  renew(jwt: string): Promise<VerifiedToken> {
-    return this.#sessions.renew(this, jwt);
+  /** Insists that something may be sent now. @throws ServiceError `TokenRefused`; `NotFresh` when this node cannot tell */
+  async requireOpen(): Promise<void> {
+    await this.proven;
+    const refusal = this.#sessions.refusalOf(this);
+    if (refusal) throw refusal;
   }
 
+  /** Settles when the session is open, or has ended. */
+  async whenOpen(): Promise<void> {
+    await this.proven;
+    while (!this.isOver && this.#sessions.isHeld()) await this.#sessions.whenFresh();
+  }
+
+  /**
+   * Goes on with a newer token of the same user, which was verified before.
+   * @throws ServiceError `TokenRefused` for a token that is not good any more, or that is somebody else's: then the session
+   * goes on with the former one. `NotFresh` when this node cannot tell
+   */
+  renew(user: ProvenUser): Promise<void> {
+    return this.#sessions.renew(this, user);
+  }
+
+  /** It is over without anybody having ended it. */
   close(): void {
     this.#sessions.close(this);
   }
 }
 
 /** Whether an event about a token ended it: a bound by the instant of issue, all others by their place in the log. */
-const isEndedBy = (event: LoggedEvent, { position, issuedAtSeconds }: RevocableToken): boolean =>
+const isEndedBy = (event: LoggedEvent, { position, issuedAtSeconds }: TokenFacts): boolean =>
   event.kind === 'validFrom' ? issuedAtSeconds < event.validFromMs / 1000 : position < event.seq;
 
 const refusalBy = ({ kind, seq }: LoggedEvent): ServiceError =>
@@ -329,3 +368,7 @@ const expired = (): ServiceError =>
   new ServiceError('TokenRefused', { reason: 'token.expired', detail: 'exp is not in the future' });
 
 const notFresh = (detail: string): ServiceError => new ServiceError('NotFresh', { reason: 'lease.expired', detail });
+
+/** What a session is told that could not be verified for a reason which says nothing about its token. */
+const asRefusal = (cause: unknown): ServiceError =>
+  cause instanceof ServiceError ? cause : new ServiceError('NotFresh', { reason: 'lease.expired', cause });

@@ -12,11 +12,17 @@ import { RecentMap } from '../lib/recent-map.ts';
 import type { SteadyTime } from '../lib/steady-time.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
-import { type RevocableToken, revocable } from '../revocation/event.ts';
+import { type RevocableToken, revocable, type TokenFacts } from '../revocation/event.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
-import { type CheckedClaims, readClaims, requireUnexpired, type TokenFacts, writeClaims } from './claims.ts';
+import {
+  type CheckedClaims,
+  readClaims,
+  requireUnexpired,
+  type TokenFacts as SignedClaims,
+  writeClaims,
+} from './claims.ts';
 import { signJws, type VerifyingKey, verifyJws } from './jws.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { IssuedToken, Lifetimes, TokenWish } from './token.ts';
@@ -47,7 +53,7 @@ interface Options {
 export interface VerifiedToken {
   readonly claims: CheckedClaims;
   readonly caller: UserCaller;
-  /** By which events are told to concern it. */
+  /** What decides whether it still holds later. */
   readonly revocable: RevocableToken;
 }
 
@@ -198,8 +204,20 @@ export class AccessTokens {
     return known;
   }
 
+  /**
+   * Asks once more about a token that was verified before, by this node or by another one.
+   * @throws ServiceError `TokenRefused`, `NotFresh`
+   */
+  async requireStillHeld(caller: UserCaller, facts: TokenFacts): Promise<void> {
+    const { time, revocations } = this.#uses;
+    requireUnexpired(caller.expiresOnMs / 1000, time.latest());
+    await revocations.check(revocable(facts));
+    const forgotten = this.forgotten(facts);
+    if (forgotten) throw forgotten;
+  }
+
   /** Why a token that was good is refused now although no event ended it: its signing key or its resource is gone. */
-  forgotten({ kid, resourceId }: RevocableToken): ServiceError | undefined {
+  forgotten({ kid, resourceId }: TokenFacts): ServiceError | undefined {
     const { keys, resources } = this.#uses;
     try {
       if (!keys.find(kid))
@@ -282,7 +300,7 @@ export class AccessTokens {
   }
 }
 
-type SignedFacts = Omit<TokenFacts, 'region' | 'location' | 'position' | 'issuer' | 'tokenId'>;
+type SignedFacts = Omit<SignedClaims, 'region' | 'location' | 'position' | 'issuer' | 'tokenId'>;
 
 const forService = (
   { resourceId, credential }: ServiceCaller,

@@ -1,4 +1,4 @@
-import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../../src/callers.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId, UserCaller } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import {
   type LoggedEvent,
@@ -7,10 +7,11 @@ import {
   type RevocationEvent,
   type RevocationKind,
   revocable,
+  type TokenFacts,
 } from '../../src/revocation/event.ts';
 import { RevocationState } from '../../src/revocation/revocation-state.ts';
 import type { RevocationListener } from '../../src/revocation/revocations.ts';
-import type { AccessTokens, VerifiedToken } from '../../src/tokens/access-tokens.ts';
+import type { AccessTokens } from '../../src/tokens/access-tokens.ts';
 
 export const RESOURCE = '00000000-0000-4000-8000-000000000001' as ResourceId;
 export const NEIGHBOUR = '00000000-0000-4000-8000-000000000002' as ResourceId;
@@ -74,50 +75,54 @@ export const EVENTS: Readonly<Record<RevocationKind, { ends: RevocationEvent; sp
   all: { ends: { kind: 'all' } },
 };
 
-/** Tokens by name, verified by whatever a test says. What they carry is right; nothing is signed. */
-export class FakeTokens implements Pick<AccessTokens, 'verify' | 'forgotten'> {
-  readonly #byName = new Map<string, VerifiedToken>();
+/** A user with a token that says this. Nothing is signed. */
+export function userWith({ expSeconds = ISSUED_AT * 2, ...wish }: TokenWish = {}): {
+  caller: UserCaller;
+  token: TokenFacts;
+} {
+  const token = {
+    resourceId: RESOURCE,
+    identityId: ALICE,
+    keySlot: 'primary',
+    trustId: undefined,
+    assignmentId: undefined,
+    kid: 'K',
+    position: 1,
+    issuedAtSeconds: ISSUED_AT,
+    ...wish,
+  } as const;
+  const { resourceId, identityId, position } = token;
+  const caller = {
+    kind: 'user',
+    resourceId,
+    identityId,
+    scopes: [],
+    position,
+    expiresOnMs: expSeconds * 1000,
+  } as const;
+  return { caller, token };
+}
+
+/** Tells whether tokens still hold, by whatever a test says. */
+export class FakeTokens implements Pick<AccessTokens, 'requireStillHeld' | 'forgotten'> {
   readonly #check: (token: RevocableToken) => Promise<void>;
   /** Signing keys and resources that are not there any more. */
   readonly gone = new Set<string>();
-  /** Called when a token has been verified, and waited for. */
+  /** Called when a token was found to hold, and waited for. */
   onVerified: () => Promise<void> | void = () => undefined;
 
   constructor(check: (token: RevocableToken) => Promise<void>) {
     this.#check = check;
   }
 
-  give(name: string, { expSeconds = ISSUED_AT * 2, ...wish }: TokenWish = {}): string {
-    const token = revocable({
-      resourceId: RESOURCE,
-      identityId: ALICE,
-      keySlot: 'primary',
-      trustId: undefined,
-      assignmentId: undefined,
-      kid: 'K',
-      position: 1,
-      issuedAtSeconds: ISSUED_AT,
-      ...wish,
-    });
-    const { resourceId, identityId, position } = token;
-    const claims = { ...token, scopes: [], expSeconds, iatSeconds: token.issuedAtSeconds, tokenId: name, issuer: '' };
-    const expiresOnMs = expSeconds * 1000;
-    const caller = { kind: 'user', resourceId, identityId, scopes: [], position, expiresOnMs } as const;
-    this.#byName.set(name, { claims, caller, revocable: token });
-    return name;
-  }
-
-  async verify(jwt: string): Promise<VerifiedToken> {
-    const found = this.#byName.get(jwt);
-    if (!found) throw new ServiceError('TokenRefused', { reason: 'token.malformed' });
-    await this.#check(found.revocable);
-    const forgotten = this.forgotten(found.revocable);
+  async requireStillHeld(_: UserCaller, token: TokenFacts): Promise<void> {
+    await this.#check(revocable(token));
+    const forgotten = this.forgotten(token);
     if (forgotten) throw forgotten;
     await this.onVerified();
-    return found;
   }
 
-  forgotten({ kid, resourceId }: RevocableToken): ServiceError | undefined {
+  forgotten({ kid, resourceId }: TokenFacts): ServiceError | undefined {
     if (this.gone.has(kid)) return new ServiceError('TokenRefused', { reason: 'token.keyUnknown' });
     if (this.gone.has(resourceId)) return new ServiceError('TokenRefused', { reason: 'token.resource' });
     return undefined;
@@ -146,8 +151,7 @@ export class FakeRevocations {
     const verdict = this.#state.verdict(token);
     const isBound = !verdict && this.#state.leavesToRows(token);
     await null;
-    if (verdict || isBound)
-      throw new ServiceError('TokenRefused', { reason: REASON_OF[verdict?.kind ?? 'validFrom'] });
+    if (verdict || isBound) throw new ServiceError('TokenRefused', { reason: REASON_OF[verdict?.kind ?? 'validFrom'] });
   }
 
   apply(event: RevocationEvent): void {

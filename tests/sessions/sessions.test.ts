@@ -12,7 +12,17 @@ import { migrate } from '../../src/storage/migrate.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { TestClock } from '../harness/server.ts';
-import { ALICE, BOB, EVENTS, EVERYTHING, FakeTokens, NEIGHBOUR, RESOURCE, type TokenWish } from './fake-tokens.ts';
+import {
+  ALICE,
+  BOB,
+  EVENTS,
+  EVERYTHING,
+  FakeTokens,
+  NEIGHBOUR,
+  RESOURCE,
+  type TokenWish,
+  userWith,
+} from './fake-tokens.ts';
 
 const LEASE_MS = 500;
 const HOUR_MS = 3_600_000;
@@ -57,10 +67,12 @@ class TestNode {
     this.sessions = new Sessions({ tokens, revocations, time: new SteadyTime(clock), clock, events });
   }
 
-  /** Gives a token, issued now, and opens a session for it. */
-  open(name: string, wish: TokenWish = {}, kind: SessionKind = 'socket'): Promise<Session> {
+  /** Opens a session for a token that was issued now. */
+  async open(name: string, wish: TokenWish = {}, kind: SessionKind = 'socket'): Promise<Session> {
     const end = ({ reason }: { reason: string }) => void this.told.push(`${name} ${reason}`);
-    return this.sessions.open(this.give(name, wish), { kind, end });
+    const session = this.sessions.open(this.user(wish), end, kind);
+    await session.proven;
+    return session;
   }
 
   /** Looks at the time, and waits until everybody concerned has been told. */
@@ -69,9 +81,10 @@ class TestNode {
     await this.sessions.told();
   }
 
-  give(name: string, wish: TokenWish = {}): string {
+  /** A user with a token that was issued now. */
+  user(wish: TokenWish = {}) {
     const issuedAtSeconds = Math.floor(this.clock.now() / 1000);
-    return this.tokens.give(name, { position: this.revocations.position, issuedAtSeconds, ...wish });
+    return userWith({ position: this.revocations.position, issuedAtSeconds, ...wish });
   }
 }
 
@@ -113,7 +126,12 @@ describe('sessions', () => {
     test(`of tokens that ${kind} ends are ended before the call returns, with its reason, and no others`, async (t) => {
       const node = await givenNode(t);
       const concerned = await node.open('concerned', EVERYTHING);
-      const spared = await node.open('spared', { keySlot: 'secondary', resourceId: NEIGHBOUR, identityId: BOB, kid: 'L' });
+      const spared = await node.open('spared', {
+        keySlot: 'secondary',
+        resourceId: NEIGHBOUR,
+        identityId: BOB,
+        kid: 'L',
+      });
       const others = eventOf(kind, 'spares', node);
       if (others && kind !== 'resource' && kind !== 'signingKey') await node.revocations.record(others);
       assert.equal(concerned.open, true);
@@ -128,12 +146,10 @@ describe('sessions', () => {
   test('are told once; closed ones never; and a client that cannot be told keeps nobody from being told', async (t) => {
     const node = await givenNode(t);
     const closed = await node.open('closed');
-    await node.sessions.open(node.give('throws'), {
-      kind: 'parked',
-      end: () => {
-        throw new Error('no');
-      },
-    });
+    const fail = (): void => {
+      throw new Error('no');
+    };
+    await node.sessions.open(node.user(), fail, 'parked').proven;
     await node.open('told');
     assert.deepEqual(node.sessions.counts, { socket: 2, parked: 1 });
     closed.close();
@@ -147,14 +163,15 @@ describe('sessions', () => {
     assert.deepEqual(node.sessions.counts, { socket: 0, parked: 0 });
   });
 
-  test('are not opened by a token that is not good', async (t) => {
+  test('of a token that has been ended since it was verified are ended at once', async (t) => {
     const node = await givenNode(t);
-    const wish = { kind: 'socket', end: assert.fail } as const;
-    await assert.rejects(node.sessions.open('nobody gave it', wish), { reason: 'token.malformed' });
-    const ended = node.give('ended');
+    const user = node.user();
     await node.revocations.record({ kind: 'all' });
-    await assert.rejects(node.sessions.open(ended, wish), { reason: 'revoked.all' });
-    assert.deepEqual(node.sessions.counts, { socket: 0, parked: 0 });
+    const told: string[] = [];
+    const session = node.sessions.open(user, ({ reason }) => told.push(reason), 'socket');
+    assert.equal(session.open, false);
+    await assert.rejects(session.requireOpen(), { reason: 'revoked.all' });
+    assert.deepEqual([told, node.sessions.counts], [['revoked.all'], { socket: 0, parked: 0 }]);
   });
 
   test('end when their signing key or resource is gone for whatever reason', async (t) => {
@@ -178,6 +195,7 @@ describe('sessions', () => {
     assert.equal(session.open, true);
     node.clock.advance(1);
     assert.equal(session.open, false); // nobody has looked yet
+    await assert.rejects(session.requireOpen(), { reason: 'token.expired' });
     assert.deepEqual(node.told, []);
     await node.tick();
     assert.deepEqual(node.told, ['short token.expired']);
@@ -188,8 +206,7 @@ describe('sessions', () => {
     const node = await givenNode(t);
     const expSeconds = Math.ceil(node.clock.now() / 1000) + 60;
     const told = Promise.withResolvers<string>();
-    const end = ({ reason }: { reason: string }) => told.resolve(reason);
-    await node.sessions.open(node.give('short', { expSeconds }), { kind: 'parked', end });
+    await node.sessions.open(node.user({ expSeconds }), ({ reason }) => told.resolve(reason), 'parked').proven;
     node.clock.advance(61_000);
     const alive = setInterval(() => undefined, 1000); // the timer itself keeps no process alive
     t.after(() => clearInterval(alive));
@@ -199,8 +216,9 @@ describe('sessions', () => {
   test('are not opened by a token that expires while it is verified', async (t) => {
     const node = await givenNode(t);
     const expSeconds = Math.ceil(node.clock.now() / 1000) + 1;
-    node.tokens.onVerified = () => node.clock.advance(1000);
-    await assert.rejects(node.open('short', { expSeconds }), { reason: 'token.expired' });
+    node.tokens.onVerified = () => node.clock.advance(2000);
+    const session = await node.open('short', { expSeconds });
+    await assert.rejects(session.requireOpen(), { reason: 'token.expired' });
     assert.deepEqual(node.sessions.counts, { socket: 0, parked: 0 });
   });
 });
@@ -210,9 +228,7 @@ describe('sessions with a newer token', () => {
     const node = await givenNode(t);
     const expSeconds = Math.ceil(node.clock.now() / 1000) + 60;
     const session = await node.open('former', { expSeconds, kid: 'L' });
-    const newer = node.give('newer', { expSeconds: expSeconds + 60, keySlot: 'secondary' });
-    const { caller } = await session.renew(newer);
-    assert.equal(caller.expiresOnMs, (expSeconds + 60) * 1000);
+    await session.renew(node.user({ expSeconds: expSeconds + 60, keySlot: 'secondary' }));
     node.clock.advance(61_000);
     await node.tick();
     await node.revocations.record({ kind: 'key', resourceId: RESOURCE, slot: 'primary' });
@@ -224,10 +240,11 @@ describe('sessions with a newer token', () => {
 
   test('of somebody else, or one that is not good, keep the former one', async (t) => {
     const node = await givenNode(t);
+    await node.revocations.record({ kind: 'all' });
     const session = await node.open('former');
     for (const wish of [{ identityId: BOB }, { resourceId: NEIGHBOUR }])
-      await assert.rejects(session.renew(node.give('another user', wish)), { reason: 'token.otherUser' });
-    await assert.rejects(session.renew('nobody gave it'), { reason: 'token.malformed' });
+      await assert.rejects(session.renew(node.user(wish)), { reason: 'token.otherUser' });
+    await assert.rejects(session.renew(node.user({ position: 0 })), { reason: 'revoked.all' });
     assert.equal(session.open, true);
     await node.revocations.record(revoked);
     assert.equal(session.open, false);
@@ -236,24 +253,21 @@ describe('sessions with a newer token', () => {
   test('do not come back once they have ended, also while it is verified', async (t) => {
     const node = await givenNode(t);
     const session = await node.open('former');
-    await node.revocations.record({ kind: 'identity', resourceId: RESOURCE, identityId: BOB });
     // Issued after the event that ends the former one.
-    const newer = node.give('newer', { position: node.revocations.position + 1 });
+    const newer = node.user({ position: node.revocations.position + 1 });
     let isFirst = true;
-    const { verify } = node.tokens;
-    node.tokens.verify = async (jwt) => {
+    const { requireStillHeld } = node.tokens;
+    node.tokens.requireStillHeld = async (...of) => {
       if (isFirst) {
         isFirst = false;
         await node.revocations.record(revoked);
       }
-      return verify.call(node.tokens, jwt);
+      return requireStillHeld.apply(node.tokens, of);
     };
     await assert.rejects(session.renew(newer), { reason: 'revoked.identity' });
     assert.equal(session.open, false);
-    await assert.rejects(session.renew(node.give('newest')), { reason: 'revoked.identity' });
+    await assert.rejects(session.renew(node.user()), { reason: 'revoked.identity' });
     assert.deepEqual(node.sessions.counts, { socket: 0, parked: 0 });
-    session.close();
-    await assert.rejects(session.renew(node.give('last')));
   });
 });
 
@@ -263,8 +277,14 @@ describe('sessions of a node that is cut off', () => {
     const session = await node.open('held');
     node.clock.advance(LEASE_MS + 1);
     assert.deepEqual([session.open, session.refusal], [false, undefined]);
+    await assert.rejects(session.requireOpen(), { error: 'NotFresh', reason: 'lease.expired' });
+    const opened = session.whenOpen();
+    await node.tick();
+    assert.equal(await Promise.race([opened.then(() => 'open'), sleep(10, 'held')]), 'held');
     await node.revocations.heartbeat();
     assert.equal(session.open, true);
+    await node.tick();
+    await opened;
   });
 
   test('do not go on when they were ended meanwhile', async (t) => {
@@ -294,17 +314,19 @@ describe('sessions of a node that is cut off', () => {
 
   test('are ended when that lasts for a minute', async (t) => {
     const node = await givenNode(t, false);
-    await node.open('held');
+    const session = await node.open('held');
     node.store.beat = () => Promise.reject(new Error('cut'));
     await node.revocations.heartbeat().catch(() => undefined);
     node.clock.advance(LEASE_MS + 1);
     await node.tick();
+    const waiting = session.whenOpen();
     node.clock.advance(59_000);
     await node.tick();
     assert.deepEqual(node.told, []);
     node.clock.advance(1000);
     await node.tick();
     assert.deepEqual(node.told, ['held lease.expired']);
+    await waiting;
   });
 });
 
@@ -325,7 +347,8 @@ describe('sessions of another node', () => {
     const { beat } = other.store;
     const followed: boolean[] = [];
     other.store.beat = (nodeId, head) => {
-      if (head.seq > other.revocations.position - 1 && head.seq === one.revocations.position) followed.push(session.open);
+      if (head.seq > other.revocations.position - 1 && head.seq === one.revocations.position)
+        followed.push(session.open);
       return beat.call(other.store, nodeId, head);
     };
     await one.revocations.record(revoked);
@@ -339,8 +362,7 @@ describe('sessions of another node', () => {
       told.count += 1;
       for (const until = performance.now() + 2; performance.now() < until; );
     };
-    for (let user = 0; user < 300; user += 1)
-      await other.sessions.open(other.give(`user ${user}`), { kind: 'socket', end });
+    for (let user = 0; user < 300; user += 1) await other.sessions.open(other.user(), end, 'socket').proven;
     await one.revocations.record(revoked); // 600 ms of telling
     assert.ok(told.count < 300, `${told.count} were told`);
     while (told.count < 300) await sleep(10);
@@ -374,8 +396,8 @@ describe('when there are many sessions', () => {
       else openWhenTold.push(0);
       for (const until = performance.now() + 0.05; performance.now() < until; );
     };
-    for (let user = 0; user < 400; user += 1)
-      sessions.push(await node.sessions.open(node.give(`user ${user}`), { kind: 'socket', end }));
+    for (let user = 0; user < 400; user += 1) sessions.push(node.sessions.open(node.user(), end, 'socket'));
+    await Promise.all(sessions.map(({ proven }) => proven));
     let turns = 0;
     const turning = setInterval(() => {
       turns += 1;
@@ -393,8 +415,7 @@ describe('when there are many sessions', () => {
       told += 1;
       for (const until = performance.now() + 0.05; performance.now() < until; );
     };
-    for (let user = 0; user < 200; user += 1)
-      await node.sessions.open(node.give(`user ${user}`), { kind: 'socket', end });
+    for (let user = 0; user < 200; user += 1) await node.sessions.open(node.user(), end, 'socket').proven;
     const first = node.revocations.record(revoked);
     while (told === 0) await new Promise((resolve) => setImmediate(resolve));
     await node.revocations.settled();
