@@ -200,7 +200,7 @@ function callerWords(access: Access): string {
 }
 
 const answerWords = (answer: Route['answers'][number]): string =>
-  answer === 'nothing' ? 'no body' : answer === 'text' ? 'text' : fields(answer.json);
+  answer === 'nothing' ? 'no body' : typeof answer === 'string' ? answer : fields(answer.json);
 
 /** The first level of an object schema in words: `scopes` (array), `customId` (string or null, optional). */
 function fields(schema: JsonSchema): string {

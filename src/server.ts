@@ -9,12 +9,16 @@ import { AssignmentStore } from './exchanges/assignment-store.ts';
 import { Assignments } from './exchanges/assignments.ts';
 import { Exchanges } from './exchanges/exchanges.ts';
 import { Admission } from './http/admission.ts';
-import { Doorkeeper } from './http/doorkeeper.ts';
+import { Doorkeeper } from './http/request-guard.ts';
 import { SignatureVerifier } from './http/hmac.ts';
+import { HELD_MOST, Holds } from './http/holds.ts';
 import { listen, type TlsIdentity } from './http/listen.ts';
 import { Pipeline } from './http/pipeline.ts';
 import { Quotas } from './http/quotas.ts';
 import { RouteTable } from './http/routes.ts';
+import { UNWATCHED } from './http/session.ts';
+import { Sockets } from './http/sockets.ts';
+import { Tickets } from './http/tickets.ts';
 import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
 import { Imports } from './identities/imports.ts';
@@ -246,10 +250,15 @@ export async function startServer(
       places: { usual: settings.requestsMost, urgent: settings.urgentRequestsMost },
       bodyBytes: BODY_BYTES_TOGETHER,
     });
+    const parked = new Holds(HELD_MOST);
+    const sockets = new Sockets({ holds: new Holds(HELD_MOST), clock, events });
+    const tickets = new Tickets({ keys: () => keyRing.derived('tickets'), now: () => time.latest() });
     let clockOffset: number | undefined;
     metrics.watch({
       bodyBytes: () => admission.bodyBytes,
       requestsUnderWay: () => ({ ...admission.underWay }),
+      requestsParked: () => parked.open,
+      sockets: () => sockets.holds.open,
       signaturesUnderWay: () => tokens.signing,
       storeJobsWaiting: () => db.writer.waiting,
       clockOffset: () => clockOffset,
@@ -304,13 +313,22 @@ export async function startServer(
           },
         ),
         userOf: async (jwt, host) => {
-          const { caller } = await tokens.verify(jwt);
+          const { caller, revocable } = await tokens.verify(jwt);
           resources.requireMeant(host, caller.resourceId);
-          return caller;
+          return { caller, token: revocable };
+        },
+        userOfTicket: async (ticket, purpose, host) => {
+          const user = tickets.redeem(purpose, ticket);
+          await tokens.requireStillHeld(user.caller, user.token);
+          resources.requireMeant(host, user.caller.resourceId);
+          return user;
         },
         isOperator,
         principals,
         admission,
+        parked,
+        sockets,
+        sessions: UNWATCHED,
         quotas: new Quotas(clock, { preset: settings.quotas, mode }),
         requireFresh: () => revocations.requireFresh(),
         isStoreFailure: (cause) => db.isStoreFailure(cause),

@@ -4,7 +4,7 @@ import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
 import { release } from '../lib/release.ts';
 import { Exchange, type Expectation, malformed } from './exchange.ts';
-import type { Road, WireReply } from './wire.ts';
+import type { Road, Takeover, WireEnd, WireReply } from './wire.ts';
 
 /** How much of everything one listener puts up with. */
 export interface WireLimits {
@@ -66,6 +66,8 @@ export class Connection {
   /** Bytes received when the last request was done with: more since then are the beginning of another. */
   #bytesBefore = 0;
   #deadline: NodeJS.Timeout | undefined;
+  /** Once the connection speaks another protocol: told when it must end. */
+  #endTakeover: ((why: WireEnd) => void) | undefined;
 
   constructor(state: ListenerState, socket: Socket, secure: boolean) {
     this.#state = state;
@@ -73,7 +75,13 @@ export class Connection {
     this.secure = secure;
     // IPv4 clients of an IPv6 socket appear as ::ffff:127.0.0.1, which nobody downstream should have to know.
     this.peer = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
-    socket.on('close', () => clearTimeout(this.#deadline));
+    socket.on('close', () => {
+      clearTimeout(this.#deadline);
+      this.#end('gone');
+    });
+    // A client that ends its half still gets its answer. But an answer that is waited for it gets now: most such clients
+    // have closed their connection, and nothing else would ever tell.
+    socket.on('end', () => this.#end('gone'));
   }
 
   /** A request whose headers are there. */
@@ -92,6 +100,17 @@ export class Connection {
       this.#refusal = { error, method: exchange.method };
       this.#discardInput();
     }
+  }
+
+  /** A request to go on with WebSocket frames. Its connection has no parser any more, and nobody reads from it yet. */
+  takeHandshake(request: IncomingMessage, head: Buffer): void {
+    if (this.#finished || this.#refusal !== undefined) return;
+    const exchange = new Exchange(request, undefined, this, 'nothing', this.#state.limits.maxHeaderLines);
+    if (this.#current !== undefined)
+      this.reject(malformed('an upgrade must wait for earlier answers'), exchange.method);
+    else if (head.length > 0)
+      this.reject(malformed('there are bytes before the upgrade was answered'), exchange.method);
+    else this.#start(exchange);
   }
 
   /**
@@ -116,6 +135,12 @@ export class Connection {
   stop(): void {
     const idle = this.#current === undefined && this.#socket.bytesRead === this.#bytesBefore;
     if (idle && !this.#finished) this.#socket.destroySoon();
+    else this.#end('stopping');
+  }
+
+  #end(why: WireEnd): void {
+    this.#current?.end(why);
+    this.#endTakeover?.(why);
   }
 
   /** The listener waits no longer for the answer to the request under way. */
@@ -128,13 +153,16 @@ export class Connection {
 
   #start(exchange: Exchange): void {
     this.#current = exchange;
+    if (this.#state.closing) exchange.end('stopping');
     if (exchange.fault === undefined) void this.#answer(exchange);
     else this.#refuse(exchange.fault, exchange.method);
   }
 
   async #answer(exchange: Exchange): Promise<void> {
     try {
-      this.#send(await this.#state.road.answer(exchange), exchange);
+      const reply = await this.#state.road.answer(exchange);
+      if (reply.takeover) this.#handOver(reply.takeover, exchange);
+      else this.#send(reply, exchange);
     } catch (cause) {
       // The road promises not to get here; a client must have its answer all the same.
       this.#state.onProblem('error', 'a request could not be answered', { cause });
@@ -157,7 +185,27 @@ export class Connection {
     if (this.#socket.writableLength > 0) this.#destroyAfter(this.#state.limits.requestTimeoutMs);
   }
 
+  /** The connection goes on in another protocol, and HTTP is done with it. */
+  #handOver(takeover: Takeover, exchange: Exchange): void {
+    const socket = this.#socket;
+    if (this.#finished || socket.destroyed || !socket.readable || !socket.writable) {
+      takeover.drop();
+      socket.destroy();
+      return;
+    }
+    if (socket.readableLength > 0) {
+      takeover.drop();
+      this.#refuse(malformed('there are bytes before the upgrade was answered'), exchange.method);
+      return;
+    }
+    this.#finished = true;
+    this.#current = undefined;
+    this.#endTakeover = exchange.handOver();
+    takeover.take({ request: exchange.request, socket });
+  }
+
   #isLast(exchange: Exchange): boolean {
+    if (exchange.upgrades) return true;
     if (!exchange.response.shouldKeepAlive || exchange.leftWaiting || exchange.failed) return true;
     if (!exchange.complete && !exchange.mayDiscardRest(this.#state.limits.discardBytes)) return true;
     return (this.#state.stopping || this.#socket.readableEnded) && this.#waiting.length === 0;
@@ -269,17 +317,22 @@ export function methodBefore({ rawPacket, bytesParsed = 0 }: ParserError): strin
   return /^(?:\r?\n)*([A-Z]+) /.exec(end < 0 ? before : before.slice(end + 4))?.[1];
 }
 
+/** Statuses whose answers have no body (RFC 9110, section 6.4.1). */
+const isBodiless = (status: number): boolean => status === 204 || status === 304;
+
 /** The headers of a reply, with its length unless it goes out in chunks or has no body by its status. */
 function headerFields(reply: WireReply): Record<string, string | number> {
   const fields: Record<string, string | number> = { ...reply.headers };
-  if (reply.status === 204) return fields;
+  if (isBodiless(reply.status)) return fields;
   if (reply.chunked) fields['Transfer-Encoding'] = 'chunked';
   else fields['Content-Length'] = reply.body === undefined ? 0 : Buffer.byteLength(reply.body);
   return fields;
 }
 
 function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
-  const fields = { ...headerFields(reply), Date: new Date().toUTCString(), Connection: 'close' };
+  const { Connection: option, ...headers } = headerFields(reply);
+  const connection = option === undefined ? 'close' : `close, ${option}`;
+  const fields = { ...headers, Date: new Date().toUTCString(), Connection: connection };
   let head = `HTTP/1.1 ${reply.status} ${http.STATUS_CODES[reply.status] ?? 'unknown'}\r\n`;
   for (const [name, value] of Object.entries(fields)) {
     http.validateHeaderName(name);
@@ -287,10 +340,16 @@ function lastAnswer(reply: WireReply, withBody: boolean): Buffer {
     head += `${name}: ${value}\r\n`;
   }
   const { status, body = '', chunked } = reply;
-  const bytes = withBody && status !== 204 ? (chunked ? inOneChunk(body) : body) : '';
+  const bytes = withBody && !isBodiless(status) ? (chunked ? inOneChunk(body) : body) : '';
   return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), Buffer.from(bytes)]);
 }
 
 /** A body as one chunk and the last one (RFC 9112, 7.1). */
-const inOneChunk = (body: string): string =>
-  body === '' ? '0\r\n\r\n' : `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+function inOneChunk(body: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(body);
+  if (bytes.length === 0) return Buffer.from(LAST_CHUNK);
+  const head = `${bytes.length.toString(16)}\r\n`;
+  return Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n${LAST_CHUNK}`)]);
+}
+
+const LAST_CHUNK = '0\r\n\r\n';

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ServiceError } from '../errors.ts';
 import { release } from '../lib/release.ts';
-import type { WireRequest } from './wire.ts';
+import { handshakeFault } from './handshake.ts';
+import type { WireEnd, WireRequest } from './wire.ts';
 
 const NONE: readonly string[] = Object.freeze([]);
 const EMPTY = Buffer.alloc(0);
@@ -18,7 +19,6 @@ export const malformed = (detail: string, cause?: unknown): ServiceError =>
 
 /** One request and its one answer, on a connection that may carry many. */
 export class Exchange implements WireRequest {
-  readonly response: ServerResponse;
   readonly secure: boolean;
   readonly peer: string;
   /** Why the road must not see this request. */
@@ -29,26 +29,44 @@ export class Exchange implements WireRequest {
   answered = false;
 
   readonly #request: IncomingMessage;
+  readonly #response: ServerResponse | undefined;
   readonly #expectation: Expectation;
   #failure: unknown;
   #abandonBody: ((error: unknown) => void) | undefined;
   #bodyAsked = false;
+  #ended: WireEnd | undefined;
+  #onEnd: ((why: WireEnd) => void) | undefined;
 
+  /** @param response undefined for a WebSocket handshake, see {@link isHandshake} */
   constructor(
     request: IncomingMessage,
-    response: ServerResponse,
+    response: ServerResponse | undefined,
     connection: { secure: boolean; peer: string },
     expectation: Expectation,
     maxHeaderLines: number,
   ) {
-    const framing = examine(request, maxHeaderLines);
+    const framing = examine(request, maxHeaderLines, response === undefined);
     this.#request = request;
     this.#expectation = expectation;
-    this.response = response;
+    this.#response = response;
     this.secure = connection.secure;
     this.peer = connection.peer;
     this.bodyBytes = framing.bodyBytes;
-    this.fault = framing.fault ?? this.#expectationFault();
+    this.fault = framing.fault ?? this.#expectationFault() ?? this.#handshakeFault();
+  }
+
+  /** Where the answer goes. A handshake has none: node:http lets go of its connection. */
+  get response(): ServerResponse {
+    if (this.#response === undefined) throw new Error('a handshake is not answered by node:http');
+    return this.#response;
+  }
+
+  get request(): IncomingMessage {
+    return this.#request;
+  }
+
+  get upgrades(): boolean {
+    return this.#response === undefined;
   }
 
   get method(): string {
@@ -119,6 +137,23 @@ export class Exchange implements WireRequest {
     this.#abandonBody?.(this.#failure);
   }
 
+  onEnd(listener: (why: WireEnd) => void): void {
+    this.#onEnd = listener;
+    if (this.#ended !== undefined) listener(this.#ended);
+  }
+
+  /** Nobody waits for the answer any longer. Of several reasons, the first counts. */
+  end(why: WireEnd): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = why;
+    this.#onEnd?.(why);
+  }
+
+  /** @returns what is to be told in place of {@link end}, without this request, which lives no longer than its answer */
+  handOver(): (why: WireEnd) => void {
+    return this.#onEnd ?? (() => undefined);
+  }
+
   /** Throws away what has come of the body and nobody read. */
   drop(): void {
     this.#request.on('data', release).resume();
@@ -130,6 +165,10 @@ export class Exchange implements WireRequest {
     const [only, ...more] = this.header('expect');
     const met = only?.toLowerCase() === '100-continue' && more.length === 0;
     return met ? undefined : new ServiceError('ExpectationFailed');
+  }
+
+  #handshakeFault(): ServiceError | undefined {
+    return this.upgrades ? handshakeFault((name) => this.header(name)) : undefined;
   }
 
   #collect(limitBytes: number, onBytes: (bytes: number) => void = () => undefined): Promise<Buffer> {
@@ -178,6 +217,15 @@ export class Exchange implements WireRequest {
 const tooLarge = (limitBytes: number): ServiceError =>
   new ServiceError('BodyTooLarge', { values: { limit: limitBytes } });
 
+/**
+ * Whether node:http may let go of the connection of a request with an Upgrade header. False for what is wrong in any other
+ * way than the handshake itself: then it stays a request like any other, and is refused.
+ */
+export const isHandshake = (request: IncomingMessage, maxHeaderLines: number): boolean => {
+  const { fault, bodyBytes } = examine(request, maxHeaderLines, true);
+  return fault === undefined && bodyBytes === 0 && request.method === 'GET' && request.headers.expect === undefined;
+};
+
 interface Framing {
   readonly bodyBytes: number;
   readonly fault: ServiceError | undefined;
@@ -188,7 +236,7 @@ interface Framing {
  * Lengths and codings are the parser's business too; here they are checked before the road sees the request, because
  * the parser notices some of them only in the body.
  */
-function examine(request: IncomingMessage, maxHeaderLines: number): Framing {
+function examine(request: IncomingMessage, maxHeaderLines: number, mayUpgrade = false): Framing {
   const raw = request.rawHeaders;
   let hosts = 0;
   let upgrade = false;
@@ -223,7 +271,7 @@ function examine(request: IncomingMessage, maxHeaderLines: number): Framing {
     if (request.httpVersion !== '1.1') return malformed('the version is not HTTP/1.1');
     if (!ORIGIN_FORM.test(request.url ?? '')) return malformed('the target is not in origin-form');
     if (hosts !== 1) return malformed(hosts === 0 ? 'there is no Host header' : 'there is more than one Host header');
-    if (upgrade) return malformed('there is an Upgrade header');
+    if (upgrade && !mayUpgrade) return malformed('there is an Upgrade header');
     if (repeated || (length !== undefined && coding !== undefined)) return malformed('the length is given twice');
     if (length !== undefined && !/^\d+$/.test(length)) return malformed('the Content-Length is not a number');
     if (coding !== undefined && coding.toLowerCase() !== 'chunked')

@@ -14,7 +14,7 @@ import {
   parserFault,
   type WireLimits,
 } from './connection.ts';
-import { type Expectation, malformed } from './exchange.ts';
+import { type Expectation, isHandshake, malformed } from './exchange.ts';
 import type { Road } from './wire.ts';
 
 /** What holds unless the caller says otherwise. The security page, 1.6, gives the reasons. */
@@ -23,7 +23,7 @@ export const WIRE_LIMITS: WireLimits = {
   requestTimeoutMs: 30_000,
   keepAliveTimeoutMs: 65_000,
   checkIntervalMs: 1_000,
-  maxConnections: 10_000,
+  maxConnections: 12_000,
   maxHeaderBytes: 16 * 1024,
   maxHeaderLines: 100,
   maxPipelined: 32,
@@ -113,7 +113,7 @@ class Acceptor {
 
   constructor(state: ListenerState, identity: TlsIdentity | undefined) {
     this.#state = state;
-    this.#http = httpServer(state.limits, this.#connections);
+    this.#http = httpServer(state, this.#connections);
     if (identity !== undefined) this.setTls(identity);
   }
 
@@ -244,7 +244,7 @@ const ignore = (): void => {};
 const TLS_HANDSHAKE = 0x16;
 
 /** The parser and keeper of keep-alive connections. It gets its sockets from the acceptor and listens nowhere itself. */
-function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connection>): Server {
+function httpServer({ limits, road }: ListenerState, connections: ReadonlyMap<object, Connection>): Server {
   const server = http.createServer({
     insecureHTTPParser: false, // said aloud, so that no command-line flag can switch it on
     requireHostHeader: false, // we look ourselves: this one would answer without our envelope
@@ -253,6 +253,9 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionsCheckingInterval: limits.checkIntervalMs,
+    // Every other Upgrade header arrives with an ordinary request, where it is refused.
+    shouldUpgradeCallback: (request) =>
+      isHandshake(request, limits.maxHeaderLines) && road.offersSocket?.(request.url ?? '') === true,
   });
   // It drops what is above without a word; one more than we take is enough to see that there were too many.
   server.maxHeadersCount = limits.maxHeaderLines + 1;
@@ -272,7 +275,7 @@ function httpServer(limits: WireLimits, connections: ReadonlyMap<object, Connect
     if (fault === undefined) socket.destroy();
     else connections.get(socket)?.reject(fault, methodBefore(error));
   });
-  // There is no 'upgrade' listener, so upgrades arrive as requests, where the Upgrade header is refused.
+  server.on('upgrade', (request, socket, head) => connections.get(socket)?.takeHandshake(request, head));
 
   // Timeouts are looked after only by a server that listens; as far as this one knows, it does.
   server.emit('listening');

@@ -182,6 +182,7 @@ function requestBody({ schema, kind }: NonNullable<Route['body']>): NonNullable<
 function response(status: number, answer: Route['answers'][number], versions: Route['versions']): Json {
   const what = { description: status < 300 ? 'Done.' : 'Refused.', headers: headers(versions) };
   if (answer === 'nothing') return what;
+  if (answer === 'bytes') return { ...what, content: { '*/*': {} } };
   if (answer === 'text') return { ...what, content: { '*/*': { schema: { type: 'string' } } } };
   // Where an operation has errors of its own shape, those of the road still come in the envelope.
   const schema = status < 400 ? answer.json : { anyOf: [answer.json, ERROR] };

@@ -1,49 +1,46 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type {
-  Caller,
-  EntraUserCaller,
-  IdentityId,
-  OperatorCaller,
-  ResourceId,
-  ServiceCaller,
-  UserCaller,
-} from '../callers.ts';
+import type { Caller, EntraUserCaller, IdentityId, OperatorCaller, ResourceId, ServiceCaller } from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
 import { turnForLongWork } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
-import {
-  type Admission,
-  type BodyAccount,
-  holderOf,
-  keepBackMs,
-  type Lane,
-  type Place,
-  placesFor,
-} from './admission.ts';
+import { type Admission, type BodyAccount, holderOf, keepBackMs, type Lane, placesFor } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
-import type { Doorkeeper } from './doorkeeper.ts';
+import type { Doorkeeper } from './request-guard.ts';
+import { isKnown } from './entity-tag.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
+import type { Holds } from './holds.ts';
 import { nothingAt } from './not-offered.ts';
 import { isLocal } from './peer.ts';
 import type { Quotas } from './quotas.ts';
-import type { Access, Reply, Route } from './route.ts';
+import { RequestScope } from './request-scope.ts';
+import { ReturnQueue } from './return-queue.ts';
+import type { Access, Reply, Route, SocketOptions } from './route.ts';
 import { type Match, pathOf, type RouteTable } from './routes.ts';
+import type { ProvenUser, Sessions } from './session.ts';
+import type { Sockets } from './sockets.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
-import type { Road, WireReply, WireRequest } from './wire.ts';
+import type { Road, Takeover, WireReply, WireRequest } from './wire.ts';
 
 interface Uses {
   routes: RouteTable;
   doorkeeper: Doorkeeper;
   signatures: SignatureVerifier;
   /** Verifies a user's token. @param host host name without port, which may name the resource. @throws ServiceError `TokenRefused` */
-  userOf: (jwt: string, host: string) => Promise<UserCaller>;
+  userOf: (jwt: string, host: string) => Promise<ProvenUser>;
+  /** The same for a ticket, which is used up by it. */
+  userOfTicket: (ticket: string, purpose: string, host: string) => Promise<ProvenUser>;
   isOperator: (secret: string) => boolean;
   principals: Principals;
   admission: Admission;
+  /** Bounds the parked requests. */
+  parked: Holds;
+  sockets: Sockets;
+  /** Ends what stays open when its user's access ends. */
+  sessions: Sessions;
   quotas: Quotas;
   /** Insists that what this node knows of keys is current. @throws ServiceError `NotFresh` */
   requireFresh: () => Promise<void>;
@@ -74,12 +71,28 @@ interface Options {
 interface Trace {
   route: Route | undefined;
   caller: Caller;
+  /** The caller of a route for users. */
+  user: ProvenUser | undefined;
   apiVersion: string | undefined;
   identityId: IdentityId | undefined;
+  parkedMs: number;
   headers: Record<string, string>;
 }
 
+const newTrace = (): Trace => ({
+  route: undefined,
+  caller: NOBODY,
+  user: undefined,
+  apiVersion: undefined,
+  identityId: undefined,
+  parkedMs: 0,
+  headers: {},
+});
+
 type Input = Parameters<Route['handle']>[0];
+
+/** A reply, or what goes on with the connection in its place. */
+type Answered = Reply & { readonly takeover?: Takeover };
 
 const NOBODY = { kind: 'nobody' } as const;
 
@@ -94,10 +107,12 @@ export class Pipeline implements Road {
   readonly #uses: Uses;
   readonly #options: Options;
   readonly #readers: ReadonlyMap<Route, BodyReader>;
+  readonly #returns: ReturnQueue;
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
+    this.#returns = new ReturnQueue(uses.admission, uses.clock);
     this.#readers = new Map(
       uses.routes.routes.flatMap((route) => (route.body ? [[route, bodyReader(route.body)]] : [])),
     );
@@ -105,17 +120,11 @@ export class Pipeline implements Road {
 
   async answer(request: WireRequest): Promise<WireReply> {
     const started = this.#uses.clock.elapsed();
-    const trace: Trace = {
-      route: undefined,
-      caller: NOBODY,
-      apiVersion: undefined,
-      identityId: undefined,
-      headers: {},
-    };
-    let reply: Reply;
+    const trace = newTrace();
+    let reply: Answered;
     let error: ServiceError | undefined;
     try {
-      reply = await this.#walk(request, trace);
+      reply = unlessKnown(await this.#walk(request, trace), request);
     } catch (cause) {
       error = this.#asServiceError(cause);
       reply = trace.route?.errors === 'oauth' ? oauthReply(error, request) : errorReply(error);
@@ -127,17 +136,15 @@ export class Pipeline implements Road {
 
   refuse(cause: unknown): WireReply {
     const error = this.#asServiceError(cause);
-    const trace: Trace = {
-      route: undefined,
-      caller: NOBODY,
-      apiVersion: undefined,
-      identityId: undefined,
-      headers: {},
-    };
+    const trace = newTrace();
     return this.#finish(undefined, trace, errorReply(error), error, this.#uses.clock.elapsed());
   }
 
-  async #walk(request: WireRequest, trace: Trace): Promise<Reply> {
+  offersSocket(target: string): boolean {
+    return this.#uses.routes.match('GET', target)?.route.socket !== undefined;
+  }
+
+  async #walk(request: WireRequest, trace: Trace): Promise<Answered> {
     const { routes, doorkeeper } = this.#uses;
     doorkeeper.requireTransport(request);
     doorkeeper.requireHost(request);
@@ -150,14 +157,17 @@ export class Pipeline implements Road {
     trace.route = route;
     doorkeeper.requirePage(request, route);
     Object.assign(trace.headers, doorkeeper.originHeaders(request, route));
+    if (route.socket) doorkeeper.requireSocketPage(request, route);
 
     const bodyHash = await this.#admit(request, match, trace);
 
+    if (route.socket && !request.upgrades) throw new ServiceError('UpgradeRequired');
     const { admission } = this.#uses;
     const holder = holderOf(trace.caller, request.peer);
     admission.requirePlace(this.#laneOf(route, holder, 1), holder);
     const account = admission.openBody(holder);
-    let place: Place | undefined;
+    const scope = this.#scopeOf(request, trace, holder);
+    let answered: Answered | undefined;
     try {
       const waits = !request.complete;
       const bytes = await this.#bodyOf(request, account);
@@ -165,21 +175,57 @@ export class Pipeline implements Road {
       if (waits) await this.#admit(request, match, trace);
       const first = placesFor(bytes.length); // before anything is done with them: to be refused must cost little
       const lane = this.#laneOf(route, holder, first, bytes);
-      place = admission.enter(lane, holder, first);
+      let place = admission.enter(lane, holder, first);
+      scope.enter(place, lane);
       if (first > 1) await turnForLongWork(holder); // to read a large body takes a millisecond or more
       if (bodyHash) requireHash(bytes, bodyHash);
-      const input = this.#inputOf(request, match, bytes, trace);
+      const input = this.#inputOf(request, match, bytes, trace, scope);
       const places = placesFor(bytes.length, route.body?.schema.entries(input.body));
       if (lane === 'urgent' && !(await isUrgent(route, input))) {
-        const usual = admission.enter('usual', holder, places);
-        place.leave();
-        place = usual;
+        place = admission.enter('usual', holder, places);
+        scope.enter(place, 'usual');
       }
       place.grow(places);
-      return await this.#serve(route, input);
+      answered = route.socket
+        ? await this.#openSocket(route, route.socket, input, request, scope, trace)
+        : await this.#serve(route, input, scope);
+      return answered;
     } finally {
-      place?.leave();
+      trace.parkedMs = scope.parkedMs;
+      if (answered?.takeover) scope.leave();
+      else scope.close();
       account.close();
+    }
+  }
+
+  #scopeOf(request: WireRequest, { caller, user }: Trace, holder: string): RequestScope {
+    const { parked, sessions, clock } = this.#uses;
+    return new RequestScope({ parked, returns: this.#returns, sessions, clock }, { request, caller, user, holder });
+  }
+
+  /** Counts the socket first, and has its session before its handler knows of it. */
+  async #openSocket(
+    route: Route,
+    options: SocketOptions,
+    input: Input,
+    request: WireRequest,
+    scope: RequestScope,
+    trace: Trace,
+  ): Promise<Answered> {
+    const { sockets } = this.#uses;
+    const hold = sockets.holds.take(trace.caller, request.peer);
+    try {
+      scope.watch();
+      await sockets.prepare(options);
+      const reply = await this.#serve(route, input, scope);
+      if (!reply.socket) throw new Error(`${route.operation} is for sockets and opened none`);
+      const { caller, identityId, headers } = trace;
+      const facts = { operation: route.operation, caller: caller.kind, resourceId: resourceOf(caller), identityId };
+      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, facts, headers });
+      return { status: 101, takeover };
+    } catch (cause) {
+      hold.release();
+      throw cause;
     }
   }
 
@@ -208,8 +254,8 @@ export class Pipeline implements Road {
     return bodyHash;
   }
 
-  #inputOf(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace): Input {
-    const { caller } = trace;
+  #inputOf(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace, scope: RequestScope): Input {
+    const { caller, user } = trace;
     const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
     const version = this.#settleVersion(request, route, search, trace);
     const query = Object.fromEntries(
@@ -217,12 +263,25 @@ export class Pipeline implements Road {
     );
     const body = this.#readers.get(route)?.(request, bytes);
     this.#countAgainstQuota(route, caller, body);
-    return { caller, path, query, header: (name) => only(request, name), body, version };
+    return {
+      caller,
+      user,
+      path,
+      query,
+      header: (name) => only(request, name),
+      body,
+      version,
+      get signal() {
+        return scope.signal;
+      },
+      park: (wait) => scope.park(wait),
+    };
   }
 
-  async #serve(route: Route, input: Input): Promise<Reply> {
+  async #serve(route: Route, input: Input, scope: RequestScope): Promise<Reply> {
     const { caller } = input;
     const reply = await route.handle(input);
+    scope.requireAccess();
     if (caller.kind === 'user' && caller.expiresOnMs <= this.#uses.clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',
@@ -234,7 +293,7 @@ export class Pipeline implements Road {
 
   /** @returns as {@link #admit} */
   async #identify(request: WireRequest, route: Route, trace: Trace): Promise<Buffer | undefined> {
-    const { signatures, userOf, requireFresh } = this.#uses;
+    const { signatures, requireFresh } = this.#uses;
     const { access } = route;
     if (access.caller === 'nobody') {
       if (access.from === 'loopback' && !isLocal(request))
@@ -242,7 +301,8 @@ export class Pipeline implements Road {
       return undefined;
     }
     if (access.caller === 'user') {
-      trace.caller = await userOf(bearer(request, 'TokenRefused'), hostName(request.header('host')[0] ?? ''));
+      trace.user = await this.#userOf(request, access);
+      trace.caller = trace.user.caller;
       return undefined;
     }
     if (access.caller !== 'operator' && access.caller !== 'entraUser' && !isBearer(request)) {
@@ -254,6 +314,18 @@ export class Pipeline implements Road {
     }
     trace.caller = await this.#bearer(request, route, access);
     return undefined;
+  }
+
+  /** By their token; by a ticket where the route takes one, and there is no token. */
+  #userOf(request: WireRequest, { ticket }: Extract<Access, { caller: 'user' }>): Promise<ProvenUser> {
+    const { userOf, userOfTicket } = this.#uses;
+    const host = hostName(request.header('host')[0] ?? '');
+    if (ticket && request.header('authorization').length === 0) {
+      const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
+      const [value, ...more] = search.getAll(ticket.parameter);
+      if (value !== undefined && more.length === 0) return userOfTicket(value, ticket.purpose, host);
+    }
+    return userOf(bearer(request, 'TokenRefused'), host);
   }
 
   /** Whoever comes with a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
@@ -315,20 +387,20 @@ export class Pipeline implements Road {
 
   #finish(
     request: WireRequest | undefined,
-    { route, caller, apiVersion, identityId, headers }: Trace,
-    reply: Reply,
+    { route, caller, apiVersion, identityId, parkedMs, headers }: Trace,
+    reply: Answered,
     error: ServiceError | undefined,
     started: number,
   ): WireReply {
     const { clock, events } = this.#uses;
-    const durationMs = clock.elapsed() - started;
+    const durationMs = clock.elapsed() - started - parkedMs;
     const msCv = correlationVector();
     const clientRequestId = printable(request?.header('x-ms-client-request-id')[0]);
-    const text = typeof reply.body === 'object' ? JSON.stringify(reply.body) : reply.body;
+    const body = bodyOf(reply);
     const dev = this.#options.mode === 'dev';
 
     const all: Record<string, string> = { ...headers };
-    if (text !== undefined)
+    if (body !== undefined)
       all['Content-Type'] = reply.contentType ?? (error ? 'application/json' : 'application/json; charset=utf-8');
     if (route?.versions && (!error || error.shape.raisedBy === 'action'))
       all['api-supported-versions'] = supported(route);
@@ -341,6 +413,7 @@ export class Pipeline implements Road {
     if (!dev && request?.secure) all['Strict-Transport-Security'] = 'max-age=31536000';
     if (error?.error === 'MethodNotAllowed' && request)
       all.Allow = this.#uses.routes.methodsAt(request.target).join(', ');
+    if (error?.error === 'UpgradeRequired') Object.assign(all, UPGRADE);
     if (error?.retryAfter !== undefined) all['Retry-After'] = String(error.retryAfter);
     if (dev && error) all['x-linarite-reason'] = reasonHeader(error);
     Object.assign(all, reply.headers);
@@ -352,17 +425,18 @@ export class Pipeline implements Road {
       pathPattern: route && placeOf(route),
       status: reply.status,
       durationMs,
+      ...(parkedMs > 0 && { parkedMs }),
       clientRequestId,
       msCv,
       apiVersion,
       caller: caller.kind,
-      resourceId: 'resourceId' in caller ? (caller.resourceId as ResourceId) : undefined,
+      resourceId: resourceOf(caller),
       identityId,
       reason: error?.reason,
       detail: error?.detail,
       cause: error && unexpected(error),
     });
-    return { status: reply.status, headers: all, body: text, chunked: error !== undefined };
+    return { status: reply.status, headers: all, body, chunked: error !== undefined, takeover: reply.takeover };
   }
 }
 
@@ -429,6 +503,23 @@ function errorReply(error: ServiceError): Reply {
     status,
     body: { error: { code, message: error.message, target: error.target } }, // JSON leaves out what is undefined
   };
+}
+
+/** What a client of a socket's path must do (RFC 9110, section 7.8; RFC 6455, section 4.4). */
+const UPGRADE = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' };
+
+const resourceOf = (caller: Caller): ResourceId | undefined => ('resourceId' in caller ? caller.resourceId : undefined);
+
+const bodyOf = ({ body }: Reply): string | Uint8Array | undefined =>
+  typeof body !== 'object' || body instanceof Uint8Array ? body : JSON.stringify(body);
+
+/** Names the version of what is sent, and sends nothing to a client that has this version. */
+function unlessKnown(reply: Answered, request: WireRequest): Answered {
+  const { status, etag, headers } = reply;
+  if (etag === undefined) return reply;
+  const known = status === 200 && isKnown(etag, request.header('if-none-match'));
+  const named = { ...headers, ETag: etag };
+  return known ? { status: 304, headers: named } : { ...reply, headers: named };
 }
 
 const supportedTexts = new WeakMap<Route, string>();

@@ -23,6 +23,10 @@ const LOOPBACK_ORIGIN =
 
 const isForOwnPage = (access: Access): boolean => access.caller === 'nobody' && access.pages === 'own';
 
+/** The origin of pages that this server itself shows. */
+const ownOrigin = (request: WireRequest): string =>
+  `${request.secure ? 'https' : 'http'}://${request.header('host')[0] ?? ''}`;
+
 /**
  * Keeps other people's web pages out (security-and-reliability, section 1.4). A page that rebinds its name to this machine
  * shows itself by its Host; a page that sends a request of its own must ask first, and is told no.
@@ -59,10 +63,21 @@ export class Doorkeeper {
    * @throws ServiceError `OriginNotAllowed`
    */
   requirePage(request: WireRequest, { access }: Route): void {
-    if (!isForOwnPage(access) || request.method === 'GET') return;
-    const own = `${request.secure ? 'https' : 'http'}://${request.header('host')[0] ?? ''}`;
+    if (!isForOwnPage(access) || request.method === 'GET' || request.method === 'HEAD') return;
     const [origin, ...more] = request.header('origin');
-    if (origin !== own || more.length > 0) throw new ServiceError('OriginNotAllowed');
+    if (origin !== ownOrigin(request) || more.length > 0) throw new ServiceError('OriginNotAllowed');
+  }
+
+  /**
+   * Keeps the pages of others from opening sockets. Browsers ask nobody before they open one, and let the page read all that
+   * comes; but they say which page it is.
+   * @throws ServiceError `OriginNotAllowed`
+   */
+  requireSocketPage(request: WireRequest, { access }: Route): void {
+    const [origin, ...more] = request.header('origin');
+    if (origin === undefined) return;
+    const isOwn = origin === ownOrigin(request) && more.length === 0;
+    if (!isOwn && this.#grantedOrigin(request, access) === undefined) throw new ServiceError('OriginNotAllowed');
   }
 
   /**

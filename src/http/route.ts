@@ -2,6 +2,7 @@ import type { Caller, EntraUserCaller, Nobody, OperatorCaller, ServiceCaller, Us
 import type { Capability } from '../capabilities/tables.ts';
 import type { QuotaName } from './quotas.ts';
 import type { Schema, Shape } from './schema.ts';
+import type { ProvenUser } from './session.ts';
 import type { ApiVersion } from './versions.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -18,7 +19,18 @@ export type Access =
   | { readonly caller: 'serviceOrOperator' }
   /** With a token of a trusted issuer, made for this purpose. */
   | { readonly caller: 'entraUser'; readonly purpose: 'entraUser' | 'teamsExtension' }
-  | { readonly caller: 'user'; readonly requires: Capability | 'anyScope' };
+  | {
+      readonly caller: 'user';
+      readonly requires: Capability | 'anyScope';
+      /** Also for who comes with a ticket, in place of a token: {@link Tickets}. */
+      readonly ticket?: TicketPlace;
+    };
+
+/** Where a ticket stands in the address, and what it must have been made for. */
+export interface TicketPlace {
+  readonly parameter: string;
+  readonly purpose: string;
+}
 
 /** `loopback`: from this machine only, and not passed on by a proxy. For routes that give much to whoever asks. */
 export type From = 'loopback' | 'anywhere';
@@ -40,10 +52,51 @@ export type BodyKind = 'json' | 'form';
 
 export interface Reply {
   readonly status: number;
-  /** An object is sent as JSON, text as it is under `contentType`, undefined as no body at all. */
-  readonly body?: object | string | undefined;
+  /** An object is sent as JSON, text and bytes as they are under `contentType`, undefined as no body at all. */
+  readonly body?: object | string | Uint8Array | undefined;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Entity tag, with its quotation marks. A client that has this version already is answered 304 (RFC 9110, section 13.1.2). */
+  readonly etag?: string;
+  /** In place of a body, at a route with {@link Route.socket}. */
+  readonly socket?: SocketHandler;
+}
+
+/** A socket that is open, as its handler sees it. */
+export interface OpenSocket {
+  /**
+   * Sends a message: text, or bytes as binary. After the end of the socket it does nothing. A client that leaves too much
+   * unread is closed with 1013.
+   */
+  send(data: string | Uint8Array): void;
+  /** @param code of RFC 6455, section 7.4. @param reason at most 123 bytes, for the client and the log: never a secret */
+  close(code: number, reason?: string): void;
+  /** Bytes that were sent and that the client has not taken yet. */
+  readonly bufferedBytes: number;
+}
+
+/**
+ * What a socket does. Messages come one at a time: while a promise of {@link message} is pending, nothing more is read. A
+ * ServiceError closes the socket with 1008, everything else that is thrown with 1011.
+ */
+export interface SocketHandler {
+  opened?(socket: OpenSocket): void | Promise<void>;
+  /** Text as a string, binary as bytes. */
+  message?(data: string | Buffer): void | Promise<void>;
+  /** Once, as soon as nothing more can be sent. */
+  closed?(code: number): void;
+}
+
+/** What a route for sockets puts up with, and how it speaks. */
+export interface SocketOptions {
+  /** Subprotocols, the preferred first. The first that the client offers, too, is taken; without one it goes on without. */
+  readonly protocols?: readonly string[];
+  /** Of one message, in all of its fragments. More is closed with 1009. */
+  readonly messageBytes: number;
+  /** That may wait for a client which does not read; 1 MiB unless it is named. */
+  readonly bufferedBytes?: number;
+  /** Close code for a socket whose token was revoked or has expired; 1008 unless it is named. */
+  readonly endedCode?: number;
 }
 
 /** The parameters that a route reads of the query beside `api-version`: name → shape, for the reference. All may be missing. */
@@ -60,7 +113,18 @@ export interface RouteInput<A extends Access, Path extends string, Query, Body, 
   readonly body: Body;
   /** The version being served; undefined on routes without versions. */
   readonly version: HasVersions extends true ? ApiVersion : undefined;
+  /** The caller of a route for users, with what is to be known of their token. */
+  readonly user: A['caller'] extends 'user' ? ProvenUser : undefined;
+  /** Aborted when nobody waits for the answer any longer: the client has left, the server stops, access has ended. */
+  readonly signal: AbortSignal;
+  /**
+   * Waits for something that may take long. Meanwhile the request takes no place from others.
+   * @throws ServiceError when the request ends before the wait: what is thrown is the answer. See {@link RequestScope.park}
+   */
+  readonly park: Park;
 }
+
+export type Park = <T>(wait: Promise<T>) => Promise<T>;
 
 /** The value of a header, by its lower-case name; undefined when it was not sent exactly once. */
 export type HeaderOf = (name: string) => string | undefined;
@@ -94,10 +158,12 @@ export interface Route {
   readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly query?: QueryParameters;
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
+  /** For WebSockets only: a `GET` that is answered with {@link Reply.socket}. */
+  readonly socket?: SocketOptions;
   /** How its refusals are written: in the service's envelope, unless OAuth's shape is named (RFC 6749, section 5.2). */
   readonly errors?: 'oauth';
   /** Success statuses, and errors that are not in the protocol's envelope, with the shape of their bodies. */
-  readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' };
+  readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' | 'bytes' };
   readonly summary: string;
   handle(input: {
     caller: Caller;
@@ -106,6 +172,9 @@ export interface Route {
     header: HeaderOf;
     body: unknown;
     version: ApiVersion | undefined;
+    user: ProvenUser | undefined;
+    signal: AbortSignal;
+    park: Park;
   }): Promise<Reply> | Reply;
 }
 
@@ -133,4 +202,6 @@ export function route<
 
 export const ok = (body: object): Reply => ({ status: 200, body });
 export const created = (body: object): Reply => ({ status: 201, body });
+/** Opens a socket. */
+export const opened = (socket: SocketHandler): Reply => ({ status: 101, socket });
 export const noContent = (): Reply => ({ status: 204 });

@@ -33,15 +33,19 @@ export class RouteTable {
         throw new Error(`${route.operation} takes user tokens but names no capability`);
       }
       const [method = '', path = ''] = route.at.split(' ');
+      if (route.socket && (method !== 'GET' || route.body)) throw new Error(`${route.operation} cannot open a socket`);
       const handler = (() => undefined) as unknown as Handler;
       handler.route = route;
       this.#router.on(method as (typeof METHODS)[number], routerPath(path), handler);
     }
   }
 
+  /** Where there is no route of its own for it, `HEAD` is answered as `GET` is, without the body. */
   match(method: string, target: string): Match | undefined {
     if (!(METHODS as readonly string[]).includes(method)) return undefined;
-    const found = this.#router.find(method as (typeof METHODS)[number], pathOf(target));
+    const found =
+      this.#router.find(method as (typeof METHODS)[number], pathOf(target)) ??
+      (method === 'HEAD' ? this.#router.find('GET', pathOf(target)) : null);
     if (!found) return undefined;
     return { route: (found.handler as unknown as Handler).route, path: found.params as Record<string, string> };
   }

@@ -1,3 +1,9 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Why nobody waits for an answer any longer: the client has left, or the server stops. */
+export type WireEnd = 'gone' | 'stopping';
+
 /** A request as it arrived, before anything about it is believed. Made by `listen.ts`, read by the road. */
 export interface WireRequest {
   readonly method: string;
@@ -19,19 +25,41 @@ export interface WireRequest {
    * @throws ServiceError `BodyTooLarge` (at once when announced, else at the limit), `RequestMalformed`
    */
   readBody(limitBytes: number, onBytes?: (bytes: number) => void): Promise<Buffer>;
+  /** Whether the client wants to go on with WebSocket frames (RFC 6455), and asked for it correctly. */
+  readonly upgrades: boolean;
+  /** Tells once, also of what has happened before, that nobody waits for the answer any longer. */
+  onEnd(listener: (why: WireEnd) => void): void;
 }
 
-/** What goes back over the wire: every header, the body as text. */
+/** A connection whose client waits for `101 Switching Protocols`. */
+export interface Handshake {
+  readonly request: IncomingMessage;
+  readonly socket: Socket;
+}
+
+/** Goes on with a connection in another protocol. Exactly one of the two is called, once. */
+export interface Takeover {
+  /** Writes the `101` and takes the connection, which HTTP does not touch any more. */
+  take(handshake: Handshake): void;
+  /** The client has left meanwhile. */
+  drop(): void;
+}
+
+/** What goes back over the wire: every header, and the body. */
 export interface WireReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | undefined;
+  readonly body: string | Uint8Array | undefined;
   /** Sent without a length, in chunks, as the original sends its errors. */
   readonly chunked: boolean;
+  /** In place of an answer, for a request that {@link WireRequest.upgrades}. */
+  readonly takeover?: Takeover | undefined;
 }
 
 /** The road, as the listener sees it. Never rejects. */
 export interface Road {
+  /** Whether a WebSocket may be asked for at a target. Undefined: nowhere. */
+  offersSocket?(target: string): boolean;
   answer(request: WireRequest): Promise<WireReply>;
   /** The answer to bytes that did not become a request; `error` is what the listener made of them. */
   refuse(error: unknown): WireReply;

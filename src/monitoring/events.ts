@@ -11,7 +11,10 @@ export interface RequestFacts {
   /** Of the route, as the protocol writes it: `/identities/{id}`. */
   readonly pathPattern: string | undefined;
   readonly status: number;
+  /** Without the time for which it was parked. */
   readonly durationMs: number;
+  /** How long it waited without a place; undefined when it did not. */
+  readonly parkedMs?: number | undefined;
   readonly clientRequestId: string | undefined;
   /** Correlation vector, as sent back in `MS-CV`. */
   readonly msCv: string;
@@ -25,12 +28,30 @@ export interface RequestFacts {
   readonly cause: unknown;
 }
 
+/** A socket that was open. */
+export interface SocketFacts {
+  readonly operation: string;
+  readonly caller: string;
+  readonly resourceId: ResourceId | undefined;
+  readonly identityId: IdentityId | undefined;
+  /** Close code (RFC 6455, section 7.4.1): that of the client, or ours. */
+  readonly code: number;
+  /** Why this side closed it; undefined when it did not. */
+  readonly why: string | undefined;
+  readonly durationMs: number;
+  /** Messages from the client, and to it. */
+  readonly received: number;
+  readonly sent: number;
+}
+
 /**
  * One method per fact worth knowing. Each writes what belongs to it of log line and counter together, and never throws.
  * Counters get only attributes with few values; identifiers go to the log.
  */
 export interface Events {
   requestAnswered(facts: RequestFacts): void;
+  /** A socket is closed. That it was opened, a request with status 101 has told. */
+  socketClosed(facts: SocketFacts): void;
   /** A request asked for an api-version newer than all known ones. */
   newerVersionServed(asked: string, served: string, operation: string): void;
   identityCreated(resourceId: ResourceId, identityId: IdentityId): void;

@@ -1,6 +1,6 @@
 import type { IdentityId, ResourceId } from '../callers.ts';
 import type { Scope } from '../capabilities/tables.ts';
-import type { Events, RequestFacts } from './events.ts';
+import type { Events, RequestFacts, SocketFacts } from './events.ts';
 import type { Log } from './log.ts';
 import { pathText } from './path-text.ts';
 import { callerText } from './safe-text.ts';
@@ -32,6 +32,13 @@ export class Monitor implements Events {
       if (reason !== undefined) this.#metrics.refusals.add(reason);
       this.#log.write(status >= 500 ? 'error' : 'info', 'request', requestLine(facts));
       this.#noteRequest(facts);
+    });
+  }
+
+  socketClosed(facts: SocketFacts): void {
+    this.#safely(() => {
+      this.#metrics.socketsClosed.add(facts.operation, String(facts.code));
+      this.#log.write('info', 'socket closed', socketLine(facts));
     });
   }
 
@@ -118,6 +125,7 @@ const requestLine = (facts: RequestFacts): Record<string, unknown> => ({
   path: facts.path === undefined ? undefined : pathText(facts.path, facts.pathPattern),
   status: facts.status,
   durationMs: Math.round(facts.durationMs * 1000) / 1000,
+  parkedMs: facts.parkedMs && Math.round(facts.parkedMs),
   clientRequestId: facts.clientRequestId && callerText(facts.clientRequestId),
   msCv: callerText(facts.msCv),
   apiVersion: facts.apiVersion && callerText(facts.apiVersion),
@@ -127,4 +135,16 @@ const requestLine = (facts: RequestFacts): Record<string, unknown> => ({
   reason: facts.reason,
   detail: facts.detail && callerText(facts.detail),
   cause: facts.status >= 500 ? facts.cause : undefined,
+});
+
+const socketLine = (facts: SocketFacts): Record<string, unknown> => ({
+  operation: callerText(facts.operation),
+  caller: facts.caller,
+  resourceId: facts.resourceId,
+  identityId: facts.identityId && identityText(facts.identityId),
+  code: facts.code,
+  why: facts.why && callerText(facts.why),
+  openMs: Math.round(facts.durationMs),
+  received: facts.received,
+  sent: facts.sent,
 });

@@ -6,7 +6,7 @@ import { Counter, Histogram, Info, type Metric, type MetricRow, openMetrics, typ
 // biome-ignore format: a table
 export const METRICS = {
   requests:            { name: 'linarite_requests_total', kind: 'counter', labels: ['operation', 'status', 'caller'], help: 'Answered requests.', alarm: 'status 500: any; status 503: more than 1 % of requests for 5 minutes' },
-  durations:           { name: 'linarite_request_duration_seconds', kind: 'histogram', labels: ['operation'], help: 'Time from the arrival of the request headers to the answer.', alarm: '99th percentile of issueAccessToken above 0.5 s for 10 minutes' },
+  durations:           { name: 'linarite_request_duration_seconds', kind: 'histogram', labels: ['operation'], help: 'Time from the arrival of the request headers to the answer, without the time that a request was parked.', alarm: '99th percentile of issueAccessToken above 0.5 s for 10 minutes' },
   refusals:            { name: 'linarite_refusals_total', kind: 'counter', labels: ['reason'], help: 'Requests refused, by reason; see the error reference.', alarm: 'lease.expired (tokens are refused because revocations may have been missed), store.failed and token.ahead: any; overload.usual (requests refused under overload): above 1 % of requests for 5 minutes; overload.urgent and overload.bodies: any' },
   identities:          { name: 'linarite_identities_created_total', kind: 'counter', help: 'Identities created.' },
   tokens:              { name: 'linarite_tokens_issued_total', kind: 'counter', labels: ['scope'], help: 'Access tokens issued, once for each scope they carry.' },
@@ -16,10 +16,13 @@ export const METRICS = {
   unknownKeys:         { name: 'linarite_unknown_signing_keys_total', kind: 'counter', help: 'Tokens that name a signing key this node does not know.', alarm: 'sustained growth: a node missed a rotation, or somebody tries keys' },
   newerVersions:       { name: 'linarite_newer_api_versions_total', kind: 'counter', help: 'Requests with an api-version newer than all known ones, served as the newest known.', alarm: 'any: an update of the server is due' },
   requestsUnderWay:    { name: 'linarite_requests_under_way', kind: 'gauge', labels: ['lane'], help: 'Requests under way. The lane urgent is for requests that end access or ask for health and metrics.', alarm: 'usual above half of LINARITE_REQUESTS_MOST for 5 minutes: one resource may have used its whole share' },
+  requestsParked:      { name: 'linarite_requests_parked', kind: 'gauge', help: 'Requests that wait for something to happen. They take no place from others.', alarm: 'above 4000: from 5000 on new ones are refused' },
+  sockets:             { name: 'linarite_sockets', kind: 'gauge', help: 'Open WebSockets.', alarm: 'above 4000: from 5000 on new ones are refused' },
+  socketsClosed:       { name: 'linarite_sockets_closed_total', kind: 'counter', labels: ['operation', 'code'], help: 'WebSockets that were closed, by close code.', alarm: 'code 1011: any; code 1013 (messages were not read): sustained growth' },
   bodyBytes:           { name: 'linarite_request_body_bytes', kind: 'gauge', help: 'Bytes of request bodies in memory, of 32 MiB at most.' },
   signaturesUnderWay:  { name: 'linarite_signatures_under_way', kind: 'gauge', help: 'Signatures that are being made or wait for a thread.' },
   storeJobsWaiting:    { name: 'linarite_store_jobs_waiting', kind: 'gauge', help: 'Writes that wait for their transaction to begin.', alarm: 'above 256 (the most writes in one transaction) for 5 minutes' },
-  connections:         { name: 'linarite_connections', kind: 'gauge', help: 'Open connections.', alarm: 'above 8000: from 10000 on new ones are refused' },
+  connections:         { name: 'linarite_connections', kind: 'gauge', help: 'Open connections.', alarm: 'above 11000: from 12000 on new ones are refused' },
   connectionsRefused:  { name: 'linarite_connections_refused_total', kind: 'counter', help: 'Connections refused because there were too many.', alarm: 'any' },
   logPosition:         { name: 'linarite_revocation_log_position', kind: 'gauge', help: 'Newest position of the revocation log that this node has applied.', alarm: 'nodes differ for longer than the lease' },
   leaseAge:            { name: 'linarite_revocation_lease_age_seconds', kind: 'gauge', help: 'Age of the last confirmed heartbeat with the store.', alarm: 'above half the lease (1 s by default) for a minute' },
@@ -42,6 +45,8 @@ const DURATION_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export type Watched =
   | 'sessions'
   | 'requestsUnderWay'
+  | 'requestsParked'
+  | 'sockets'
   | 'bodyBytes'
   | 'signaturesUnderWay'
   | 'storeJobsWaiting'
@@ -72,6 +77,7 @@ export class ServerMetrics {
   readonly sessionsEnded = new Counter(METRICS.sessionsEnded);
   readonly unknownKeys = new Counter(METRICS.unknownKeys);
   readonly newerVersions = new Counter(METRICS.newerVersions);
+  readonly socketsClosed = new Counter(METRICS.socketsClosed);
   readonly monitoringFailures = new Counter(METRICS.monitoringFailures);
   readonly #readings = new Map<string, Metric>();
   readonly #build: Info;
@@ -96,6 +102,7 @@ export class ServerMetrics {
     const counted = [requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions];
     return openMetrics([
       ...counted,
+      this.socketsClosed,
       this.sessionsEnded,
       this.monitoringFailures,
       ...this.#readings.values(),

@@ -1,4 +1,4 @@
-import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
 import type { Clock } from '../lib/clock.ts';
 import { type Database, type DataKeyRow, StoreError } from '../storage/database.ts';
 import { MetaStore } from '../storage/meta-store.ts';
@@ -74,6 +74,16 @@ export class KeyRing {
         `an encrypted value in ${place.table} cannot be decrypted: the store is damaged or was altered`,
       );
     return bytes;
+  }
+
+  /**
+   * Secrets for one purpose, the same on every node: one of each data key, that of the newest first. For what lives shorter
+   * than data keys do. Changes with them.
+   */
+  derived(purpose: string): [Buffer, ...Buffer[]] {
+    const { id, key } = this.#current;
+    const others = [...this.#keys].filter(([other]) => other !== id).map(([, one]) => derive(one, purpose));
+    return [derive(key, purpose), ...others];
   }
 
   /** Reads the data keys again: another node may have made one. One reading at a time. */
@@ -158,6 +168,10 @@ export class KeyRing {
     );
   }
 }
+
+/** HKDF-SHA256 (RFC 5869). */
+const derive = (key: KeyObject, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', key, '', `linarite ${purpose}`, 32));
 
 const opened = ({ id, sealed }: DataKeyRow, kek: KeyObject): Buffer | undefined =>
   unseal(kek, sealed, dataKeyPlace(id));

@@ -1,12 +1,16 @@
 import { ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
+import { Doorkeeper } from '../../src/http/request-guard.ts';
 import { type Signatory, SignatureVerifier } from '../../src/http/hmac.ts';
+import { HELD_MOST, type HoldLimits, Holds } from '../../src/http/holds.ts';
 import { listen } from '../../src/http/listen.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import { Quotas } from '../../src/http/quotas.ts';
 import type { Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
+import { type Sessions, UNWATCHED } from '../../src/http/session.ts';
+import { Sockets } from '../../src/http/sockets.ts';
+import type { Tickets } from '../../src/http/tickets.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
@@ -19,6 +23,12 @@ interface Acquaintance {
   operatorKey?: string;
   /** Makes sure that what is known is current. */
   requireFresh?: () => Promise<void>;
+  tickets?: Tickets;
+  sessions?: Sessions;
+  held?: HoldLimits;
+  /** Of sockets. */
+  times?: ConstructorParameters<typeof Sockets>[1];
+  log?: TestLog;
 }
 
 /** No issuer is trusted here. */
@@ -29,8 +39,19 @@ const unknown = async (): Promise<never> => {
 /** The road over routes of a test's own. */
 export function roadOf(
   routes: readonly Route[],
-  { tokens, signatories = [], operatorKey, requireFresh = async () => undefined }: Acquaintance = {},
+  {
+    tokens,
+    signatories = [],
+    operatorKey,
+    requireFresh = async () => undefined,
+    tickets,
+    sessions = UNWATCHED,
+    held = HELD_MOST,
+    times,
+    log = new TestLog(),
+  }: Acquaintance = {},
 ): Pipeline {
+  const events = new Monitor(log, new ServerMetrics('test'));
   return new Pipeline(
     {
       routes: new RouteTable(routes),
@@ -41,16 +62,24 @@ export function roadOf(
       ),
       userOf: async (jwt) => {
         if (!tokens) throw new Error('no tokens are known here');
-        return (await tokens.verify(jwt)).caller;
+        const { caller, revocable } = await tokens.verify(jwt);
+        return { caller, token: revocable };
+      },
+      userOfTicket: async (ticket, purpose) => {
+        if (!tickets) throw new Error('no tickets are known here');
+        return tickets.redeem(purpose, ticket);
       },
       isOperator: (secret) => secret === operatorKey,
       admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 64 * 2 ** 20 }),
+      parked: new Holds(held),
+      sockets: new Sockets({ holds: new Holds(held), clock: systemClock, events }, times),
+      sessions,
       quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
       principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
       requireFresh,
       isStoreFailure: () => false,
       clock: systemClock,
-      events: new Monitor(new TestLog(), new ServerMetrics('test')),
+      events,
     },
     { mode: 'dev', bodyBytesMost: 1024 * 1024 },
   );

@@ -31,6 +31,8 @@ export function wireRequest({
     peer,
     hasBody: bytes.length > 0,
     complete: readBody === undefined,
+    upgrades: false,
+    onEnd: () => undefined,
     header: (name) => values.get(name) ?? [],
     readBody:
       readBody ??

@@ -224,6 +224,8 @@ async function givenServer(t: TestContext): Promise<Victim> {
         peer: request.peer,
         hasBody: request.hasBody,
         complete: request.complete,
+        upgrades: request.upgrades,
+        onEnd: (listener) => request.onEnd(listener),
         header: (name) => request.header(name),
         async readBody(limit) {
           const bytes = await request.readBody(limit);

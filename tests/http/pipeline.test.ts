@@ -4,12 +4,14 @@ import { describe, test } from 'node:test';
 import type { Caller, IdentityId, ResourceId, ServiceCaller, TrustId, UserCaller } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
+import { Doorkeeper } from '../../src/http/request-guard.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
+import { HELD_MOST, Holds } from '../../src/http/holds.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import type { Access, Reply, Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { listOf, object, optional, text, truth } from '../../src/http/schema.ts';
+import { type TokenFacts, UNWATCHED } from '../../src/http/session.ts';
 import { versions } from '../../src/http/versions.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { sign } from '../harness/sign.ts';
@@ -37,6 +39,7 @@ const USER: UserCaller = {
   position: 1,
   expiresOnMs: NOON + 1,
 };
+const PROVEN = { caller: USER, token: {} as TokenFacts };
 
 interface Given {
   /** Another route at the same path. */
@@ -107,8 +110,9 @@ function given(
     ),
     userOf: async (jwt) => {
       step('userOf', jwt);
-      return USER;
+      return PROVEN;
     },
+    userOfTicket: async () => PROVEN,
     isOperator: (secret) => secret === OPERATOR_KEY,
     principals: {
       serviceOf: async (...asked) => {
@@ -125,6 +129,9 @@ function given(
       },
     },
     admission,
+    parked: new Holds(HELD_MOST),
+    sockets: {} as Uses['sockets'],
+    sessions: UNWATCHED,
     quotas: { count: (...asked: unknown[]) => step('count', ...asked) } as unknown as Uses['quotas'],
     requireFresh: async () => step('requireFresh'),
     isStoreFailure: (cause) => cause instanceof RangeError,
@@ -145,7 +152,8 @@ function given(
         headers: { host: 'localhost:7417', ...draft.headers },
       }),
     );
-    return { ...reply, reason: reply.headers['x-linarite-reason'], told: facts.at(-1) };
+    const body = reply.body?.toString();
+    return { ...reply, body, reason: reply.headers['x-linarite-reason'], told: facts.at(-1) };
   };
   /** Asks with the headers of a signed request. */
   const askSigned = (draft: WireDraft = {}, signedBody = draft.body) => {
@@ -210,10 +218,18 @@ describe('on the road', () => {
       detail: undefined,
       cause: undefined,
     });
-    const { header, ...input } = inputs[0] ?? assert.fail();
+    const { header, signal, park: _, ...input } = inputs[0] ?? assert.fail();
+    assert.equal(signal.aborted, false);
     assert.deepEqual(
       { ...input, path: { ...input.path } },
-      { caller: { kind: 'nobody' }, path: { id: 'a b' }, query: { q: '1' }, body: { name: 'x' }, version: undefined },
+      {
+        caller: { kind: 'nobody' },
+        user: undefined,
+        path: { id: 'a b' },
+        query: { q: '1' },
+        body: { name: 'x' },
+        version: undefined,
+      },
     );
     assert.equal(header('content-type'), 'application/json');
     assert.equal(header('x-other'), undefined);
@@ -437,8 +453,8 @@ describe('the door', () => {
       handle: () => ({ status: 200 }),
     };
     const two = given(NOBODY, { beside });
-    assert.equal((await two.ask({ method: 'DELETE' })).headers.Allow, 'GET, POST');
-    assert.equal(two.facts[0]?.detail, 'allowed: GET, POST');
+    assert.equal((await two.ask({ method: 'DELETE' })).headers.Allow, 'GET, HEAD, POST');
+    assert.equal(two.facts[0]?.detail, 'allowed: GET, HEAD, POST');
   });
 
   test('opens routes that give much to whoever asks from this machine only', async () => {
@@ -555,7 +571,7 @@ describe('the token of a user', () => {
 
   test('does not expire while it is served', async () => {
     const expiring = (expiresOnMs: number) =>
-      given({ access }, { uses: { userOf: async () => ({ ...USER, expiresOnMs }) } });
+      given({ access }, { uses: { userOf: async () => ({ ...PROVEN, caller: { ...USER, expiresOnMs } }) } });
     const { told, ...reply } = await expiring(NOON).askBearing('a');
     assert.equal(reply.status, 401);
     assert.deepEqual([told?.reason, told?.detail], ['token.expired', 'expired while the request was served']);

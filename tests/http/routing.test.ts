@@ -128,15 +128,15 @@ describe('a path', () => {
   test('asked with a method that it does not support is 405, and says which it supports', async () => {
     for (const [path, allow] of [
       ['/identities', 'POST'],
-      [inPath(id), 'GET, PATCH, DELETE'],
+      [inPath(id), 'GET, HEAD, PATCH, DELETE'],
       [`${inPath(id)}/:issueAccessToken`, 'POST'],
       [`${inPath(id)}/:revokeAccessTokens`, 'POST'],
       [`${inPath(id)}/token`, 'POST'],
-      ['/-/whoami', 'GET'],
+      ['/-/whoami', 'GET, HEAD'],
       ['/-/introspect', 'POST'],
-      ['/-/health/live', 'GET'],
-      ['/-/metrics', 'GET'],
-      ['/.well-known/jwks.json', 'GET'],
+      ['/-/health/live', 'GET, HEAD'],
+      ['/-/metrics', 'GET, HEAD'],
+      ['/.well-known/jwks.json', 'GET, HEAD'],
     ] as const) {
       for (const method of [
         'GET',
@@ -156,7 +156,9 @@ describe('a path', () => {
         assert.equal(answer.headers.allow, allow, `${method} ${path}`);
       }
       const head = await server.send({ method: 'HEAD', target: path });
-      assert.deepEqual([head.status, head.headers.allow, head.text], [405, allow, '']);
+      assert.equal(head.text, '', path);
+      if (allow.includes('GET')) assert.notEqual(head.status, 405, path);
+      else assert.deepEqual([head.status, head.headers.allow], [405, allow]);
     }
   });
 

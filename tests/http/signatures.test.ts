@@ -814,6 +814,8 @@ function vectorRequest(target: keyof typeof VECTORS, peer = '127.0.0.1') {
     peer,
     secure: true,
     hasBody: false,
+    upgrades: false,
+    onEnd: () => undefined,
     complete: true,
     header: (name: string) => (headers[name] === undefined ? [] : [headers[name]]),
     readBody: () => Promise.reject(new Error('there is none')),

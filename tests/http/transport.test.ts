@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
+import { Doorkeeper } from '../../src/http/request-guard.ts';
 import type { WireRequest } from '../../src/http/wire.ts';
 
 const PROXY = '10.0.0.9';

@@ -4,7 +4,7 @@ import type { ResourceId } from '../../src/callers.ts';
 import { connectionFrom } from '../../src/cli/connection-string.ts';
 import { onOneLine } from '../../src/cli/exit.ts';
 import { bodyReader } from '../../src/http/body.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
+import { Doorkeeper } from '../../src/http/request-guard.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { listOf, object, text } from '../../src/http/schema.ts';
 import { settleVersion, versions } from '../../src/http/versions.ts';
@@ -46,6 +46,8 @@ const request = (headers: Record<string, string>, target = '/'): WireRequest => 
   peer: '127.0.0.1',
   hasBody: false,
   complete: true,
+  upgrades: false,
+  onEnd: () => undefined,
   readBody: async () => Buffer.alloc(0),
 });
 const doorkeeper = new Doorkeeper({ mode: 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] });

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ERRORS, type ErrorName, REASONS, type Reason, ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
-import { Doorkeeper } from '../../src/http/doorkeeper.ts';
+import { Doorkeeper } from '../../src/http/request-guard.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import { Quotas } from '../../src/http/quotas.ts';
 import { RouteTable } from '../../src/http/routes.ts';
+import { UNWATCHED } from '../../src/http/session.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
@@ -26,9 +27,13 @@ const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
         { windowMinutes: 5, wellKnownKey: 'loopback' },
       ),
       userOf: () => Promise.reject(new Error('nobody')),
+      userOfTicket: () => Promise.reject(new Error('nobody')),
       isOperator: () => false,
       principals: {} as never,
       admission: new Admission({ places: { usual: 1, urgent: 1 }, bodyBytes: 2 ** 20 }),
+      parked: {} as never,
+      sockets: {} as never,
+      sessions: UNWATCHED,
       quotas: new Quotas(systemClock, { preset: 'off', mode }),
       requireFresh: async () => undefined,
       isStoreFailure: (cause) => cause === 'the store failed',
@@ -46,7 +51,7 @@ describe('every error', () => {
       assert.equal(status, shape.status);
       assert.equal(chunked, true);
       assert.equal(headers['Content-Type'], 'application/json');
-      const { error: sent } = JSON.parse(body ?? '');
+      const { error: sent } = JSON.parse(String(body));
       assert.equal(sent.code, shape.code);
       assert.equal(sent.target, 'target' in shape ? shape.target : undefined);
       assert.doesNotMatch(sent.message, /[{}]/);
@@ -96,7 +101,7 @@ test('what nobody meant to throw is 500, tells the client nothing and the log ev
       const log = new TestLog();
       const { status, body, headers } = roadIn(mode, log).refuse(cause);
       assert.equal(status, 500);
-      assert.deepEqual(JSON.parse(body ?? ''), {
+      assert.deepEqual(JSON.parse(String(body)), {
         error: { code: 'InternalError', message: 'The server met an unexpected condition.' },
       });
       assert.doesNotMatch(JSON.stringify(headers), /secret inside/);
