@@ -9,14 +9,13 @@ import { AssignmentStore } from './exchanges/assignment-store.ts';
 import { Assignments } from './exchanges/assignments.ts';
 import { Exchanges } from './exchanges/exchanges.ts';
 import { Admission } from './http/admission.ts';
-import { Doorkeeper } from './http/request-guard.ts';
 import { SignatureVerifier } from './http/hmac.ts';
 import { HELD_MOST, Holds } from './http/holds.ts';
 import { listen, type TlsIdentity } from './http/listen.ts';
 import { Pipeline } from './http/pipeline.ts';
 import { Quotas } from './http/quotas.ts';
+import { Doorkeeper } from './http/request-guard.ts';
 import { RouteTable } from './http/routes.ts';
-import { UNWATCHED } from './http/session.ts';
 import { Sockets } from './http/sockets.ts';
 import { Tickets } from './http/tickets.ts';
 import { Identities } from './identities/identities.ts';
@@ -52,6 +51,7 @@ import { routeList } from './routes.ts';
 import { kekReader } from './secrets/kek.ts';
 import { KeyRing } from './secrets/key-ring.ts';
 import { KeyRotation } from './secrets/key-rotation.ts';
+import { Sessions } from './sessions/sessions.ts';
 import type { Settings } from './settings.ts';
 import { checkNoWellKnownKey, checkSettings } from './start/start-checks.ts';
 import { clockOffsetSeconds } from './storage/clock-offset.ts';
@@ -195,6 +195,8 @@ export async function startServer(
       { db, store: new TokenStore(), identities, resources, keys, revocations, clock, time, events },
       { lifetimes, issuer: () => address.issuer, isIssuer: issuerTest(settings) },
     );
+    const sessions = new Sessions({ tokens, revocations, time, clock, events }); // after those whose keys it asks for
+    undo.push(() => sessions.stop());
     const trusts = new Trusts(
       { db, store: new TrustStore(), revocations, resources, clock },
       { plainHttp: mode === 'dev' },
@@ -257,6 +259,7 @@ export async function startServer(
     metrics.watch({
       bodyBytes: () => admission.bodyBytes,
       requestsUnderWay: () => ({ ...admission.underWay }),
+      sessions: () => ({ ...sessions.counts }),
       requestsParked: () => parked.open,
       sockets: () => sockets.holds.open,
       signaturesUnderWay: () => tokens.signing,
@@ -328,7 +331,7 @@ export async function startServer(
         admission,
         parked,
         sockets,
-        sessions: UNWATCHED,
+        sessions,
         quotas: new Quotas(clock, { preset: settings.quotas, mode }),
         requireFresh: () => revocations.requireFresh(),
         isStoreFailure: (cause) => db.isStoreFailure(cause),

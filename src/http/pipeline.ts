@@ -1,6 +1,14 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Caller, EntraUserCaller, IdentityId, OperatorCaller, ResourceId, ServiceCaller } from '../callers.ts';
+import type {
+  Caller,
+  EntraUserCaller,
+  IdentityId,
+  OperatorCaller,
+  ResourceId,
+  ServiceCaller,
+  UserCaller,
+} from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -9,13 +17,13 @@ import { turnForLongWork } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
 import { type Admission, type BodyAccount, holderOf, keepBackMs, type Lane, placesFor } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
-import type { Doorkeeper } from './request-guard.ts';
 import { isKnown } from './entity-tag.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
 import type { Holds } from './holds.ts';
 import { nothingAt } from './not-offered.ts';
 import { isLocal } from './peer.ts';
 import type { Quotas } from './quotas.ts';
+import type { Doorkeeper } from './request-guard.ts';
 import { RequestScope } from './request-scope.ts';
 import { ReturnQueue } from './return-queue.ts';
 import type { Access, Reply, Route, SocketOptions } from './route.ts';
@@ -215,18 +223,28 @@ export class Pipeline implements Road {
     const { sockets } = this.#uses;
     const hold = sockets.holds.take(trace.caller, request.peer);
     try {
-      scope.watch();
+      scope.watch('socket');
       await sockets.prepare(options);
       const reply = await this.#serve(route, input, scope);
       if (!reply.socket) throw new Error(`${route.operation} is for sockets and opened none`);
       const { caller, identityId, headers } = trace;
       const facts = { operation: route.operation, caller: caller.kind, resourceId: resourceOf(caller), identityId };
-      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, facts, headers });
+      const renew = (jwt: string) => this.#renew(jwt, route, request, scope);
+      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, renew, facts, headers });
       return { status: 101, takeover };
     } catch (cause) {
       hold.release();
       throw cause;
     }
+  }
+
+  /** A socket goes on with a newer token, which is asked for the same as the first one. */
+  async #renew(jwt: string, { access }: Route, request: WireRequest, scope: RequestScope): Promise<UserCaller> {
+    if (access.caller !== 'user') throw new Error('only the sockets of users have tokens');
+    const user = await this.#uses.userOf(jwt, hostName(request.header('host')[0] ?? ''));
+    if (access.requires !== 'anyScope') requireCapability(user.caller.scopes, access.requires);
+    await scope.renew(user);
+    return user.caller;
   }
 
   /** What may end access takes an urgent place where there is no other. Whether it does end access, its body tells. */
@@ -281,7 +299,7 @@ export class Pipeline implements Road {
   async #serve(route: Route, input: Input, scope: RequestScope): Promise<Reply> {
     const { caller } = input;
     const reply = await route.handle(input);
-    scope.requireAccess();
+    await scope.requireAccess(reply.status);
     if (caller.kind === 'user' && caller.expiresOnMs <= this.#uses.clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',

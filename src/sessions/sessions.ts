@@ -336,10 +336,11 @@ export class Session {
     if (refusal) throw refusal;
   }
 
-  /** Settles when the session is open, or has ended. */
-  async whenOpen(): Promise<void> {
+  /** Waits while this node cannot tell. @returns whether the session is open; false when it has ended */
+  async whenOpen(): Promise<boolean> {
     await this.proven;
     while (!this.isOver && this.#sessions.isHeld()) await this.#sessions.whenFresh();
+    return this.open;
   }
 
   /**

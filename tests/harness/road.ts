@@ -1,11 +1,11 @@
 import { ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
-import { Doorkeeper } from '../../src/http/request-guard.ts';
 import { type Signatory, SignatureVerifier } from '../../src/http/hmac.ts';
 import { HELD_MOST, type HoldLimits, Holds } from '../../src/http/holds.ts';
 import { listen } from '../../src/http/listen.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import { Quotas } from '../../src/http/quotas.ts';
+import { Doorkeeper } from '../../src/http/request-guard.ts';
 import type { Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { type Sessions, UNWATCHED } from '../../src/http/session.ts';
