@@ -197,6 +197,8 @@ export class Pipeline implements Road {
       answered = route.socket
         ? await this.#openSocket(route, route.socket, input, request, scope, trace)
         : await this.#serve(route, input, scope);
+      // The session of a user has seen to that; who else waited is asked for the same as at the beginning.
+      if (scope.parkedMs > 0 && trace.user === undefined) await this.#admit(request, match, trace);
       return answered;
     } finally {
       trace.parkedMs = scope.parkedMs;
