@@ -3,25 +3,33 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { grantOf } from '../src/capabilities/capabilities.ts';
 import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
-import { ERRORS, REASONS } from '../src/errors.ts';
+import type { ErrorShape } from '../src/errors/shape.ts';
+import { ERROR_GROUPS, REASON_GROUPS } from '../src/errors.ts';
+import type { Api } from '../src/http/dialect.ts';
 import { apiDocument } from '../src/http/openapi.ts';
 import type { Access, Route } from '../src/http/route.ts';
-import { API_VERSIONS, type ApiVersion } from '../src/http/versions.ts';
-import type { MetricRow } from '../src/monitoring/metrics.ts';
-import { METRICS } from '../src/monitoring/server-metrics.ts';
-import { type RouteParts, routeList } from '../src/routes.ts';
-import { SETTINGS } from '../src/settings.ts';
+import { serviceDialect } from '../src/http/service-dialect.ts';
+import type { MetricTable } from '../src/monitoring/metric-set.ts';
+import { METRIC_GROUPS } from '../src/monitoring/server-metrics.ts';
+import type { SettingTable } from '../src/settings/setting.ts';
+import { SETTING_GROUPS } from '../src/settings.ts';
+import { describedPlanes } from '../src/start/planes.ts';
 import { promisesPage } from './promises.ts';
 
 const ROOT = dirname(import.meta.dirname);
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** Every route of the server. Building the lists calls none of the parts, so it needs none here. */
-const ROUTES = routeList({ mode: 'production' } as RouteParts);
-const DEV_ROUTES = routeList({ mode: 'dev' } as RouteParts).filter(
-  ({ operation }) => !ROUTES.some((route) => route.operation === operation),
-);
+const PLANES = describedPlanes('production');
+/** What dev mode has beside them. */
+const DEV_PLANES = describedPlanes('dev').map((plane) => ({
+  ...plane,
+  routes: plane.routes.filter(({ operation }) => !operationsOf(PLANES).includes(operation)),
+}));
+
+function operationsOf(planes: readonly Api[]): string[] {
+  return planes.flatMap(({ routes }) => routes.map(({ operation }) => operation));
+}
 
 /** The generated pages: path from the root of the repository → text. */
 export const referencePages = (): ReadonlyMap<string, string> =>
@@ -31,45 +39,59 @@ export const referencePages = (): ReadonlyMap<string, string> =>
     ['docs/reference/capabilities.md', capabilitiesPage()],
     ['docs/reference/metrics.md', metricsPage()],
     ['docs/promises.md', promisesPage()],
-    ['docs/reference/operations.md', operationsPage(ROUTES, DEV_ROUTES, examples())],
-    ['docs/reference/openapi.json', `${JSON.stringify(apiDocument(ROUTES), undefined, 2)}\n`],
+    ['docs/reference/operations.md', operationsPage(PLANES, DEV_PLANES, examples())],
+    ['docs/reference/openapi.json', `${JSON.stringify(apiDocument(PLANES, serviceDialect), undefined, 2)}\n`],
   ]);
 
 /** The pages on disk that differ from what the tables say. */
 export const outdatedPages = (): string[] =>
   [...referencePages()].filter(([path, text]) => textOf(path) !== text).map(([path]) => path);
 
-function settingsPage(): string {
-  const rows = Object.values(SETTINGS).map(({ variable, standard, prose, ...row }) => [
-    `\`${variable}\``,
-    standard === undefined ? 'none' : standard === '' ? 'empty' : `\`${standard}\``,
-    'secret' in row && row.secret ? `${prose} Secret: never shown.` : prose,
-  ]);
+/** Title → table, where each group has a heading of its own. */
+type Groups<Table> = Readonly<Record<string, Table>>;
+
+/** @param groups title → table, in the order of the page */
+export function settingsPage(groups: Groups<SettingTable> = SETTING_GROUPS): string {
   return page(
     'Settings',
-    'src/settings.ts',
-    'All settings are environment variables. The server reads them once, at the start. If a value cannot be used, the start ends with exit code 2 and one line that says what the value must be. An unknown name that begins with `LINARITE_` ends the start, too.',
-    table(['Variable', 'Default', 'What it is for'], rows),
+    'src/settings.ts and src/settings/',
+    'All settings are environment variables. The server reads them once, at the start. If the server cannot use a value, it ends with exit code 2 and prints one line that says what the value must be. It does the same for an unknown name that begins with `LINARITE_`.',
+    ...sections(groups, '##', ['Variable', 'Default', 'What it is for'], (settings) =>
+      Object.values(settings).map(({ variable, standard, prose, secret }) => [
+        `\`${variable}\``,
+        standard === undefined ? 'none' : standard === '' ? 'empty' : `\`${standard}\``,
+        secret ? `${prose} Secret: never shown.` : prose,
+      ]),
+    ),
   );
 }
 
-function errorsPage(): string {
-  const errors = Object.entries(ERRORS).map(([name, error]) => [
-    `\`${name}\``,
-    String(error.status),
-    `\`${error.code}\``,
-    error.message,
-    'target' in error ? `\`${error.target}\`` : '',
-  ]);
-  const reasons = Object.entries(REASONS).map(([reason, prose]) => [`\`${reason}\``, prose]);
+type ErrorTable = Readonly<Record<string, ErrorShape>>;
+type ReasonTable = Readonly<Record<string, string>>;
+
+/** @param groups title → table, in the order of the page; likewise the reasons */
+export function errorsPage(
+  groups: Groups<ErrorTable> = ERROR_GROUPS,
+  reasons: Groups<ReasonTable> = REASON_GROUPS,
+): string {
   return page(
     'Errors',
-    'src/errors.ts',
-    'This is what a client can receive: `{ "error": { "code", "message", "target" } }` with the status. `{names}` in a message stand for values of the request.',
-    table(['Name', 'Status', 'Code', 'Message', 'Target'], errors),
+    'src/errors.ts and src/errors/',
+    'A client can receive these errors: `{ "error": { "code", "message", "target", "details", "innererror" } }` with the status. `{names}` in a message stand for values of the request. `target` is there when the error concerns one thing. `details` is a list of errors, and `innererror` one error, of the same shape; most errors have neither.',
+    ...sections(groups, '##', ['Name', 'Status', 'Code', 'Message', 'Target'], (errors) =>
+      Object.entries(errors).map(([name, { status, code, message, target }]) => [
+        `\`${name}\``,
+        String(status),
+        `\`${code}\``,
+        message,
+        target === undefined ? '' : `\`${target}\``,
+      ]),
+    ),
     '## Reasons',
-    'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. An error without a reason of its own has its name as the reason.',
-    table(['Reason', 'Meaning'], reasons),
+    'A reason says more exactly why a request was refused. It is in the field `reason` of log lines, in the label of `linarite_refusals_total`, and in dev mode in the response header `x-linarite-reason`. If an error has no separate reason, its name is the reason.',
+    ...sections(reasons, '###', ['Reason', 'Meaning'], (rows) =>
+      Object.entries(rows).map(([reason, prose]) => [`\`${reason}\``, prose]),
+    ),
   );
 }
 
@@ -87,7 +109,7 @@ function capabilitiesPage(): string {
   return page(
     'Capabilities',
     'src/capabilities/tables.ts',
-    'What each scope of an access token permits. A token with several scopes may do what any of them permits.',
+    'The tables show what each scope of an access token permits. A token with several scopes permits everything that one of them permits.',
     '## Chat',
     grid(CHAT),
     '## Calling',
@@ -95,19 +117,21 @@ function capabilitiesPage(): string {
   );
 }
 
-function metricsPage(): string {
-  const rows = Object.values(METRICS).map((row: MetricRow) => [
-    `\`${row.name}\``,
-    row.kind,
-    (row.labels ?? []).map((label) => `\`${label}\``).join(', '),
-    row.help,
-    row.alarm ?? '',
-  ]);
+/** @param groups title → table, in the order of the page */
+export function metricsPage(groups: Groups<MetricTable> = METRIC_GROUPS): string {
   return page(
     'Metrics',
-    'src/monitoring/server-metrics.ts',
+    'src/monitoring/server-metrics.ts and src/monitoring/tables/',
     '`GET /-/metrics` answers in the OpenMetrics format. No label names a resource, an identity or a key.',
-    table(['Metric', 'Kind', 'Labels', 'Meaning', 'Suggested alarm'], rows),
+    ...sections(groups, '##', ['Metric', 'Kind', 'Labels', 'Meaning', 'Suggested alarm'], (metrics) =>
+      Object.values(metrics).map(({ name, kind, labels = [], help, alarm = '' }) => [
+        `\`${name}\``,
+        kind,
+        labels.map((label) => `\`${label}\``).join(', '),
+        help,
+        alarm,
+      ]),
+    ),
   );
 }
 
@@ -119,67 +143,66 @@ interface Example {
 
 const examples = (): Readonly<Record<string, Example>> => JSON.parse(textOf('docs/reference/examples.json') ?? '{}');
 
-/** What the page calls the lists of api-versions. */
-const PLANES = { identity: 'Identity', management: 'Management' } as const;
+/** What the pages call a plane. */
+const titleOf = ({ name }: Pick<Api, 'name'>): string => name.charAt(0).toUpperCase() + name.slice(1);
 
 /**
- * The page of operations, in the order of the routes.
- * @param devRoutes those that production mode does not have
+ * The page of operations, in the order of the planes and their routes.
+ * @param devPlanes those that production mode does not have
  * @param shown operation → its example
  */
 export function operationsPage(
-  routes: readonly Route[],
-  devRoutes: readonly Route[] = [],
+  planes: readonly Api[],
+  devPlanes: readonly Api[] = [],
   shown: Readonly<Record<string, Example>> = {},
 ): string {
   return page(
     'Operations',
     'the route lists and docs/reference/examples.json',
-    'Every operation of the server. Paths are written as the protocol writes them. For machines there is [openapi.json](openapi.json), and `GET /-/openapi.json` of a running server.',
-    'Each example was recorded from a real server. `Host` and the headers that every request has are left out. Values that differ each time are replaced by others, and `…` stands for what was cut.',
+    'This page lists every operation of the server. Paths have the spelling of the protocol. For programs there is [openapi.json](openapi.json), and `GET /-/openapi.json` of a running server.',
+    'Each example was recorded from a real server. `Host` and the headers that every request has are left out. Values that differ each time are replaced by fixed ones, and `…` stands for text that was left out.',
     '- `Authorization: HMAC-SHA256 …` is the signature by an access key. The SDKs make it, and send it with `x-ms-date` and `x-ms-content-sha256`.\n- `<operator key>` is the content of `operator.key` in the data folder, or `LINARITE_OPERATOR_KEY`.',
     '## Api-versions',
-    'The client names the version in the query: `?api-version=…`. A version that is later than all of these is served as the newest. Operations of our own, most of them under `/-/`, have no version.',
+    'The client names the version in the query: `?api-version=…`. The server treats a version that is later than all of these as the newest one. Our own operations, most of them under `/-/`, have no version.',
     table(
       ['Plane', 'Api-versions, oldest first'],
-      Object.entries(API_VERSIONS).map(([plane, list]) => [
-        PLANES[plane as keyof typeof PLANES],
-        list.map((version) => `\`${version}\``).join(', '),
-      ]),
+      planes
+        .filter(({ versions }) => versions)
+        .map((plane) => [titleOf(plane), (plane.versions ?? []).map((version) => `\`${version}\``).join(', ')]),
     ),
-    ...[...routes, ...devRoutes].flatMap((route) => [
-      `## ${route.operation}`,
-      `\`${route.at}\``,
-      route.summary,
-      [
-        ...(devRoutes.includes(route) ? ['- Development mode only.'] : []),
-        `- Caller: ${callerWords(route.access)}`,
-        `- Api-versions: ${route.versions ? versionWords(route.versions) : 'none'}`,
-        ...Object.entries(route.query ?? {}).map(
-          ([name, { json }]) => `- Query \`${name}\`: ${json.description ?? 'text'}`,
-        ),
-        ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema.json)}`] : []),
-        ...Object.entries(route.answers).map(([status, answer]) => `- ${status}: ${answerWords(answer)}`),
-      ].join('\n'),
-      ...exampleParts(shown[route.operation]),
-    ]),
+    ...[...planes, ...devPlanes]
+      .flatMap((plane) => plane.routes.map((route) => ({ plane, route })))
+      .flatMap(({ plane, route }) => [
+        `## ${route.operation}`,
+        `\`${route.at}\``,
+        route.summary,
+        [
+          ...(devPlanes.includes(plane) ? ['- Development mode only.'] : []),
+          `- Plane: ${plane.name}`,
+          `- Caller: ${callerWords(route.access)}`,
+          `- Api-versions: ${route.versions ? versionWords(route.versions, plane) : 'none'}`,
+          ...Object.entries(route.query ?? {}).map(
+            ([name, { json }]) => `- Query \`${name}\`: ${json.description ?? 'text'}`,
+          ),
+          ...(route.body ? [`- Body (${route.body.kind}): ${fields(route.body.schema.json)}`] : []),
+          ...Object.entries(route.answers).map(([status, answer]) => `- ${status}: ${answerWords(answer)}`),
+        ].join('\n'),
+        ...exampleParts(shown[route.operation]),
+      ]),
   );
 }
 
 const exampleParts = (example: Example | undefined): string[] =>
   example ? [`\`\`\`http\n${example.request}\n\`\`\``, `\`\`\`http\n${example.answer}\n\`\`\``] : [];
 
-/** Api-versions without the whole list: those of a plane, from one to another. */
-function versionWords(versions: readonly ApiVersion[]): string {
-  const planes = Object.entries(API_VERSIONS) as [keyof typeof PLANES, readonly ApiVersion[]][];
-  const [plane, all] = planes.find(([, list]) => versions.every((version) => list.includes(version))) ?? [];
-  const [first, last] = [versions[0], versions.at(-1)];
-  if (plane === undefined || all === undefined || first === undefined || last === undefined)
-    return versions.map((version) => `\`${version}\``).join(', ');
-  if (versions.length === all.length) return `all of ${PLANES[plane]}`;
+/** Api-versions without the whole list: those of the plane, from one to another. */
+function versionWords(versions: readonly string[], plane: Api): string {
+  const all = plane.versions ?? [];
+  const [first = '', last = ''] = [versions[0], versions.at(-1)];
+  if (versions.length === all.length) return `all of ${titleOf(plane)}`;
   const [from, to] = [all.indexOf(first), all.indexOf(last)];
   if (to - from + 1 !== versions.length) return versions.map((version) => `\`${version}\``).join(', ');
-  return `${PLANES[plane]}, from \`${first}\` ${to === all.length - 1 ? 'on' : `to \`${last}\``}`;
+  return `${titleOf(plane)}, from \`${first}\` ${to === all.length - 1 ? 'on' : `to \`${last}\``}`;
 }
 
 function callerWords(access: Access): string {
@@ -223,6 +246,14 @@ function page(title: string, source: string, ...parts: readonly string[]): strin
   const notice = `<!-- Written by \`npm run docs\` from ${source}. Changes go there. -->`;
   return `${[notice, `# ${title}`, ...parts].join('\n\n')}\n`;
 }
+
+/** A heading and a table for each group. */
+const sections = <Table>(
+  groups: Groups<Table>,
+  level: '##' | '###',
+  head: readonly string[],
+  rowsOf: (group: Table) => readonly (readonly string[])[],
+): string[] => Object.entries(groups).flatMap(([title, group]) => [`${level} ${title}`, table(head, rowsOf(group))]);
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

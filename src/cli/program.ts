@@ -96,11 +96,11 @@ export function buildProgram(environment: Environment, { args, onServed }: Run):
   return program;
 }
 
-const AFTER_COMMANDS = `\`linarite <command> --help\` tells more. Guide: docs/guides/cli.md.
+const AFTER_COMMANDS = `\`linarite <command> --help\` shows the options of a command. Guide: docs/guides/cli.md.
 
 Exit status: 0 done, or stopped as asked; 1 failed; 2 wrong usage or settings.`;
 
-const settingsPart = (): string => `Settings, as environment variables:\n${settingsHelp()}`;
+const settingsPart = (): string => `Settings, as environment variables.\n\n${settingsHelp()}`;
 
 /** What the parser says, and for a command that is not there which one may have been meant. */
 function complaintFrom(text: string, program: Command, args: readonly string[]): string {

@@ -41,7 +41,7 @@ interface CreateOptions extends Named, Printing, KeyFileOptions {
 
 /** `linarite resource …`: az's `communication create`, `list`, `show` and `delete`. */
 export function addResourceCommands(program: Command, around: Surroundings): void {
-  const resources = addGroup(program, 'resource', 'resources, each with keys and users of its own');
+  const resources = addGroup(program, 'resource', 'resources; each has its own keys and users');
 
   withKeyFiles(
     withPlace(

@@ -1,6 +1,5 @@
 import { ServiceError } from '../errors.ts';
-import { isForPeople, openLog } from '../monitoring/log.ts';
-import type { LineFormat } from '../monitoring/pretty-line.ts';
+import { isForPeople, type LineFormat, openLog } from '../monitoring/log.ts';
 import { type Server, startServer } from '../server.ts';
 import { readSettings, type Settings, SettingsError } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';

@@ -21,7 +21,7 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
   addCommand(
     program,
     'migrate',
-    'bring the store up to date without starting the server',
+    'update the schema of the store without starting the server',
     'LINARITE_DATA=/var/lib/linarite linarite migrate',
   )
     .addOption(outputOption())

@@ -48,7 +48,7 @@ export const withDefinition = (command: Command): Command =>
     .option('--application <id...>', "client applications whose users' tokens may be exchanged, '*' for any")
     .option(
       '--audience <purpose=value...>',
-      `audiences that tokens must be made for, by purpose: ${PURPOSES.join(', ')} (default: the original's)`,
+      `audiences that tokens must be made for, by purpose: ${PURPOSES.join(', ')} (default: those of the original)`,
     )
     .addOption(
       new Option('--algorithm <name...>', 'signature algorithms that are accepted (default: RS256)').choices(

@@ -1,15 +1,15 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import net from 'node:net';
+import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
 import { release } from '../lib/release.ts';
+import { type BindOptions, type BoundPort, bind } from './bind.ts';
 import {
   Connection,
   type ListenerState,
   methodBefore,
-  type OnProblem,
   type ParserError,
   parserFault,
   type WireLimits,
@@ -38,16 +38,11 @@ export interface TlsIdentity {
   readonly cert: string;
 }
 
-export interface ListenOptions {
-  /** Addresses to listen on, all on the same port. */
-  readonly hosts: readonly string[];
-  /** 0 takes any port that is free on all of them. */
-  readonly port: number;
+export interface ServeOptions {
   /** Undefined: plain HTTP only, until {@link Listener.setTls}. */
   readonly tls: TlsIdentity | undefined;
   readonly road: Road;
   readonly limits?: Partial<WireLimits>;
-  readonly onProblem: OnProblem;
 }
 
 export interface Listener {
@@ -66,11 +61,9 @@ export interface Listener {
   close(graceMs: number, drainMs?: number): Promise<void>;
 }
 
-/**
- * Opens the port for HTTP and HTTPS alike and sends every request down the road.
- * @throws the system's error, with its `code` such as EADDRINUSE and a message that names the address
- */
-export async function listen({ hosts, port, tls, road, limits, onProblem }: ListenOptions): Promise<Listener> {
+/** Answers on an open port, by HTTP and HTTPS alike: every request takes the road. */
+export function serve(port: BoundPort, { tls, road, limits }: ServeOptions): Listener {
+  const { onProblem } = port;
   const state: ListenerState = {
     road,
     limits: { ...WIRE_LIMITS, ...limits },
@@ -79,23 +72,26 @@ export async function listen({ hosts, port, tls, road, limits, onProblem }: List
     closing: false,
   };
   const acceptor = new Acceptor(state, tls);
-  const servers = await bindAll(hosts, port, () => acceptor.server(), onProblem);
-  const addresses = servers.map((server) => server.address() as net.AddressInfo);
   let closed: Promise<void> | undefined;
+  port.accept((socket) => acceptor.accept(socket));
 
   return {
-    port: addresses[0]?.port ?? 0,
-    addresses: addresses.map(({ address }) => address),
+    port: port.port,
+    addresses: port.addresses,
     setTls: (identity) => acceptor.setTls(identity),
     get connections() {
       return acceptor.connections;
     },
     close: (graceMs, drainMs = 0) => {
-      closed ??= acceptor.close(servers, graceMs, drainMs);
+      closed ??= acceptor.close(port, graceMs, drainMs);
       return closed;
     },
   };
 }
+
+/** Opens a port and answers on it at once. @throws as {@link bind} */
+export const listen = async (options: BindOptions & ServeOptions): Promise<Listener> =>
+  serve(await bind(options), options);
 
 /** Where sockets arrive and are told apart, up to the point where they speak HTTP. */
 class Acceptor {
@@ -121,21 +117,15 @@ class Acceptor {
     this.#secureContext = tls.createSecureContext({ key, cert, minVersion: 'TLSv1.2' });
   }
 
-  /** A server for one address, not listening yet. */
-  server(): net.Server {
-    // allowHalfOpen: a client may end its half after the request and still wants the answer.
-    return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
-  }
-
   get connections(): Listener['connections'] {
     return { open: this.#sockets.size, refused: this.#refused };
   }
 
-  async close(servers: readonly net.Server[], graceMs: number, drainMs: number): Promise<void> {
+  async close(port: BoundPort, graceMs: number, drainMs: number): Promise<void> {
     this.#state.stopping = true;
     if (drainMs > 0) await sleep(drainMs);
     this.#state.closing = true;
-    const drained = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    const drained = port.close();
     for (const socket of this.#awaitingRequest.keys()) socket.destroy();
     for (const connection of this.#connections.values()) connection.stop();
     const abandon = setTimeout(() => {
@@ -150,7 +140,7 @@ class Acceptor {
     this.#http.close(); // it never listened, but it has the interval that looks for timeouts
   }
 
-  #accept(socket: net.Socket): void {
+  accept(socket: net.Socket): void {
     const { limits } = this.#state;
     if (this.#sockets.size >= limits.maxConnections) {
       socket.destroy();
@@ -281,68 +271,3 @@ function httpServer({ limits, road }: ListenerState, connections: ReadonlyMap<ob
   server.emit('listening');
   return server;
 }
-
-const TRIES = 10;
-/**
- * Connections that the system keeps until they are accepted. With the usual 511 a burst makes it drop the rest, and a client
- * tries again after 1, 3, 7 and 15 seconds. Systems have a limit of their own, on Linux net.core.somaxconn.
- */
-const BACKLOG = 4096;
-
-/** Listens on every address, on one port. */
-async function bindAll(
-  hosts: readonly string[],
-  port: number,
-  newServer: () => net.Server,
-  onProblem: OnProblem,
-): Promise<net.Server[]> {
-  if (hosts.length === 0) throw new Error('there is no address to listen on');
-  for (let attempt = 1; ; attempt += 1) {
-    const servers: net.Server[] = [];
-    try {
-      for (const host of hosts) {
-        const server = newServer();
-        const [first] = servers;
-        const wanted = port || (first?.address() as net.AddressInfo | undefined)?.port || 0;
-        if (await bind(server, host, wanted, hosts, onProblem)) servers.push(server);
-      }
-      return servers;
-    } catch (cause) {
-      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-      // A port that was free on the first address and not on the next: there are others.
-      const another = port === 0 && servers.length > 0 && codeOf(cause) === 'EADDRINUSE' && attempt < TRIES;
-      if (!another) throw cause;
-    }
-  }
-}
-
-/** @returns false when the machine has no such address and can do without it */
-async function bind(
-  server: net.Server,
-  host: string,
-  port: number,
-  hosts: readonly string[],
-  onProblem: OnProblem,
-): Promise<boolean> {
-  // Beside an IPv4 address, `::` must not claim the IPv4 port as well.
-  const ipv6Only = hosts.some((other) => net.isIPv4(other));
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  try {
-    server.once('error', reject).listen({ host, port, ipv6Only, backlog: BACKLOG }, resolve);
-    await promise;
-    server.off('error', reject);
-    server.on('error', (problem) => onProblem('error', `accepting on ${host} failed`, { cause: problem }));
-    return true;
-  } catch (cause) {
-    const code = codeOf(cause);
-    const absent = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
-    if (host === '::1' && absent && hosts.length > 1) {
-      onProblem('warn', 'this machine has no ::1, so the server does not listen there', { cause });
-      return false;
-    }
-    const why = code === 'EADDRINUSE' ? 'the port is in use' : String(cause);
-    throw Object.assign(new Error(`cannot listen on ${host} port ${port}: ${why}`, { cause }), { code });
-  }
-}
-
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;

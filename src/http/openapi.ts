@@ -1,6 +1,7 @@
 import { VERSION } from '../version.ts';
+import type { Api, Dialect } from './dialect.ts';
 import type { Access, BodyKind, Route } from './route.ts';
-import { maybe, object, text } from './schema.ts';
+import { text } from './schema.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -15,6 +16,8 @@ export interface ApiDocument {
 export interface ApiOperation {
   readonly operationId: string;
   readonly summary: string;
+  /** The API that it belongs to. */
+  readonly tags: readonly [string];
   readonly parameters: readonly Json[];
   readonly security: readonly { readonly [scheme: string]: readonly string[] }[];
   readonly requestBody?: { readonly required: boolean; readonly content: Json };
@@ -62,12 +65,6 @@ const SECURITY: Readonly<Record<Access['caller'], (access: Access) => ApiOperati
   ],
 };
 
-const ErrorShape = object({
-  error: object({ code: text(), message: text(), target: maybe(text()) }),
-});
-const OAuthErrorShape = object({ error: text(), error_description: maybe(text()) });
-const ERROR = { $ref: '#/components/schemas/Error' };
-
 const HEADERS = {
   'MS-CV': { description: 'Correlation vector, also in the log.', required: true, schema: text().json },
   'x-ms-client-request-id': { description: 'The value from the request, if it had one.', schema: text().json },
@@ -84,13 +81,19 @@ const headers = (versions: Route['versions']): Json => ({
   ...(versions && { 'api-supported-versions': { $ref: '#/components/headers/api-supported-versions' } }),
 });
 
-/** Describes routes by the OpenAPI Specification 3.1, whose schemas are JSON Schema 2020-12 as ours are. */
-export function apiDocument(routes: readonly Route[]): ApiDocument {
+/**
+ * Describes APIs by the OpenAPI Specification 3.1, whose schemas are JSON Schema 2020-12 as ours are.
+ * @param common the dialect of errors that are found before the route is known
+ */
+export function apiDocument(apis: readonly Api[], { errors: common }: Pick<Dialect, 'errors'>): ApiDocument {
   const paths: Record<string, Record<string, ApiOperation>> = {};
-  for (const route of routes) {
-    const [method = '', path = ''] = route.at.split(' ');
-    paths[path] = { ...paths[path], [method.toLowerCase()]: operation(route, path) };
+  for (const api of apis) {
+    for (const route of api.routes) {
+      const [method = '', path = ''] = route.at.split(' ');
+      paths[path] = { ...paths[path], [method.toLowerCase()]: operation(route, path, api, common.name) };
+    }
   }
+  const errors = new Map([common, ...apis.map(({ dialect }) => dialect.errors)].map((error) => [error.name, error]));
   return {
     openapi: '3.1.1',
     info: {
@@ -100,9 +103,10 @@ export function apiDocument(routes: readonly Route[]): ApiDocument {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
+    tags: apis.map(({ name }) => ({ name })),
     paths,
     components: {
-      schemas: { Error: ErrorShape.json },
+      schemas: Object.assign({}, ...[...errors.values()].map(({ schemas }) => schemas)),
       headers: HEADERS,
       parameters: {
         ClientRequestId: {
@@ -112,31 +116,31 @@ export function apiDocument(routes: readonly Route[]): ApiDocument {
           schema: { type: 'string', pattern: '^[ -~]{1,128}$' },
         },
       },
-      responses: {
-        OAuthError: {
-          description:
-            'An error in the format of OAuth (RFC 6749, section 5.2). Errors that are found before the route is known come in the usual envelope.',
-          headers: headers(undefined),
-          content: { 'application/json': { schema: { anyOf: [OAuthErrorShape.json, ERROR] } } },
-        },
-        Error: {
-          description: 'Every error; docs/reference/errors.md lists them.',
-          headers: headers(undefined),
-          content: { 'application/json': { schema: ERROR } },
-        },
-      },
+      responses: Object.fromEntries(
+        [...errors.values()].map(({ name, description }) => [
+          name,
+          {
+            description,
+            headers: headers(undefined),
+            content: { 'application/json': { schema: eitherOf(name, common.name) } },
+          },
+        ]),
+      ),
       securitySchemes: SECURITY_SCHEMES,
     },
   };
 }
 
 function operation(
-  { operation, summary, versions, versionMayBeMissing, access, query = {}, body, answers, errors }: Route,
+  { operation, summary, versions, versionMayBeMissing, access, query = {}, body, answers }: Route,
   path: string,
+  { name: tag, dialect }: Api,
+  commonError: string,
 ): ApiOperation {
   return {
     operationId: operation,
     summary,
+    tags: [tag],
     parameters: [
       ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
         name,
@@ -163,9 +167,12 @@ function operation(
     ...(body && { requestBody: requestBody(body) }),
     responses: {
       ...Object.fromEntries(
-        Object.entries(answers).map(([status, answer]) => [status, response(Number(status), answer, versions)]),
+        Object.entries(answers).map(([status, answer]) => [
+          status,
+          response(Number(status), answer, versions, commonError),
+        ]),
       ),
-      default: { $ref: `#/components/responses/${errors === 'oauth' ? 'OAuthError' : 'Error'}` },
+      default: { $ref: `#/components/responses/${dialect.errors.name}` },
     },
   };
 }
@@ -179,12 +186,23 @@ function requestBody({ schema, kind }: NonNullable<Route['body']>): NonNullable<
   return { required: (required ?? []).length > 0, content: { [MEDIA_TYPES[kind]]: { schema: schema.json } } };
 }
 
-function response(status: number, answer: Route['answers'][number], versions: Route['versions']): Json {
+function response(
+  status: number,
+  answer: Route['answers'][number],
+  versions: Route['versions'],
+  commonError: string,
+): Json {
   const what = { description: status < 300 ? 'Done.' : 'Refused.', headers: headers(versions) };
   if (answer === 'nothing') return what;
   if (answer === 'bytes') return { ...what, content: { '*/*': {} } };
   if (answer === 'text') return { ...what, content: { '*/*': { schema: { type: 'string' } } } };
-  // Where an operation has errors of its own shape, those of the road still come in the envelope.
-  const schema = status < 400 ? answer.json : { anyOf: [answer.json, ERROR] };
+  // Where an operation has errors of its own shape, those that are found before it runs come in the common one.
+  const schema = status < 400 ? answer.json : { anyOf: [answer.json, reference(commonError)] };
   return { ...what, content: { 'application/json': { schema } } };
 }
+
+const reference = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
+
+/** The errors of a dialect. Those that are found before its route is known come in the common shape. */
+const eitherOf = (name: string, common: string): Json =>
+  name === common ? reference(name) : { anyOf: [reference(name), reference(common)] };

@@ -17,13 +17,15 @@ import { turnForLongWork } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
 import { type Admission, type BodyAccount, holderOf, keepBackMs, type Lane, placesFor } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
+import { bearerToken, isBearer } from './credentials.ts';
+import type { Api, Dialect } from './dialect.ts';
 import { isKnown } from './entity-tag.ts';
 import { hostName, type SignatureVerifier } from './hmac.ts';
 import type { Holds } from './holds.ts';
 import { nothingAt } from './not-offered.ts';
 import { isLocal } from './peer.ts';
 import type { Quotas } from './quotas.ts';
-import type { Doorkeeper } from './request-guard.ts';
+import type { RequestGuard } from './request-guard.ts';
 import { RequestScope } from './request-scope.ts';
 import { ReturnQueue } from './return-queue.ts';
 import type { Access, Reply, Route, SocketOptions } from './route.ts';
@@ -35,7 +37,7 @@ import type { Road, Takeover, WireReply, WireRequest } from './wire.ts';
 
 interface Uses {
   routes: RouteTable;
-  doorkeeper: Doorkeeper;
+  guard: RequestGuard;
   signatures: SignatureVerifier;
   /** Verifies a user's token. @param host host name without port, which may name the resource. @throws ServiceError `TokenRefused` */
   userOf: (jwt: string, host: string) => Promise<ProvenUser>;
@@ -70,13 +72,16 @@ interface Principals {
 }
 
 interface Options {
-  /** In dev mode answers say why. Production answers stay as bare as the original's. */
-  mode: 'dev' | 'production';
+  /** How a refusal is told where the API is not known yet. */
+  dialect: Dialect;
+  /** Whether answers say why. Without it they stay as bare as the original's. */
+  explains: boolean;
   bodyBytesMost: number;
 }
 
 /** What is learnt about a request on its way, for the log and the reply's headers. */
 interface Trace {
+  api: Api | undefined;
   route: Route | undefined;
   caller: Caller;
   /** The caller of a route for users. */
@@ -87,7 +92,15 @@ interface Trace {
   headers: Record<string, string>;
 }
 
+type Input = Parameters<Route['handle']>[0];
+
+/** A reply, or what goes on with the connection in its place. */
+type Answered = Reply & { readonly takeover?: Takeover };
+
+const NOBODY = { kind: 'nobody' } as const;
+
 const newTrace = (): Trace => ({
+  api: undefined,
   route: undefined,
   caller: NOBODY,
   user: undefined,
@@ -96,13 +109,6 @@ const newTrace = (): Trace => ({
   parkedMs: 0,
   headers: {},
 });
-
-type Input = Parameters<Route['handle']>[0];
-
-/** A reply, or what goes on with the connection in its place. */
-type Answered = Reply & { readonly takeover?: Takeover };
-
-const NOBODY = { kind: 'nobody' } as const;
 
 const REFUSED_FOR_LOAD: ReadonlySet<ErrorName> = new Set(['Overloaded', 'TooManyRequests']);
 
@@ -135,7 +141,7 @@ export class Pipeline implements Road {
       reply = unlessKnown(await this.#walk(request, trace), request);
     } catch (cause) {
       error = this.#asServiceError(cause);
-      reply = trace.route?.errors === 'oauth' ? oauthReply(error, request) : errorReply(error);
+      reply = this.#dialectOf(trace).refusal(error, request);
     }
     const answer = this.#finish(request, trace, reply, error, started);
     if (error && REFUSED_FOR_LOAD.has(error.error)) await sleep(keepBackMs(placesFor(announcedBytes(request))));
@@ -145,7 +151,13 @@ export class Pipeline implements Road {
   refuse(cause: unknown): WireReply {
     const error = this.#asServiceError(cause);
     const trace = newTrace();
-    return this.#finish(undefined, trace, errorReply(error), error, this.#uses.clock.elapsed());
+    return this.#finish(
+      undefined,
+      trace,
+      this.#dialectOf(trace).refusal(error, undefined),
+      error,
+      this.#uses.clock.elapsed(),
+    );
   }
 
   offersSocket(target: string): boolean {
@@ -153,19 +165,20 @@ export class Pipeline implements Road {
   }
 
   async #walk(request: WireRequest, trace: Trace): Promise<Answered> {
-    const { routes, doorkeeper } = this.#uses;
-    doorkeeper.requireTransport(request);
-    doorkeeper.requireHost(request);
+    const { routes, guard } = this.#uses;
+    guard.requireTransport(request);
+    guard.requireHost(request);
     if (request.method === 'OPTIONS' && request.header('access-control-request-method').length > 0)
-      return doorkeeper.preflight(request, (method) => routes.match(method, request.target)?.route);
+      return guard.preflight(request, (method) => routes.match(method, request.target)?.route);
 
     const match = routes.match(request.method, request.target);
     if (!match) throw this.#noRoute(request);
-    const { route } = match;
+    const { api, route } = match;
+    trace.api = api;
     trace.route = route;
-    doorkeeper.requirePage(request, route);
-    Object.assign(trace.headers, doorkeeper.originHeaders(request, route));
-    if (route.socket) doorkeeper.requireSocketPage(request, route);
+    guard.requirePage(request, route);
+    Object.assign(trace.headers, guard.originHeaders(request, route, api.dialect.exposedHeaders));
+    if (route.socket) guard.requireSocketPage(request, route);
 
     const bodyHash = await this.#admit(request, match, trace);
 
@@ -258,8 +271,9 @@ export class Pipeline implements Road {
   }
 
   /** Finds out who is asking, and whether they may. @returns the hash that the body must have, when the caller signed one */
-  async #admit(request: WireRequest, { route, path }: Match, trace: Trace): Promise<Buffer | undefined> {
-    const bodyHash = await this.#identify(request, route, trace);
+  async #admit(request: WireRequest, match: Match, trace: Trace): Promise<Buffer | undefined> {
+    const { route, path } = match;
+    const bodyHash = await this.#identify(request, match, trace);
     const { caller } = trace;
     if (route.access.caller === 'operator' && caller.kind === 'operator') {
       if (caller.over !== 'everything' && !route.access.scoped)
@@ -274,12 +288,13 @@ export class Pipeline implements Road {
     return bodyHash;
   }
 
-  #inputOf(request: WireRequest, { route, path }: Match, bytes: Buffer, trace: Trace, scope: RequestScope): Input {
+  #inputOf(request: WireRequest, match: Match, bytes: Buffer, trace: Trace, scope: RequestScope): Input {
+    const { api, route, path } = match;
     const { caller, user } = trace;
     const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
-    const version = this.#settleVersion(request, route, search, trace);
+    const version = this.#settleVersion(request, match, search, trace);
     const query = Object.fromEntries(
-      Object.keys(route.query ?? {}).map((name) => [name, parameter(search, name, route)]),
+      Object.keys(route.query ?? {}).map((name) => [name, parameter(search, name, api.dialect)]),
     );
     const body = this.#readers.get(route)?.(request, bytes);
     this.#countAgainstQuota(route, caller, body);
@@ -312,7 +327,7 @@ export class Pipeline implements Road {
   }
 
   /** @returns as {@link #admit} */
-  async #identify(request: WireRequest, route: Route, trace: Trace): Promise<Buffer | undefined> {
+  async #identify(request: WireRequest, { api, route }: Match, trace: Trace): Promise<Buffer | undefined> {
     const { signatures, requireFresh } = this.#uses;
     const { access } = route;
     if (access.caller === 'nobody') {
@@ -321,7 +336,7 @@ export class Pipeline implements Road {
       return undefined;
     }
     if (access.caller === 'user') {
-      trace.user = await this.#userOf(request, access);
+      trace.user = await this.#userOf(request, access, api.dialect);
       trace.caller = trace.user.caller;
       return undefined;
     }
@@ -337,7 +352,11 @@ export class Pipeline implements Road {
   }
 
   /** By their token; by a ticket where the route takes one, and there is no token. */
-  #userOf(request: WireRequest, { ticket }: Extract<Access, { caller: 'user' }>): Promise<ProvenUser> {
+  #userOf(
+    request: WireRequest,
+    { ticket }: Extract<Access, { caller: 'user' }>,
+    dialect: Dialect,
+  ): Promise<ProvenUser> {
     const { userOf, userOfTicket } = this.#uses;
     const host = hostName(request.header('host')[0] ?? '');
     if (ticket && request.header('authorization').length === 0) {
@@ -345,7 +364,7 @@ export class Pipeline implements Road {
       const [value, ...more] = search.getAll(ticket.parameter);
       if (value !== undefined && more.length === 0) return userOfTicket(value, ticket.purpose, host);
     }
-    return userOf(bearer(request, 'TokenRefused'), host);
+    return userOf(dialect.userToken(request), host);
   }
 
   /** Whoever comes with a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
@@ -355,7 +374,7 @@ export class Pipeline implements Road {
     access: Exclude<Access, { caller: 'nobody' | 'user' }>,
   ): Promise<ServiceCaller | OperatorCaller | EntraUserCaller> {
     const { isOperator, principals, requireFresh } = this.#uses;
-    const token = bearer(request, access.caller === 'entraUser' ? 'InvalidAccessToken' : 'Denied');
+    const token = bearerToken(request, access.caller === 'entraUser' ? 'InvalidAccessToken' : 'Denied');
     const forOperators = access.caller === 'operator' || access.caller === 'serviceOrOperator';
     if (forOperators && isOperator(token)) return { kind: 'operator', over: 'everything' };
     // Every token of an issuer has dots in it. The operator's key is told apart so that a wrong one is called by its name.
@@ -378,12 +397,21 @@ export class Pipeline implements Road {
     this.#uses.quotas.count(typeof quota === 'function' ? quota(body) : quota, caller.resourceId);
   }
 
-  #settleVersion(request: WireRequest, route: Route, search: URLSearchParams, trace: Trace): ApiVersion | undefined {
+  #settleVersion(
+    request: WireRequest,
+    { api, route }: Match,
+    search: URLSearchParams,
+    trace: Trace,
+  ): ApiVersion | undefined {
     if (!route.versions) return undefined;
     const host = request.header('host')[0] ?? '';
     const uri = `${request.secure ? 'https' : 'http'}://${host}${pathOf(request.target)}`.slice(0, 512);
     const asked = search.getAll('api-version');
-    const { version, standsInFor } = settleVersion(asked, route.versions, uri, route.versionMayBeMissing);
+    const { version, standsInFor } = settleVersion(
+      asked,
+      { supported: route.versions, newest: api.versions?.at(-1), mayBeMissing: route.versionMayBeMissing },
+      uri,
+    );
     trace.apiVersion = version;
     if (standsInFor !== undefined) {
       trace.headers['x-linarite-api-version'] = version;
@@ -398,6 +426,10 @@ export class Pipeline implements Road {
     return new ServiceError('MethodNotAllowed', { detail: `allowed: ${allowed.join(', ')}` });
   }
 
+  #dialectOf({ api }: Trace): Dialect {
+    return api?.dialect ?? this.#options.dialect;
+  }
+
   #asServiceError(cause: unknown): ServiceError {
     if (cause instanceof ServiceError) return cause;
     if (this.#uses.isStoreFailure(cause))
@@ -407,36 +439,22 @@ export class Pipeline implements Road {
 
   #finish(
     request: WireRequest | undefined,
-    { route, caller, apiVersion, identityId, parkedMs, headers }: Trace,
+    trace: Trace,
     reply: Answered,
     error: ServiceError | undefined,
     started: number,
   ): WireReply {
     const { clock, events } = this.#uses;
+    const { route, caller, apiVersion, identityId, parkedMs } = trace;
     const durationMs = clock.elapsed() - started - parkedMs;
     const msCv = correlationVector();
     const clientRequestId = printable(request?.header('x-ms-client-request-id')[0]);
     const body = bodyOf(reply);
-    const dev = this.#options.mode === 'dev';
 
-    const all: Record<string, string> = { ...headers };
-    if (body !== undefined)
-      all['Content-Type'] = reply.contentType ?? (error ? 'application/json' : 'application/json; charset=utf-8');
-    if (route?.versions && (!error || error.shape.raisedBy === 'action'))
-      all['api-supported-versions'] = supported(route);
-    if (clientRequestId !== undefined) all['x-ms-client-request-id'] = clientRequestId;
-    all['MS-CV'] = msCv;
-    all['Request-Context'] = 'appId=';
-    all['X-Processing-Time'] = `${Math.round(durationMs)}ms`;
-    all['X-Content-Type-Options'] = 'nosniff';
-    all['Cache-Control'] = 'no-store';
-    if (!dev && request?.secure) all['Strict-Transport-Security'] = 'max-age=31536000';
-    if (error?.error === 'MethodNotAllowed' && request)
-      all.Allow = this.#uses.routes.methodsAt(request.target).join(', ');
-    if (error?.error === 'UpgradeRequired') Object.assign(all, UPGRADE);
-    if (error?.retryAfter !== undefined) all['Retry-After'] = String(error.retryAfter);
-    if (dev && error) all['x-linarite-reason'] = reasonHeader(error);
-    Object.assign(all, reply.headers);
+    const all: Record<string, string> = { ...trace.headers };
+    if (body !== undefined) all['Content-Type'] = reply.contentType ?? 'application/json; charset=utf-8';
+    const facts = { route, error, clientRequestId, correlationVector: msCv, durationMs };
+    Object.assign(all, this.#dialectOf(trace).headers(facts), this.#commonHeaders(request, error), reply.headers);
 
     events.requestAnswered({
       operation: route?.operation ?? 'none',
@@ -458,6 +476,19 @@ export class Pipeline implements Road {
     });
     return { status: reply.status, headers: all, body, chunked: error !== undefined, takeover: reply.takeover };
   }
+
+  /** What holds in every dialect. */
+  #commonHeaders(request: WireRequest | undefined, error: ServiceError | undefined): Record<string, string> {
+    const { explains } = this.#options;
+    const headers: Record<string, string> = { 'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-store' };
+    if (!explains && request?.secure) headers['Strict-Transport-Security'] = 'max-age=31536000';
+    if (error?.error === 'MethodNotAllowed' && request)
+      headers.Allow = this.#uses.routes.methodsAt(request.target).join(', ');
+    if (error?.error === 'UpgradeRequired') Object.assign(headers, UPGRADE);
+    if (error?.retryAfter !== undefined) headers['Retry-After'] = String(error.retryAfter);
+    if (explains && error) headers['x-linarite-reason'] = reasonHeader(error);
+    return headers;
+  }
 }
 
 /** @throws ServiceError `BodyHashDiffers` */
@@ -472,8 +503,6 @@ const isUrgent = async ({ urgent }: Route, input: Input): Promise<boolean> =>
 /** What the request says of the length of its body. */
 const announcedBytes = (request: WireRequest): number => Number(request.header('content-length')[0] ?? 0) || 0;
 
-const isBearer = (request: WireRequest): boolean => /^Bearer /i.test(request.header('authorization')[0] ?? '');
-
 /** What the log tells of an error in more than a word: of a refusal that says what it is, only what caused it. */
 const unexpected = (error: ServiceError): unknown => error.cause ?? (error.shape.status === 500 ? error : undefined);
 
@@ -483,10 +512,10 @@ const placeOf = ({ at }: Route): string => at.slice(at.indexOf(' ') + 1);
 /** Whether a route changes nothing. */
 const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);
 
-/** Of several the first counts; OAuth wants no parameter more than once (RFC 6749, section 3.1). */
-function parameter(search: URLSearchParams, name: string, { errors }: Route): string | undefined {
+function parameter(search: URLSearchParams, name: string, { repeatedParameters }: Dialect): string | undefined {
   const [value, ...more] = search.getAll(name);
-  if (errors === 'oauth' && more.length > 0) throw new ServiceError('ParameterNotOnce', { values: { name } });
+  if (repeatedParameters === 'refused' && more.length > 0)
+    throw new ServiceError('ParameterNotOnce', { values: { name } });
   return value;
 }
 
@@ -494,35 +523,6 @@ function parameter(search: URLSearchParams, name: string, { errors }: Route): st
 function only(request: WireRequest, name: string): string | undefined {
   const [value, ...more] = request.header(name);
   return more.length === 0 ? value : undefined;
-}
-
-/** The secret of a Bearer header. */
-function bearer(request: WireRequest, refusal: 'TokenRefused' | 'Denied' | 'InvalidAccessToken'): string {
-  const [value, ...more] = request.header('authorization');
-  if (value === undefined || value === '') throw new ServiceError(refusal, { reason: 'authorization.missing' });
-  if (more.length > 0) throw new ServiceError(refusal, { reason: 'header.repeated', detail: 'authorization' });
-  const match = /^Bearer ([\x21-\x7e]+)$/i.exec(value);
-  if (!match?.[1]) throw new ServiceError(refusal, { reason: 'authorization.scheme' });
-  return match[1];
-}
-
-/** RFC 6749, section 5.2: who tried the Authorization header in vain is told which scheme there is. */
-function oauthReply(error: ServiceError, request: WireRequest): Reply {
-  const { status, oauth = status >= 500 ? 'server_error' : 'invalid_request' } = error.shape;
-  const challenged = status === 401 && request.header('authorization').length > 0;
-  return {
-    status,
-    body: { error: oauth, error_description: error.message },
-    ...(challenged && { headers: { 'WWW-Authenticate': 'Basic realm="Linarite"' } }),
-  };
-}
-
-function errorReply(error: ServiceError): Reply {
-  const { status, code } = error.shape;
-  return {
-    status,
-    body: { error: { code, message: error.message, target: error.target } }, // JSON leaves out what is undefined
-  };
 }
 
 /** What a client of a socket's path must do (RFC 9110, section 7.8; RFC 6455, section 4.4). */
@@ -540,17 +540,6 @@ function unlessKnown(reply: Answered, request: WireRequest): Answered {
   const known = status === 200 && isKnown(etag, request.header('if-none-match'));
   const named = { ...headers, ETag: etag };
   return known ? { status: 304, headers: named } : { ...reply, headers: named };
-}
-
-const supportedTexts = new WeakMap<Route, string>();
-
-function supported(route: Route): string {
-  let text = supportedTexts.get(route);
-  if (text === undefined) {
-    text = (route.versions ?? []).join(', ');
-    supportedTexts.set(route, text);
-  }
-  return text;
 }
 
 /** A header value that a caller chose, if it may be sent back and logged: visible ASCII, not long. */

@@ -5,19 +5,19 @@ import type { Clock } from '../lib/clock.ts';
 interface Quota {
   /** Requests of one resource within a window. */
   readonly requests: number;
-  /** Whether it holds in production mode, where nothing that ends access is refused for having been asked too often. */
-  readonly inProduction: boolean;
+  /** Whether it counts what ends access. */
+  readonly endsAccess: boolean;
 }
 
 /** What the original counts (identity-protocol, section 6). */
 // biome-ignore format: a table
 export const QUOTAS = {
-  createIdentity:          { requests: 1000, inProduction: true },
-  createIdentityWithToken: { requests: 1000, inProduction: true },
-  issueToken:              { requests: 1000, inProduction: true },
-  exchangeToken:           { requests: 500,  inProduction: true },
-  deleteIdentity:          { requests: 500,  inProduction: false },
-  revokeTokens:            { requests: 500,  inProduction: false },
+  createIdentity:          { requests: 1000, endsAccess: false},
+  createIdentityWithToken: { requests: 1000, endsAccess: false},
+  issueToken:              { requests: 1000, endsAccess: false},
+  exchangeToken:           { requests: 500,  endsAccess: false},
+  deleteIdentity:          { requests: 500,  endsAccess: true  },
+  revokeTokens:            { requests: 500,  endsAccess: true  },
 } as const satisfies Record<string, Quota>;
 
 export type QuotaName = keyof typeof QUOTAS;
@@ -28,7 +28,8 @@ const WINDOW_MS = 30_000;
 interface Options {
   /** `acs`: the original's; `off`: none. */
   preset: 'off' | 'acs';
-  mode: 'dev' | 'production';
+  /** Whether requests that end access are counted, too. */
+  countsEndings: boolean;
 }
 
 /** Counts requests against the quotas of the original: for this node alone, in windows that all resources share. */
@@ -46,9 +47,9 @@ export class Quotas {
 
   /** @throws ServiceError `TooManyRequests`, which says how long the window still lasts */
   count(name: QuotaName, resourceId: ResourceId): void {
-    const { preset, mode } = this.#options;
-    const { requests, inProduction } = QUOTAS[name];
-    if (preset === 'off' || (mode === 'production' && !inProduction)) return;
+    const { preset, countsEndings } = this.#options;
+    const { requests, endsAccess } = QUOTAS[name];
+    if (preset === 'off' || (endsAccess && !countsEndings)) return;
 
     const now = this.#clock.elapsed();
     const window = Math.floor(now / WINDOW_MS);

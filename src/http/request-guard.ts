@@ -6,12 +6,13 @@ import type { Access, Reply, Route } from './route.ts';
 import type { WireRequest } from './wire.ts';
 
 interface Options {
-  mode: 'dev' | 'production';
-  /** Names to answer for, lower case, without port. Empty in production mode: then any. */
-  allowedHosts: readonly string[];
+  /** For the programs of one machine: loopback names and pages are let in, and plain HTTP from everywhere. */
+  local: boolean;
+  /** Names to answer for, lower case, without port. Undefined: any. */
+  allowedHosts: readonly string[] | undefined;
   /** Origins whose pages may call routes for user tokens. */
   allowedOrigins: readonly string[];
-  /** Addresses from which plain HTTP is taken in production mode, beside loopback ones. */
+  /** Addresses from which plain HTTP is taken, beside loopback ones. */
   trustedProxies: readonly string[];
 }
 
@@ -31,29 +32,29 @@ const ownOrigin = (request: WireRequest): string =>
  * Keeps other people's web pages out (security-and-reliability, section 1.4). A page that rebinds its name to this machine
  * shows itself by its Host; a page that sends a request of its own must ask first, and is told no.
  */
-export class Doorkeeper {
+export class RequestGuard {
   readonly #options: Options;
   readonly #hosts: ReadonlySet<string>;
 
   constructor(options: Options) {
     this.#options = options;
-    this.#hosts = new Set([...options.allowedHosts.map((host) => host.toLowerCase()), ...CONTAINER_HOSTS]);
+    this.#hosts = new Set([...(options.allowedHosts ?? []).map((host) => host.toLowerCase()), ...CONTAINER_HOSTS]);
   }
 
-  /** In production mode a secret never crosses a network in plain text. @throws ServiceError `HttpsRequired` */
+  /** A secret never crosses a network in plain text. @throws ServiceError `HttpsRequired` */
   requireTransport(request: WireRequest): void {
-    if (this.#options.mode === 'dev' || request.secure || isLoopback(request.peer)) return;
+    if (this.#options.local || request.secure || isLoopback(request.peer)) return;
     if (!this.#options.trustedProxies.includes(plainAddress(request.peer)))
       throw new ServiceError('HttpsRequired', { detail: 'see LINARITE_TRUSTED_PROXIES' });
   }
 
   /** @throws ServiceError `HostNotAllowed` */
   requireHost(request: WireRequest): void {
-    const { mode, allowedHosts } = this.#options;
-    if (mode === 'production' && allowedHosts.length === 0) return;
+    const { local, allowedHosts } = this.#options;
+    if (allowedHosts === undefined) return;
     // Only the name counts; the signature covers the value as it came.
     const name = hostName(request.header('host')[0] ?? '').toLowerCase();
-    const loopback = mode === 'dev' && LOOPBACK_NAME.test(name);
+    const loopback = local && LOOPBACK_NAME.test(name);
     if (!loopback && !this.#hosts.has(name))
       throw new ServiceError('HostNotAllowed', { detail: 'see LINARITE_ALLOWED_HOSTS' });
   }
@@ -103,24 +104,26 @@ export class Doorkeeper {
     };
   }
 
-  /** Headers that let the page of a granted origin read the answer. */
-  originHeaders(request: WireRequest, route: Route): Record<string, string> {
+  /**
+   * Headers that let the page of a granted origin read the answer.
+   * @param exposed names of the headers that it may read
+   */
+  originHeaders(request: WireRequest, route: Route, exposed: readonly string[]): Record<string, string> {
     const origin = this.#grantedOrigin(request, route.access);
     if (origin === undefined) return {};
     return {
       'Access-Control-Allow-Origin': origin,
-      'Access-Control-Expose-Headers':
-        'MS-CV, x-ms-client-request-id, api-supported-versions, Retry-After, x-linarite-reason',
+      'Access-Control-Expose-Headers': exposed.join(', '),
       Vary: 'Origin',
     };
   }
 
-  /** Pages on this machine may call everything in dev mode; other pages only what needs a token that they do not have. */
+  /** Pages on this machine may call everything of a local server; other pages only what needs a token that they do not have. */
   #grantedOrigin(request: WireRequest, access: Access): string | undefined {
     const [origin, ...more] = request.header('origin');
     if (origin === undefined || more.length > 0 || isForOwnPage(access)) return undefined;
-    const { mode, allowedOrigins } = this.#options;
-    if (mode === 'dev' && LOOPBACK_ORIGIN.test(origin)) return origin;
+    const { local, allowedOrigins } = this.#options;
+    if (local && LOOPBACK_ORIGIN.test(origin)) return origin;
     const needsToken = access.caller === 'user' || access.caller === 'entraUser';
     return needsToken && allowedOrigins.includes(origin) ? origin : undefined;
   }

@@ -166,8 +166,6 @@ export interface Route {
   readonly body?: { readonly schema: Schema; readonly kind: BodyKind };
   /** For WebSockets only: a `GET` that is answered with {@link Reply.socket}. */
   readonly socket?: SocketOptions;
-  /** How its refusals are written: in the service's envelope, unless OAuth's shape is named (RFC 6749, section 5.2). */
-  readonly errors?: 'oauth';
   /** Success statuses, and errors that are not in the protocol's envelope, with the shape of their bodies. */
   readonly answers: { readonly [status: number]: Schema | 'nothing' | 'text' | 'bytes' };
   readonly summary: string;

@@ -1,13 +1,16 @@
 import FindMyWay from 'find-my-way';
+import type { Api } from './dialect.ts';
 import type { Route } from './route.ts';
 
 /** A route, and what its path captured. */
 export interface Match {
+  /** The API that the route belongs to. */
+  readonly api: Api;
   readonly route: Route;
   readonly path: Readonly<Record<string, string>>;
 }
 
-type Handler = { (): void; route: Route };
+type Handler = { (): void; route: Route; api: Api };
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const LONGEST_SEGMENT = 1024;
@@ -26,18 +29,9 @@ export class RouteTable {
   });
 
   /** @throws Error for a route that lets a user in without naming a capability, or two routes at one place */
-  constructor(routes: readonly Route[]) {
-    this.routes = routes;
-    for (const route of routes) {
-      if (route.access.caller === 'user' && !route.access.requires) {
-        throw new Error(`${route.operation} takes user tokens but names no capability`);
-      }
-      const [method = '', path = ''] = route.at.split(' ');
-      if (route.socket && (method !== 'GET' || route.body)) throw new Error(`${route.operation} cannot open a socket`);
-      const handler = (() => undefined) as unknown as Handler;
-      handler.route = route;
-      this.#router.on(method as (typeof METHODS)[number], routerPath(path), handler);
-    }
+  constructor(apis: readonly Api[]) {
+    this.routes = apis.flatMap(({ routes }) => routes);
+    for (const api of apis) for (const route of api.routes) this.#add(api, route);
   }
 
   /** Where there is no route of its own for it, `HEAD` is answered as `GET` is, without the body. */
@@ -47,7 +41,18 @@ export class RouteTable {
       this.#router.find(method as (typeof METHODS)[number], pathOf(target)) ??
       (method === 'HEAD' ? this.#router.find('GET', pathOf(target)) : null);
     if (!found) return undefined;
-    return { route: (found.handler as unknown as Handler).route, path: found.params as Record<string, string> };
+    const { api, route } = found.handler as unknown as Handler;
+    return { api, route, path: found.params as Record<string, string> };
+  }
+
+  #add(api: Api, route: Route): void {
+    if (route.access.caller === 'user' && !route.access.requires)
+      throw new Error(`${route.operation} takes user tokens but names no capability`);
+    const [method = '', path = ''] = route.at.split(' ');
+    if (route.socket && (method !== 'GET' || route.body)) throw new Error(`${route.operation} cannot open a socket`);
+    const handler = (() => undefined) as unknown as Handler;
+    Object.assign(handler, { route, api });
+    this.#router.on(method as (typeof METHODS)[number], routerPath(path), handler);
   }
 
   /** The methods that a target knows, for `Allow`. Empty when there is nothing at that path. */

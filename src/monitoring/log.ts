@@ -1,10 +1,17 @@
 import { isatty } from 'node:tty';
 import type { Settings } from '../settings.ts';
 import { LineBuffer } from './line-buffer.ts';
-import type { LineFormat } from './pretty-line.ts';
 import { escapeUnprintable, safeFacts, safeText } from './safe-text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+
+/** Writes a line of the log for people. */
+export type LineFormat = (
+  level: LogLevel,
+  time: string,
+  message: string,
+  facts: Readonly<Record<string, unknown>>,
+) => string;
 
 type LogSettings = Pick<Settings, 'logLevel' | 'mode'>;
 

@@ -1,10 +1,7 @@
-import type { LogLevel } from './log.ts';
+import type { LineFormat, LogLevel } from './log.ts';
 import { withoutUnprintable } from './safe-text.ts';
 
 type Facts = Readonly<Record<string, unknown>>;
-
-/** Writes a line of the log for people. */
-export type LineFormat = (level: LogLevel, time: string, message: string, facts: Facts) => string;
 
 type Colour = 'red' | 'green' | 'yellow' | 'cyan' | 'dim';
 

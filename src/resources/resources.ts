@@ -47,7 +47,6 @@ export class Resources {
 
   constructor(uses: Uses) {
     this.#uses = uses;
-    uses.revocations.onConfigChanged(() => this.reload());
   }
 
   /** Reads all resources and opens their keys. One reading at a time: the last to end must be the last to begin. */

@@ -44,7 +44,7 @@ interface Uses {
 interface Options {
   lifetimes: Lifetimes;
   /** Claim `iss` of new tokens. */
-  issuer: () => string;
+  issuer: string;
   /** Whether a token of that issuer may be one of ours. */
   isIssuer: (issuer: string) => boolean;
 }
@@ -287,7 +287,7 @@ export class AccessTokens {
       region: region ?? '',
       location: location ?? '',
       position: seq,
-      issuer: this.#options.issuer(),
+      issuer: this.#options.issuer,
       tokenId: randomId('base64url'),
     });
     this.#signing += 1;

@@ -65,7 +65,6 @@ export class SigningKeys {
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
-    uses.revocations.onConfigChanged(() => this.reload());
   }
 
   /** Makes sure that there is a key to sign with. The one to follow it is left to {@link rotate}: nobody waits for it. */

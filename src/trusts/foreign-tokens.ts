@@ -20,7 +20,7 @@ interface Uses {
   keySets: Pick<KeySets, 'find'>;
   clock: Clock;
   /** Origin of this server, without a slash at the end. */
-  endpoint: () => string;
+  endpoint: string;
 }
 
 /** A token of the right form, and the trust that it would have to be accepted by. */
@@ -70,7 +70,7 @@ export class ForeignTokens {
 
   #candidates(issuer: unknown): Candidate[] {
     if (typeof issuer !== 'string') return [];
-    const endpoint = this.#uses.endpoint();
+    const endpoint = this.#uses.endpoint;
     return this.#uses.trusts().flatMap((trust) => {
       const found = issuerIn(trust.definition, issuer, endpoint);
       return found ? [{ trust, issuer, issuerTenant: found.tenantId }] : [];
@@ -93,7 +93,7 @@ export class ForeignTokens {
     if (!key.algorithms.includes(algorithm)) throw refuse('foreign.algorithm', 'the key is for another algorithm');
 
     const audience = audiencesFor(trust.definition, purpose).flatMap((name) => {
-      const bare = fillIn(name, { endpoint: endpoint() }).replace(/\/$/, '');
+      const bare = fillIn(name, { endpoint }).replace(/\/$/, '');
       return [bare, `${bare}/`];
     });
     const nowMs = clock.now();

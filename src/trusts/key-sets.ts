@@ -12,7 +12,7 @@ import type { Trust, TrustDefinition } from './trust.ts';
 interface Uses {
   clock: Clock;
   /** Origin of this server, without a slash at the end. */
-  endpoint: () => string;
+  endpoint: string;
   events: Pick<Events, 'notice'>;
   /** The keys of an issuer inside this server, by its address as configured: nothing is fetched from `{endpoint}`. */
   ownKeys?: (metadataAddress: string) => { readonly keys: readonly object[] } | undefined;
@@ -129,7 +129,7 @@ export class KeySets {
     const { privateAddresses, certificateAuthority, algorithms } = definition;
     const { plainHttp, timeoutMs = TIMEOUT_MS } = this.#options;
     const access = { plainHttp: plainHttp && privateAddresses, privateAddresses, certificateAuthority, timeoutMs };
-    const values = { endpoint: this.#uses.endpoint(), tenantId };
+    const values = { endpoint: this.#uses.endpoint, tenantId };
     const address = definition.keySet
       ? fillIn(definition.keySet, values)
       : await discoverKeySet(definition, values, access);

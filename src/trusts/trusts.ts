@@ -51,7 +51,6 @@ export class Trusts {
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
-    uses.revocations.onConfigChanged(() => this.reload());
   }
 
   /** Reads all trusts. One reading at a time: the last to end must be the last to begin. */

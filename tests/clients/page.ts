@@ -55,12 +55,12 @@ function page(results: readonly ClientResults[], tools: readonly ToolResults[]):
   return `${[
     `<!-- Written by \`npm run test:clients -- --write\` from ${RESULTS} and ${TOOL_RESULTS}. -->`,
     '# Conformance',
-    'This page shows what unmodified clients see. Nothing was changed but the connection string and the trusted certificate authority. Each client ran over HTTPS, in a process of its own, against a server that was started as `npm start` starts it. The operations are those that the SDKs’ own suites test, and a few more. Where Entra takes the place of the key, `DefaultAzureCredential` has the two environment variables of a managed identity that the server prints at its start.',
-    '**passed**: the client got what it should. **–**: this release does not have it, or does not allow it. **differs**: the client got something else. A number in brackets leads to the note below the table.',
+    'This page shows what unmodified clients see. Only the connection string and the trusted certificate authority were changed. Each client ran over HTTPS, in a separate process, against a server that was started in the same way as by `npm start`. The operations are those that the SDKs’ own suites test, and a few more. In the checks that use Entra instead of a key, `DefaultAzureCredential` has the two environment variables of a managed identity that the server prints at its start.',
+    '**passed**: the client got the expected result. **–**: this release does not have the operation, or does not allow it. **differs**: the client got another result. A number in brackets names a note below the table.',
     '## SDKs',
     ...sections(results, OPERATIONS),
     '## Management and other clients',
-    'These ran against the same server: tools and libraries of the management plane, which sign in with the operator key as a client secret, and a library that signs requests with an access key and sends them over plain HTTP.',
+    'These clients ran against the same server. Tools and libraries of the management plane sign in with the operator key as a client secret. One library signs requests with an access key and sends them over plain HTTP.',
     ...sections(tools, TOOL_CHECKS),
   ].join('\n\n')}\n`;
 }

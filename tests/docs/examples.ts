@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import type { Access, Route } from '../../src/http/route.ts';
 import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET } from '../../src/planes/sign-in/directory.ts';
 import { DEV_RESOURCE } from '../../src/resources/resource.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
+import { describedRoutes } from '../harness/described.ts';
 import { ALICE, APP, BOB, CLIENTS, OPERATOR_KEY, TEAMS, userToken, withBearer } from '../harness/dev-tokens.ts';
 import type { Answer } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';
@@ -222,8 +222,8 @@ export async function recordExamples(t: TestContext): Promise<Examples> {
   };
   const production = await startProduction(t, env);
   return {
-    ...(await recorded(dev, routeList({ mode: 'dev' } as RouteParts), DEV, known)),
-    ...(await recorded(production, routeList({ mode: 'production' } as RouteParts), PRODUCTION, known)),
+    ...(await recorded(dev, describedRoutes('dev'), DEV, known)),
+    ...(await recorded(production, describedRoutes('production'), PRODUCTION, known)),
   };
 }
 

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { operationsPage, referencePages } from '../../scripts/docs.ts';
 import { ok, route } from '../../src/http/route.ts';
 import { listOf, object, optional, text } from '../../src/http/schema.ts';
-import { versions } from '../../src/http/versions.ts';
+import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
+import { apiOf } from '../harness/road.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -41,8 +42,9 @@ test('an operation is described from its route', () => {
       handle: () => ok({}),
     }),
   ];
+  const plane = apiOf(routes, { name: 'identity', versions: IDENTITY_VERSIONS });
   assert.equal(
-    operationsPage(routes, [], { renameThing: { request: 'PATCH /things/7', answer: 'HTTP/1.1 204' } })
+    operationsPage([plane], [], { renameThing: { request: 'PATCH /things/7', answer: 'HTTP/1.1 204' } })
       .split(/^(?=## )/m)
       .at(-1),
     `## renameThing
@@ -51,6 +53,7 @@ test('an operation is described from its route', () => {
 
 Renames a thing.
 
+- Plane: identity
 - Caller: a user, by an access token that grants \`chat.thread.update\`
 - Api-versions: Identity, from \`2025-06-30\` to \`2026-07-22\`
 - Body (json): \`name\` (string), \`note\` (string or null, optional)

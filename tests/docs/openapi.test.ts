@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { validate } from '@hyperjump/json-schema/openapi-3-1';
 import { apiDocument } from '../../src/http/openapi.ts';
-import { ok, route } from '../../src/http/route.ts';
+import { ok, type Route, route } from '../../src/http/route.ts';
 import { listOf, object, optional, text } from '../../src/http/schema.ts';
-import { versions } from '../../src/http/versions.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
+import { versions } from '../../src/planes/identity/versions.ts';
+import { describedPlanes } from '../../src/start/planes.ts';
 import { startProduction } from '../harness/production.ts';
+import { apiOf } from '../harness/road.ts';
 import { startTestServer } from '../harness/server.ts';
 
 /** The published schema of OpenAPI 3.1, with that of JSON Schema 2020-12 for the schemas within. */
@@ -16,8 +18,10 @@ const complaints = (document: unknown): unknown[] => {
   return output.valid ? [] : (output.errors ?? ['does not fit']);
 };
 
-const routes = routeList({ mode: 'production' } as RouteParts);
-const document = apiDocument(routes);
+const planes = describedPlanes('production');
+const routes = planes.flatMap((plane) => plane.routes);
+const document = apiDocument(planes, serviceDialect);
+const describe = (...described: Route[]) => apiDocument([apiOf(described)], serviceDialect);
 const operations = Object.values(document.paths).flatMap((path) => Object.values(path));
 
 test('the document fits the OpenAPI Specification 3.1', () => {
@@ -28,7 +32,7 @@ test('a document that does not fit is found out, also deep within a schema', () 
   const broken = [
     { ...document, paths: { identities: {} } },
     { ...document, info: { title: 'no version' } },
-    apiDocument([
+    describe(
       route({
         operation: 'x',
         summary: 'X.',
@@ -37,7 +41,7 @@ test('a document that does not fit is found out, also deep within a schema', () 
         answers: { 200: object({ list: listOf(text({ minLength: 'three' })) }) },
         handle: () => ok({}),
       }),
-    ]),
+    ),
   ];
   for (const one of broken) assert.notDeepEqual(complaints(one), []);
 });
@@ -58,7 +62,7 @@ test('every reference leads somewhere', () => {
 });
 
 test('an operation is described from its route', () => {
-  const { paths } = apiDocument([
+  const { paths } = describe(
     route({
       operation: 'renameThing',
       summary: 'Renames a thing.',
@@ -70,11 +74,12 @@ test('an operation is described from its route', () => {
       answers: { 200: object({ names: listOf(text()) }), 204: 'nothing', 402: object({ price: text() }) },
       handle: ({ query }) => ok({ names: [query.dryRun] }),
     }),
-  ]);
+  );
   const { responses, ...rest } = paths['/things/{id}']?.patch ?? assert.fail();
   assert.deepEqual(rest, {
     operationId: 'renameThing',
     summary: 'Renames a thing.',
+    tags: ['test'],
     parameters: [
       { name: 'id', in: 'path', required: true, schema: { type: 'string', minLength: 1 } },
       {
@@ -111,7 +116,7 @@ test('a running server describes itself: to anybody in dev mode, to the operator
   const dev = await startTestServer(t);
   const open = await dev.send({ target: '/-/openapi.json' });
   assert.deepEqual([open.status, complaints(open.body)], [200, []]);
-  assert.deepEqual(open.body, JSON.parse(JSON.stringify(apiDocument(routeList({ mode: 'dev' } as RouteParts)))));
+  assert.deepEqual(open.body, JSON.parse(JSON.stringify(apiDocument(describedPlanes('dev'), serviceDialect))));
 
   const operatorKey = 'an-operator-key-for-the-document-012345';
   const production = await startProduction(t, { LINARITE_OPERATOR_KEY: operatorKey });

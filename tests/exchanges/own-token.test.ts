@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { API_VERSIONS, type ApiVersion, versions } from '../../src/http/versions.ts';
+import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
 import { DIRECTORY_TENANT, GROUP, type User } from '../../src/planes/sign-in/directory.ts';
 import {
   ALICE,
@@ -115,7 +115,7 @@ for (const plane of Object.keys(PLANES) as Plane[]) {
     }
 
     test('older versions do not have it', async () => {
-      for (const version of API_VERSIONS.identity.filter((known) => !VERSIONS.includes(known as ApiVersion)))
+      for (const version of IDENTITY_VERSIONS.filter((known) => !VERSIONS.includes(known)))
         assertError(await world.exchange(presented, { version }), { status: 400, code: 'UnsupportedApiVersion' });
     });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { API_VERSIONS, type ApiVersion, isBefore, versions } from '../../src/http/versions.ts';
+import { IDENTITY_VERSIONS, precedes, versions } from '../../src/planes/identity/versions.ts';
 import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
 import {
   ALICE,
@@ -50,7 +50,7 @@ describe('exchanging the token of a Teams user', () => {
     server.asService(`${EXCHANGE}?api-version=${version}`, body);
 
   for (const version of VERSIONS) {
-    const preview = isBefore(version, '2021-11-01');
+    const preview = precedes(version, '2021-11-01');
     test(`${version}: 200 with a token${preview ? ', for the presented one alone' : ''}`, async () => {
       const body = preview ? { token: presented } : { token: presented, ...EXPECTED };
       const answer = await exchange(body, version);
@@ -99,7 +99,7 @@ describe('exchanging the token of a Teams user', () => {
   }
 
   test('is not there before 2021-03-31-preview1, and insists on a version', async () => {
-    for (const version of API_VERSIONS.identity.filter((known) => !VERSIONS.includes(known as ApiVersion))) {
+    for (const version of IDENTITY_VERSIONS.filter((known) => !VERSIONS.includes(known))) {
       assertError(await exchange({ token: presented, ...EXPECTED }, version), {
         status: 400,
         code: 'UnsupportedApiVersion',

@@ -1,13 +1,15 @@
 import { ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
+import type { Api } from '../../src/http/dialect.ts';
 import { type Signatory, SignatureVerifier } from '../../src/http/hmac.ts';
 import { HELD_MOST, type HoldLimits, Holds } from '../../src/http/holds.ts';
 import { listen } from '../../src/http/listen.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import { Quotas } from '../../src/http/quotas.ts';
-import { Doorkeeper } from '../../src/http/request-guard.ts';
+import { RequestGuard } from '../../src/http/request-guard.ts';
 import type { Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { type Sessions, UNWATCHED } from '../../src/http/session.ts';
 import { Sockets } from '../../src/http/sockets.ts';
 import type { Tickets } from '../../src/http/tickets.ts';
@@ -17,7 +19,7 @@ import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
 import { TestLog, type TestServer } from './server.ts';
 
 /** Who knows callers. Without them, none is. */
-interface Acquaintance {
+interface Callers {
   tokens?: TestServer['server']['tokens'];
   signatories?: readonly Signatory[];
   operatorKey?: string;
@@ -36,9 +38,21 @@ const unknown = async (): Promise<never> => {
   throw new ServiceError('Denied', { reason: 'foreign.issuer' });
 };
 
+/** An API of a test's own, in the dialect of the service. */
+export const apiOf = (routes: readonly Route[], more: Partial<Api> = {}): Api => ({
+  name: 'test',
+  dialect: serviceDialect,
+  routes,
+  ...more,
+});
+
 /** The road over routes of a test's own. */
-export function roadOf(
-  routes: readonly Route[],
+export const roadOf = (routes: readonly Route[], callers: Callers = {}): Pipeline =>
+  roadOfApis([apiOf(routes)], callers);
+
+/** The road over APIs of a test's own. */
+export function roadOfApis(
+  apis: readonly Api[],
   {
     tokens,
     signatories = [],
@@ -49,13 +63,13 @@ export function roadOf(
     held = HELD_MOST,
     times,
     log = new TestLog(),
-  }: Acquaintance = {},
+  }: Callers = {},
 ): Pipeline {
   const events = new Monitor(log, new ServerMetrics('test'));
   return new Pipeline(
     {
-      routes: new RouteTable(routes),
-      doorkeeper: new Doorkeeper({ mode: 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
+      routes: new RouteTable(apis),
+      guard: new RequestGuard({ local: true, allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
       signatures: new SignatureVerifier(
         { candidatesFor: () => signatories, clock: systemClock },
         { windowMinutes: 5, wellKnownKey: 'loopback' },
@@ -74,14 +88,14 @@ export function roadOf(
       parked: new Holds(held),
       sockets: new Sockets({ holds: new Holds(held), clock: systemClock, events }, times),
       sessions,
-      quotas: new Quotas(systemClock, { preset: 'off', mode: 'dev' }),
+      quotas: new Quotas(systemClock, { preset: 'off', countsEndings: true }),
       principals: { serviceOf: unknown, operatorOf: unknown, entraUserOf: unknown },
       requireFresh,
       isStoreFailure: () => false,
       clock: systemClock,
       events,
     },
-    { mode: 'dev', bodyBytesMost: 1024 * 1024 },
+    { dialect: serviceDialect, explains: true, bodyBytesMost: 1024 * 1024 },
   );
 }
 
@@ -89,9 +103,9 @@ export function roadOf(
 export async function givenRoad(
   t: { after(step: () => unknown): unknown },
   routes: readonly Route[],
-  acquaintance: Acquaintance = {},
+  callers: Callers = {},
 ): Promise<number> {
-  const road = roadOf(routes, acquaintance);
+  const road = roadOf(routes, callers);
   const door = await listen({ hosts: ['127.0.0.1'], port: 0, tls: undefined, road, onProblem: () => undefined });
   t.after(() => door.close(1000));
   return door.port;

@@ -10,8 +10,9 @@ import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { ServiceError } from '../../src/errors.ts';
+import type { BindOptions } from '../../src/http/bind.ts';
 import type { WireLimits } from '../../src/http/connection.ts';
-import { type Listener, type ListenOptions, listen, type TlsIdentity } from '../../src/http/listen.ts';
+import { type Listener, listen, type ServeOptions, type TlsIdentity } from '../../src/http/listen.ts';
 import type { Road, WireReply, WireRequest } from '../../src/http/wire.ts';
 
 // ── The other side of the listener ──────────────────────────────────────────────────────────────────────────────────
@@ -75,7 +76,7 @@ interface Setup {
 async function start(
   t: TestContext | undefined,
   limits: Partial<WireLimits> = {},
-  more: Partial<ListenOptions> = {},
+  more: Partial<BindOptions & ServeOptions> = {},
 ): Promise<Setup> {
   const road = new FakeRoad();
   const problems: string[] = [];

@@ -10,13 +10,14 @@ import { type ApiDocument, apiDocument } from '../../src/http/openapi.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import { pathOf } from '../../src/http/routes.ts';
 import { object, secret, text } from '../../src/http/schema.ts';
-import { versions } from '../../src/http/versions.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { safeFacts } from '../../src/monitoring/safe-text.ts';
+import { versions } from '../../src/planes/identity/versions.ts';
 import { FIRST_SUBSCRIPTION } from '../../src/planes/management/communication-service.ts';
 import { RawClient, requestText } from '../harness/raw.ts';
 import { accessKeyOf, DEV_ID, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
-import { givenRoad } from '../harness/road.ts';
+import { apiOf, givenRoad } from '../harness/road.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { contentHash, sign } from '../harness/sign.ts';
 import { AnswerJudge } from './answer-judge.ts';
@@ -284,7 +285,7 @@ describe('the fuzzer reports', () => {
     const victim: Victim = {
       port,
       host: `localhost:${port}`,
-      document: apiDocument([one]),
+      document: apiDocument([apiOf([one])], serviceDialect),
       accessKey: PLANTED_KEY,
       operatorKey: OPERATOR_KEY,
       user: async () => ({ id: 'someone', token: PLANTED_TOKEN }),
@@ -371,7 +372,7 @@ describe('whatever is sent', () => {
 });
 
 test('an attempt is the same from the same seed', async () => {
-  const document = apiDocument([
+  const described = apiOf([
     route({
       operation: 'x',
       summary: 'X.',
@@ -381,6 +382,7 @@ test('an attempt is the same from the same seed', async () => {
       handle: () => ok({}),
     }),
   ]);
+  const document = apiDocument([described], serviceDialect);
   const digest = () =>
     createHash('sha256')
       .update(JSON.stringify(fc.sample(requests(document, GOOD), { seed: SEED, numRuns: 50 })))

@@ -4,16 +4,20 @@ import { describe, test } from 'node:test';
 import type { Caller, IdentityId, ResourceId, ServiceCaller, TrustId, UserCaller } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
+import type { Api } from '../../src/http/dialect.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { HELD_MOST, Holds } from '../../src/http/holds.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
-import { Doorkeeper } from '../../src/http/request-guard.ts';
+import { RequestGuard } from '../../src/http/request-guard.ts';
 import type { Access, Reply, Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { listOf, object, optional, text, truth } from '../../src/http/schema.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { type TokenFacts, UNWATCHED } from '../../src/http/session.ts';
-import { versions } from '../../src/http/versions.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
+import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
+import { oauthDialect } from '../../src/planes/sign-in/oauth-dialect.ts';
+import { apiOf } from '../harness/road.ts';
 import { sign } from '../harness/sign.ts';
 import { type WireDraft, wireRequest } from '../harness/wire-request.ts';
 
@@ -46,6 +50,7 @@ interface Given {
   beside?: Route;
   uses?: Partial<Uses>;
   options?: Partial<Options>;
+  api?: Partial<Api>;
   wellKnown?: boolean;
   /** What happens within the operation. */
   operation?: (input: Parameters<Route['handle']>[0]) => Reply | Promise<Reply>;
@@ -54,7 +59,7 @@ interface Given {
 /** The road over one route, and everything that it did in order. */
 function given(
   entry: Partial<Omit<Route, 'handle'>> & { access: Access },
-  { beside, uses, options, wellKnown = false, operation }: Given = {},
+  { beside, uses, options, api = { versions: IDENTITY_VERSIONS }, wellKnown = false, operation }: Given = {},
 ) {
   const steps: string[] = [];
   const facts: RequestFacts[] = [];
@@ -92,10 +97,15 @@ function given(
       return { add: (bytes: number) => step('add', bytes), close: () => step('close') };
     },
   } as unknown as Admission;
-  const { mode = 'dev' } = options ?? {};
+  const { explains = true } = options ?? {};
   const all: Uses = {
-    routes: new RouteTable([route, ...(beside ? [beside] : [])]),
-    doorkeeper: new Doorkeeper({ mode, allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
+    routes: new RouteTable([apiOf([route, ...(beside ? [beside] : [])], api)]),
+    guard: new RequestGuard({
+      local: explains,
+      allowedHosts: explains ? [] : undefined,
+      allowedOrigins: [],
+      trustedProxies: [],
+    }),
     signatures: new SignatureVerifier(
       {
         candidatesFor: () => [
@@ -142,7 +152,7 @@ function given(
     } as unknown as Uses['events'],
     ...uses,
   };
-  const pipeline = new Pipeline(all, { mode, bodyBytesMost: 1000, ...options });
+  const pipeline = new Pipeline(all, { dialect: serviceDialect, explains, bodyBytesMost: 1000, ...options });
   const ask = async (draft: WireDraft = {}) => {
     const reply = await pipeline.answer(
       wireRequest({
@@ -399,7 +409,7 @@ describe('the door', () => {
   test('takes plain http from afar in dev mode only', async () => {
     const far = { peer: '192.0.2.1' };
     assert.equal((await given(NOBODY).ask(far)).status, 200);
-    const production = given(NOBODY, { options: { mode: 'production' } });
+    const production = given(NOBODY, { options: { explains: false } });
     const refused = await production.ask(far);
     assert.deepEqual([refused.status, JSON.parse(refused.body ?? '').error.code], [403, 'HttpsRequired']);
     assert.equal((await production.ask({ ...far, secure: true })).status, 200);
@@ -785,7 +795,7 @@ describe('a refusal', () => {
       (await given(NOBODY, failing(new ServiceError('Denied', { reason: 'trust.changed' }))).ask()).reason,
       'trust.changed',
     );
-    const production = await given(NOBODY, { ...failing(error), options: { mode: 'production' } }).ask();
+    const production = await given(NOBODY, { ...failing(error), options: { explains: false } }).ask();
     assert.deepEqual(Object.keys(production.headers).sort(), [...BASE].sort());
     assert.deepEqual([production.told?.reason, production.told?.detail], ['grant.missing', error.detail]);
     assert.ok(!('x-linarite-reason' in (await given(NOBODY).ask()).headers));
@@ -846,7 +856,7 @@ describe('a refusal', () => {
     const strange = new Error('x');
     assert.equal(pipeline.refuse(strange).status, 500);
     assert.equal(facts.at(-1)?.cause, strange);
-    const production = given(NOBODY, { options: { mode: 'production' } });
+    const production = given(NOBODY, { options: { explains: false } });
     assert.ok(!('Strict-Transport-Security' in production.pipeline.refuse(strange).headers));
   });
 
@@ -861,7 +871,8 @@ describe('a refusal', () => {
 });
 
 describe('at routes that speak OAuth', () => {
-  const oauth = { ...NOBODY, errors: 'oauth', query: { q: text() } } as const;
+  const entry = { ...NOBODY, query: { q: text() } } as const;
+  const oauth = (more: Given = {}) => given(entry, { api: { dialect: oauthDialect }, ...more });
 
   test('a refusal has their shape', async () => {
     for (const [error, status, name] of [
@@ -869,7 +880,7 @@ describe('at routes that speak OAuth', () => {
       [new ServiceError('StoreUnavailable'), 503, 'server_error'],
       [new ServiceError('Internal'), 500, 'server_error'],
     ] as const) {
-      const reply = await given(oauth, failing(error)).ask();
+      const reply = await oauth(failing(error)).ask();
       assert.equal(reply.status, status);
       assert.deepEqual(JSON.parse(reply.body ?? ''), { error: name, error_description: error.message });
       assert.ok(!('WWW-Authenticate' in reply.headers));
@@ -879,19 +890,19 @@ describe('at routes that speak OAuth', () => {
   test('who tried the Authorization header in vain is told the scheme', async () => {
     const denied = failing(new ServiceError('Denied'));
     const headers = { Authorization: 'Basic x' };
-    assert.equal((await given(oauth, denied).ask({ headers })).headers['WWW-Authenticate'], 'Basic realm="Linarite"');
-    assert.ok(!('WWW-Authenticate' in (await given(oauth, denied).ask()).headers));
+    assert.equal((await oauth(denied).ask({ headers })).headers['WWW-Authenticate'], 'Basic realm="Linarite"');
+    assert.ok(!('WWW-Authenticate' in (await oauth(denied).ask()).headers));
     const other = failing(new ServiceError('IdentityNotFound'));
-    assert.ok(!('WWW-Authenticate' in (await given(oauth, other).ask({ headers })).headers));
+    assert.ok(!('WWW-Authenticate' in (await oauth(other).ask({ headers })).headers));
     assert.ok(!('WWW-Authenticate' in (await given(NOBODY, denied).ask({ headers })).headers));
   });
 
   test('a parameter may not be there twice; elsewhere the first counts', async () => {
     const target = '/things/1?q=1&q=2';
-    const reply = await given(oauth).ask({ target });
+    const reply = await oauth().ask({ target });
     assert.deepEqual([reply.status, reply.reason], [400, 'ParameterNotOnce']);
     assert.ok(reply.body?.includes(new ServiceError('ParameterNotOnce', { values: { name: 'q' } }).message));
-    assert.equal((await given(oauth).ask({ target: '/things/1?q=1' })).status, 200);
+    assert.equal((await oauth().ask({ target: '/things/1?q=1' })).status, 200);
     const lenient = given({ ...NOBODY, query: { q: text() } });
     await lenient.ask({ target });
     assert.deepEqual(lenient.inputs[0]?.query, { q: '1' });
@@ -913,7 +924,7 @@ describe('the headers of an answer', () => {
 
   test('hold browsers to TLS in production, over TLS', async () => {
     const HSTS = 'Strict-Transport-Security';
-    const production = given(NOBODY, { options: { mode: 'production' } });
+    const production = given(NOBODY, { options: { explains: false } });
     assert.equal((await production.ask({ secure: true })).headers[HSTS], 'max-age=31536000');
     assert.ok(!(HSTS in (await production.ask()).headers));
     assert.ok(!(HSTS in (await given(NOBODY).ask({ secure: true })).headers));

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { ResourceId } from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { QUOTAS, type QuotaName, Quotas } from '../../src/http/quotas.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
+import { describedRoutes } from '../harness/described.ts';
 import { assertError } from '../harness/envelope.ts';
 import { givenResource, inPath } from '../harness/resources.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
@@ -28,7 +28,7 @@ function allowed(quotas: Quotas, name: QuotaName, resource = ONE): number {
 
 describe('quotas', () => {
   test('are those of the original, of each resource and each operation', () => {
-    const quotas = new Quotas(new TestClock(START), { preset: 'acs', mode: 'dev' });
+    const quotas = new Quotas(new TestClock(START), { preset: 'acs', countsEndings: true });
     const table = Object.fromEntries(NAMES.map((name) => [name, allowed(quotas, name)]));
     assert.deepEqual(table, {
       createIdentity: 1000,
@@ -42,19 +42,19 @@ describe('quotas', () => {
   });
 
   test('never keep anybody from revoking and deleting in production mode', () => {
-    const quotas = new Quotas(new TestClock(START), { preset: 'acs', mode: 'production' });
+    const quotas = new Quotas(new TestClock(START), { preset: 'acs', countsEndings: false });
     const endless = NAMES.filter((name) => allowed(quotas, name) === Number.POSITIVE_INFINITY);
     assert.deepEqual(endless, ['deleteIdentity', 'revokeTokens']);
   });
 
   test('are off unless asked for', () => {
-    const quotas = new Quotas(new TestClock(START), { preset: 'off', mode: 'dev' });
+    const quotas = new Quotas(new TestClock(START), { preset: 'off', countsEndings: true });
     for (const name of NAMES) assert.equal(allowed(quotas, name), Number.POSITIVE_INFINITY);
   });
 
   test('begin anew after 30 seconds, and say how long that will be', () => {
     const clock = new TestClock(START);
-    const quotas = new Quotas(clock, { preset: 'acs', mode: 'dev' });
+    const quotas = new Quotas(clock, { preset: 'acs', countsEndings: true });
     const retryAfter = () => {
       try {
         quotas.count('revokeTokens', ONE);
@@ -74,7 +74,7 @@ describe('quotas', () => {
 });
 
 test('every operation that the original counts is counted, and by its own quota', () => {
-  const counted = routeList({ mode: 'production' } as unknown as RouteParts).flatMap(({ operation, quota }) =>
+  const counted = describedRoutes('production').flatMap(({ operation, quota }) =>
     quota === undefined ? [] : [[operation, typeof quota === 'function' ? 'by its body' : quota] as const],
   );
   assert.deepEqual(Object.fromEntries(counted), {

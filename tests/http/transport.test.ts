@@ -1,16 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Doorkeeper } from '../../src/http/request-guard.ts';
+import { RequestGuard } from '../../src/http/request-guard.ts';
 import type { WireRequest } from '../../src/http/wire.ts';
 
 const PROXY = '10.0.0.9';
 
 /** Whether a request over that transport, from there, is let in. */
 function isLetIn(mode: 'dev' | 'production', peer: string, secure: boolean, headers: readonly string[] = []): boolean {
-  const doorkeeper = new Doorkeeper({ mode, allowedHosts: [], allowedOrigins: [], trustedProxies: [PROXY] });
+  const guard = new RequestGuard({
+    local: mode === 'dev',
+    allowedHosts: mode === 'dev' ? [] : undefined,
+    allowedOrigins: [],
+    trustedProxies: [PROXY],
+  });
   const header = (name: string) => (headers.includes(name) ? ['https'] : []);
   try {
-    doorkeeper.requireTransport({ peer, secure, header } as unknown as WireRequest);
+    guard.requireTransport({ peer, secure, header } as unknown as WireRequest);
     return true;
   } catch (cause) {
     assert.equal((cause as { error?: string }).error, 'HttpsRequired');

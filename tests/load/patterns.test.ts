@@ -5,15 +5,16 @@ import { connectionFrom } from '../../src/cli/connection-string.ts';
 import { onOneLine } from '../../src/cli/exit.ts';
 import { bodyReader } from '../../src/http/body.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
-import { Doorkeeper } from '../../src/http/request-guard.ts';
+import { RequestGuard } from '../../src/http/request-guard.ts';
 import { listOf, object, text } from '../../src/http/schema.ts';
-import { settleVersion, versions } from '../../src/http/versions.ts';
+import { settleVersion } from '../../src/http/versions.ts';
 import type { WireRequest } from '../../src/http/wire.ts';
 import { customId, identityId, pageStart } from '../../src/identities/identity.ts';
 import { fromBase64, fromBase64url } from '../../src/lib/bytes.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { parseInstant } from '../../src/lib/instants.ts';
 import { escapeUnprintable, safeText, withoutUnprintable } from '../../src/monitoring/safe-text.ts';
+import { versions } from '../../src/planes/identity/versions.ts';
 import { readCompact } from '../../src/tokens/jws.ts';
 import { writeResult } from '../harness/results.ts';
 import { SOURCES } from '../tables/sources.ts';
@@ -50,7 +51,7 @@ const request = (headers: Record<string, string>, target = '/'): WireRequest => 
   onEnd: () => undefined,
   readBody: async () => Buffer.alloc(0),
 });
-const doorkeeper = new Doorkeeper({ mode: 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] });
+const guard = new RequestGuard({ local: true, allowedHosts: [], allowedOrigins: [], trustedProxies: [] });
 const signatures = new SignatureVerifier(
   { candidatesFor: () => [], clock: systemClock },
   { windowMinutes: 5, wellKnownKey: 'loopback' },
@@ -61,9 +62,9 @@ const OWNER = '5e1f0057-ed00-4acc-8000-000000007417' as ResourceId;
 
 /** What reads what strangers send: name → reader, and pieces that are particular to it. */
 const READERS: Readonly<Record<string, { eat: Eater; pieces: readonly string[] }>> = {
-  'Host header': { eat: (host) => doorkeeper.requireHost(request({ host })), pieces: [':0', 'a.', '1.', '[::1]'] },
+  'Host header': { eat: (host) => guard.requireHost(request({ host })), pieces: [':0', 'a.', '1.', '[::1]'] },
   'Origin header': {
-    eat: (origin) => doorkeeper.originHeaders(request({ origin }), { access: { caller: 'service' } } as never),
+    eat: (origin) => guard.originHeaders(request({ origin }), { access: { caller: 'service' } } as never, []),
     pieces: ['a.', 'http://'],
   },
   'Authorization header': {
@@ -105,7 +106,7 @@ const READERS: Readonly<Record<string, { eat: Eater; pieces: readonly string[] }
   'custom id': { eat: customId, pieces: ['\u0000'] },
   continuation: { eat: pageStart, pieces: ['8:acs:'] },
   'api-version': {
-    eat: (version) => settleVersion([version], versions('2021-03-07'), '/'),
+    eat: (version) => settleVersion([version], { supported: versions('2021-03-07'), newest: undefined }, '/'),
     pieces: ['2021-', '-preview'],
   },
   token: { eat: readCompact, pieces: ['eyJ', '.', 'eyJhbGciOiJSUzI1NiJ9.'] },

@@ -71,7 +71,7 @@ for (const store of STORES) {
         ['access key', wish({ primaryKey: base64(64) })],
         ['access key', wish({ secondaryKey: base64(64) })],
       ] as const) {
-        const message = `A resource with that id is there already, with another ${what}.`;
+        const message = `A resource with that id exists already, with another ${what}.`;
         assertError(await put(server, id, body), {
           status: 409,
           code: 'ResourceIdTaken',

@@ -1,8 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Log, openLog } from '../../src/monitoring/log.ts';
-import type { LineFormat } from '../../src/monitoring/pretty-line.ts';
+import { type LineFormat, type Log, openLog } from '../../src/monitoring/log.ts';
 import type { Settings } from '../../src/settings.ts';
 
 /** Opens a log on a file, lets it be written to, and returns what the file holds then. */

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { metricsPage } from '../../scripts/docs.ts';
 import type { IdentityId, ResourceId } from '../../src/callers.ts';
 import { REASONS } from '../../src/errors.ts';
+import { merged } from '../../src/lib/merged.ts';
 import type { Log } from '../../src/monitoring/log.ts';
+import { MetricSet, type MetricTable } from '../../src/monitoring/metric-set.ts';
 import { Counter, OPEN_METRICS, openMetrics } from '../../src/monitoring/metrics.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
-import { METRICS, ServerMetrics } from '../../src/monitoring/server-metrics.ts';
+import { METRIC_GROUPS, METRICS, type Readings, ServerMetrics } from '../../src/monitoring/server-metrics.ts';
+import { SOURCES } from '../tables/sources.ts';
 import { FACTS } from './facts.ts';
 
 const silent: Log = { write() {}, keeps: () => false, flushSync() {}, drain: async () => {}, dropped: 0 };
@@ -105,6 +109,61 @@ test('names nobody planned cannot fill the memory', () => {
     .filter((line) => line.startsWith('linarite_requests_total'));
   assert.equal(lines.length, 1001);
   assert.ok(lines.includes('linarite_requests_total{operation="other",status="other",caller="other"} 4000'));
+});
+
+/** What a plane would add: rows in a table of its own. */
+const PIGEONS = {
+  sent: { name: 'linarite_pigeons_sent_total', kind: 'counter', labels: ['loft'], help: 'Pigeons sent.' },
+  perched: { name: 'linarite_pigeons_perched', kind: 'gauge', labels: ['loft'], help: 'Pigeons at home.' },
+  grain: { name: 'linarite_pigeon_grain_bytes', kind: 'gauge', help: 'Grain left.', alarm: 'below 10' },
+} as const satisfies MetricTable;
+const WITH_PIGEONS = { ...METRIC_GROUPS, Pigeons: PIGEONS };
+
+test('the table of another plane is scraped from its own counters and readings, and has its part of the page', () => {
+  const all = new MetricSet(merged(WITH_PIGEONS));
+  const sent = new Counter(PIGEONS.sent);
+  all.add(sent);
+  sent.add('north');
+  all.watch({ perched: () => ({ north: 3, south: 4 }), grain: () => 5, leaseAge: () => 0.5 });
+  const text = all.render();
+  assertOpenMetrics(text);
+  assert.deepEqual(text.match(/^linarite_.*/gm), [
+    'linarite_revocation_lease_age_seconds 0.5',
+    'linarite_pigeons_sent_total{loft="north"} 1',
+    'linarite_pigeons_perched{loft="north"} 3',
+    'linarite_pigeons_perched{loft="south"} 4',
+    'linarite_pigeon_grain_bytes 5',
+  ]);
+  assert.match(
+    metricsPage(WITH_PIGEONS),
+    /\n## Pigeons\n\n.*\n.*\n\| `linarite_pigeons_sent_total` \| counter \| `loft` /,
+  );
+});
+
+test('a metric that is in no table, or has one feeder already, is refused', () => {
+  const metrics = new ServerMetrics('1.2.3');
+  assert.throws(() => metrics.add(new Counter(PIGEONS.sent)), /linarite_pigeons_sent_total is in no table/);
+  assert.throws(() => metrics.add(new Counter(METRICS.requests)), /linarite_requests_total is fed already/);
+  assert.throws(() => metrics.watch({ requests: () => 1 }), /linarite_requests_total is fed already/);
+  metrics.watch({ leaseAge: () => 1 });
+  assert.throws(() => metrics.add(new Counter(METRICS.leaseAge)), /linarite_revocation_lease_age_seconds is fed/);
+  // @ts-expect-error a reading gives plain numbers, and a histogram is more
+  const wrong: Readings = { durations: () => 1 };
+  assert.ok(wrong);
+});
+
+test('a later reading of a figure takes the place of the first', () => {
+  const { metrics, sample } = monitored();
+  metrics.watch({ leaseAge: () => 1 });
+  metrics.watch({ leaseAge: () => 2 });
+  assert.equal(sample('linarite_revocation_lease_age_seconds'), 2);
+});
+
+test('every metric has a name of its own, and every table in src/monitoring/tables is merged', () => {
+  const names = Object.values(METRICS).map(({ name }) => name);
+  assert.equal(new Set(names).size, names.length);
+  const tables = [...SOURCES].filter(([path]) => path.startsWith('monitoring/tables/'));
+  assert.equal(tables.length, Object.keys(METRIC_GROUPS).length);
 });
 
 test('labels have few values: no metric names a resource, an identity or a key', () => {

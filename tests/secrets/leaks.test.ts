@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { Route } from '../../src/http/route.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
 import { unseal } from '../../src/secrets/envelope.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { type Rows, sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { cli } from '../cli/cli.ts';
+import { describedRoutes } from '../harness/described.ts';
 import { type Answer, type Sent, send } from '../harness/http.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { requestText, sendRaw } from '../harness/raw.ts';
@@ -41,7 +41,7 @@ const HANDS_OUT: readonly string[] = [
   'signInOperator',
 ];
 
-const ROUTES: Route[] = routeList({ mode: 'production' } as RouteParts);
+const ROUTES: Route[] = describedRoutes('production');
 
 type Secrets = Readonly<Record<'accessKey' | 'token' | 'operatorKey' | 'kek', string>>;
 

@@ -121,9 +121,7 @@ async function given(t: TestContext) {
     const client = new WebSocket(`ws://localhost:${port}/listen`, { headers: { Authorization: `Bearer ${token}` } });
     const got: string[] = [];
     client.on('message', (data) => got.push(String(data)));
-    const closed = new Promise<string>((resolve) =>
-      client.on('close', (code, reason) => resolve(`${code} ${reason}`)),
-    );
+    const closed = new Promise<string>((resolve) => client.on('close', (code, reason) => resolve(`${code} ${reason}`)));
     await new Promise((resolve, reject) => client.on('open', resolve).on('error', reject));
     t.after(() => client.terminate());
     return { client, got, closed };
@@ -189,7 +187,13 @@ describe('a socket', () => {
     session.resume();
     plane.socket.send('five');
     await eventually(() => got.length === 3 && plane.seen.messages.length === 2);
-    assert.deepEqual([got, plane.seen.messages], [['one', 'two', 'five'], ['three', 'four']]);
+    assert.deepEqual(
+      [got, plane.seen.messages],
+      [
+        ['one', 'two', 'five'],
+        ['three', 'four'],
+      ],
+    );
     assert.equal(plane.socket.bufferedBytes, 0);
   });
 

@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ERRORS, type ErrorName, REASONS, type Reason, ServiceError } from '../../src/errors.ts';
+import {
+  ERROR_GROUPS,
+  ERRORS,
+  type ErrorName,
+  REASON_GROUPS,
+  REASONS,
+  type Reason,
+  ServiceError,
+} from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
 import { SignatureVerifier } from '../../src/http/hmac.ts';
 import { Pipeline } from '../../src/http/pipeline.ts';
 import { Quotas } from '../../src/http/quotas.ts';
-import { Doorkeeper } from '../../src/http/request-guard.ts';
+import { RequestGuard } from '../../src/http/request-guard.ts';
 import { RouteTable } from '../../src/http/routes.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { UNWATCHED } from '../../src/http/session.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
@@ -15,13 +24,13 @@ import { TestLog } from '../harness/server.ts';
 import { SOURCES } from './sources.ts';
 
 const usersOf = (name: string): string[] =>
-  [...SOURCES].filter(([path, text]) => path !== 'errors.ts' && text.includes(`'${name}'`)).map(([path]) => path);
+  [...SOURCES].filter(([path, text]) => !/^errors[./]/.test(path) && text.includes(`'${name}'`)).map(([path]) => path);
 
 const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
   new Pipeline(
     {
       routes: new RouteTable([]),
-      doorkeeper: new Doorkeeper({ mode, allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
+      guard: new RequestGuard({ local: mode === 'dev', allowedHosts: [], allowedOrigins: [], trustedProxies: [] }),
       signatures: new SignatureVerifier(
         { candidatesFor: () => [], clock: systemClock },
         { windowMinutes: 5, wellKnownKey: 'loopback' },
@@ -34,13 +43,13 @@ const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
       parked: {} as never,
       sockets: {} as never,
       sessions: UNWATCHED,
-      quotas: new Quotas(systemClock, { preset: 'off', mode }),
+      quotas: new Quotas(systemClock, { preset: 'off', countsEndings: true }),
       requireFresh: async () => undefined,
       isStoreFailure: (cause) => cause === 'the store failed',
       clock: systemClock,
       events: new Monitor(log, new ServerMetrics('test')),
     },
-    { mode, bodyBytesMost: 0 },
+    { dialect: serviceDialect, explains: mode === 'dev', bodyBytesMost: 0 },
   );
 
 describe('every error', () => {
@@ -71,6 +80,15 @@ describe('every error', () => {
       assert.notDeepEqual(usersOf(name), []);
     });
   }
+});
+
+test('every table of errors and of reasons in src/errors is merged', () => {
+  const merged: unknown[] = [...Object.values(ERROR_GROUPS), ...Object.values(REASON_GROUPS)];
+  const declared = [...SOURCES].filter(([path]) => path.startsWith('errors/')).map(([, text]) => text);
+  const tables = declared.flatMap((text) => text.match(/^export const \w+/gm) ?? []);
+  assert.equal(tables.length, merged.length, String(tables));
+  const rows = merged.flatMap((table) => Object.keys(table ?? {}));
+  assert.deepEqual(rows, [...Object.keys(ERRORS), ...Object.keys(REASONS)]);
 });
 
 test('every reason is given somewhere', () => {

@@ -4,19 +4,19 @@ import type { Capability } from '../../src/capabilities/tables.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { APPLICATIONS, DIRECTORY_TENANT, PUBLISHED_SECRET, USERS } from '../../src/planes/sign-in/directory.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
+import { describedRoutes } from '../harness/described.ts';
 import { assertError } from '../harness/envelope.ts';
 import { type Answer, send } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';
 import { DEV_ID, givenResource, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
-import { givenRoad } from '../harness/road.ts';
+import { apiOf, givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { sign } from '../harness/sign.ts';
 
 /** The entries alone; none of their handlers is called here. */
-const routesOf = (mode: 'dev' | 'production'): Route[] => routeList({ mode } as unknown as RouteParts);
+const routesOf = describedRoutes;
 
 const OPERATOR_KEY = 'an-operator-key-for-the-route-walk-01234';
 const DENIED = { status: 401, code: 'Denied', message: 'Denied by the resource provider.' };
@@ -315,13 +315,13 @@ describe('the list of routes', () => {
     const entry = { operation: 'x', summary: 'X.', at: 'GET /x', answers: {}, handle: () => ok({}) } as const;
     // @ts-expect-error a user route must say what it requires, or `anyScope`
     const forgotten = route({ ...entry, access: { caller: 'user' } });
-    assert.throws(() => new RouteTable([forgotten]), /names no capability/);
+    assert.throws(() => new RouteTable([apiOf([forgotten])]), /names no capability/);
     // @ts-expect-error and it must be a capability that exists
     route({ ...entry, access: { caller: 'user', requires: 'chat.thread.paint' } });
     // @ts-expect-error a route must say who may call it
     route(entry);
     for (const requires of ['anyScope', 'chat.thread.read'] satisfies (Capability | 'anyScope')[]) {
-      new RouteTable([route({ ...entry, access: { caller: 'user', requires } })]);
+      new RouteTable([apiOf([route({ ...entry, access: { caller: 'user', requires } })])]);
     }
   });
 
@@ -342,7 +342,7 @@ describe('the list of routes', () => {
       answers: {},
       handle: () => ok({}),
     });
-    assert.throws(() => new RouteTable([one, two]));
+    assert.throws(() => new RouteTable([apiOf([one, two])]));
   });
 });
 

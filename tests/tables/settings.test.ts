@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readSettings, SETTINGS, type SettingName, settingsHelp } from '../../src/settings.ts';
+import type { SettingTable } from '../../src/settings/setting.ts';
+import { readSettings, SETTING_GROUPS, SETTINGS, type SettingName, settingsHelp } from '../../src/settings.ts';
 import { SOURCES } from './sources.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -20,10 +21,31 @@ test('every setting is in --help and in the reference, with its default', () => 
   }
 });
 
+test('every group of settings has its title above its settings, in --help and in the reference', () => {
+  const page = readFileSync(join(ROOT, 'docs/reference/settings.md'), 'utf8');
+  const help = settingsHelp();
+  for (const [title, group] of Object.entries<SettingTable>(SETTING_GROUPS)) {
+    const [, onPage = ''] = page.split(`\n## ${title}\n`);
+    const [, inHelp = ''] = help.split(new RegExp(`^${title}:\n`, 'm'));
+    const variables = Object.values(group).map(({ variable }) => variable);
+    assert.deepEqual(variablesIn(onPage.split('\n## ')[0], /^\| `(\w+)`/gm), variables, title);
+    assert.deepEqual(variablesIn(inHelp.split('\n\n')[0], /^ {2}(\w+) \(/gm), variables, title);
+  }
+});
+
+const variablesIn = (part = '', pattern: RegExp): string[] =>
+  [...part.matchAll(pattern)].map(([, variable = '']) => variable);
+
+test('every table in src/settings is merged', () => {
+  const declared = [...SOURCES].filter(([path]) => path.startsWith('settings/')).map(([, text]) => text);
+  const tables = declared.flatMap((text) => text.match(/^export const [A-Z_]+\b/gm) ?? []);
+  assert.equal(tables.length, Object.keys(SETTING_GROUPS).length, String(tables));
+});
+
 test('every setting has a variable of its own and is used somewhere', () => {
   const rows = Object.entries(SETTINGS);
   assert.equal(new Set(rows.map(([, { variable }]) => variable)).size, rows.length);
-  const users = [...SOURCES].filter(([path]) => path !== 'settings.ts').map(([, text]) => text);
+  const users = [...SOURCES].filter(([path]) => !/^settings[./]/.test(path)).map(([, text]) => text);
   for (const [name] of rows)
     assert.ok(
       users.some((text) => new RegExp(`\\b${name}\\b`).test(text)),

@@ -119,7 +119,7 @@ function given({ snapshot, position = 41, fresh = true, nowMs = NOON }: Given = 
     } as unknown as Uses,
     {
       lifetimes: { shortest: HOUR, longest: 24 * HOUR, usual: 24 * HOUR },
-      issuer: () => ISSUER,
+      issuer: ISSUER,
       isIssuer: (issuer) => issuer === ISSUER,
     },
   );

@@ -41,7 +41,7 @@ type Verifier = (jwt: string, purpose: Purpose) => Promise<unknown>;
 
 function given(trusts: readonly Trust[] = [trustIn(provider.wish())]) {
   const clock = new TestClock();
-  const endpoint = () => ENDPOINT;
+  const endpoint = ENDPOINT;
   const events = { notice: () => undefined };
   const keySets = new KeySets({ clock, endpoint, events }, { plainHttp: true, timeoutMs: 2000 });
   const tokens = new ForeignTokens({ trusts: () => trusts, keySets, clock, endpoint });
@@ -243,7 +243,7 @@ describe('trusts', () => {
         trusts = meanwhile;
         return key;
       };
-      const endpoint = () => ENDPOINT;
+      const endpoint = ENDPOINT;
       const tokens = new ForeignTokens({ trusts: () => trusts, keySets: { find }, clock, endpoint });
       const refused = { error: 'Denied', reason: 'trust.changed' };
       await assert.rejects(tokens.verify(draft('service'), 'service', 'Denied'), refused);
@@ -252,7 +252,7 @@ describe('trusts', () => {
 
   test('of an issuer inside this server take its keys without a fetch', async () => {
     const clock = new TestClock();
-    const endpoint = () => ENDPOINT;
+    const endpoint = ENDPOINT;
     const metadata = '{endpoint}/adfs/.well-known/openid-configuration';
     const trust = trustIn({ issuers: ['{endpoint}/adfs'], metadata });
     const asked: string[] = [];

@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import type { Route } from '../../src/http/route.ts';
 import { FIRST_SUBSCRIPTION } from '../../src/planes/management/communication-service.ts';
 import { APPLICATIONS } from '../../src/planes/sign-in/directory.ts';
-import { type RouteParts, routeList } from '../../src/routes.ts';
 import { RIGHTS, type Right } from '../../src/trusts/trust.ts';
+import { describedRoutes } from '../harness/described.ts';
 import {
   ALICE,
   APP,
@@ -101,7 +101,7 @@ describe('every route for services and operators', () => {
     },
     { env },
   );
-  const routes = routeList({ mode: 'dev' } as unknown as RouteParts).filter(({ access }) =>
+  const routes = describedRoutes('dev').filter(({ access }) =>
     ['service', 'operator', 'serviceOrOperator'].includes(access.caller),
   );
 

@@ -46,7 +46,7 @@ function given(wish: TrustWish = provider.wish()) {
     notice: (_level: string, message: string, facts?: Record<string, unknown>) =>
       notices.push(`${message}${facts?.failure ? `: ${facts.failure}` : ''}`),
   };
-  const endpoint = () => 'https://linarite.example';
+  const endpoint = 'https://linarite.example';
   const keySets = new KeySets({ clock, endpoint, events }, { plainHttp: true, timeoutMs: 300 });
   const trust = trustIn(wish);
   const start = provider.fetches.length;
@@ -236,7 +236,7 @@ describe('metadata', () => {
 
   test('that are configured anew are read anew', async () => {
     const clock = new TestClock();
-    const uses = { clock, endpoint: () => 'https://linarite.example', events: { notice: () => undefined } };
+    const uses = { clock, endpoint: 'https://linarite.example', events: { notice: () => undefined } };
     const keySets = new KeySets(uses, { plainHttp: true });
     assert.ok(await keySets.find(trustIn(provider.wish()), undefined, kidOf('ec')));
     const narrower = trustIn({ ...provider.wish(), algorithms: ['RS256'] });

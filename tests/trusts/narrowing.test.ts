@@ -190,7 +190,7 @@ async function accepts(definition: TrustDefinition, { jwt, purpose }: Draft): Pr
     trusts: () => [trust],
     keySets: { find: findKey },
     clock: { now: () => NOW_MS, elapsed: () => 0 },
-    endpoint: () => ENDPOINT,
+    endpoint: ENDPOINT,
   });
   try {
     await tokens.verify(jwt, purpose, 'Denied');

@@ -71,7 +71,7 @@ test('tokens of a certified OpenID provider are accepted for what they were made
     changedAtMs: 0,
   };
   const clock = new TestClock();
-  const endpoint = () => 'https://linarite.example';
+  const endpoint = 'https://linarite.example';
   const keySets = new KeySets({ clock, endpoint, events: { notice: () => undefined } }, { plainHttp: true });
   const tokens = new ForeignTokens({ trusts: () => [trust], keySets, clock, endpoint });
 

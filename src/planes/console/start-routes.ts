@@ -27,7 +27,7 @@ export const startRoutes = (start: Start): Route[] => [
   route({
     operation: 'showStart',
     summary:
-      'Shows what a person or a program needs first. A browser gets a page with a form that issues tokens, and the last requests with their reasons.',
+      'Shows what a person or a program needs first. A browser gets a page with a form that issues tokens, and with the last requests and their reasons.',
     at: 'GET /',
     access: FOR_OWN_PAGE,
     answers: { 200: StartShape },
@@ -41,7 +41,8 @@ export const startRoutes = (start: Start): Route[] => [
   }),
   route({
     operation: 'issueFromStart',
-    summary: 'Issues a token of the development resource from that page, while its key is the published one.',
+    summary:
+      'Issues a token of the development resource for the page at /, if the key of the resource is the published one.',
     at: 'POST /',
     access: FOR_OWN_PAGE,
     body: { schema: IssueBody, kind: 'form' },

@@ -12,7 +12,7 @@ interface Uses {
   recent: RecentRequests;
   lifetimes: Lifetimes;
   /** Address of this server, without a trailing slash. */
-  origin: () => string;
+  origin: string;
   /** File with the certificate authority of our own making. */
   caPath: () => string | undefined;
 }
@@ -42,7 +42,7 @@ export class Start {
   facts(): StartFacts {
     const { origin, caPath, recent } = this.#uses;
     const key = this.#publishedKey();
-    const endpoint = `${origin()}/`;
+    const endpoint = `${origin}/`;
     return {
       endpoint,
       connectionString: key && `endpoint=${endpoint};accesskey=${key.secret.export().toString('base64')}`,

@@ -11,7 +11,7 @@ import {
 import type { Assignments } from '../../exchanges/assignments.ts';
 import { created, noContent, ok, type Route, route } from '../../http/route.ts';
 import { listOf, maybe, object, optional, recordOf, text } from '../../http/schema.ts';
-import { versions } from '../../http/versions.ts';
+import { versions } from './versions.ts';
 
 const TEAMS = '/access/teamsExtension/tenants/{tenantId}/assignments/{objectId}';
 const ENTRA = '/access/entra/assignments';
@@ -56,7 +56,7 @@ function pageStart(plane: Plane, text: string | undefined): AssignmentId | undef
 }
 
 /** Assignments on the wire: identity-protocol, sections 2.5 and 2.6. */
-export const assignmentRoutes = (assignments: Assignments, endpoint: () => string): Route[] => [
+export const assignmentRoutes = (assignments: Assignments, endpoint: string): Route[] => [
   route({
     operation: 'getTeamsExtensionAssignment',
     summary: 'Gives the assignment of a Teams user or resource account.',
@@ -123,7 +123,7 @@ export const assignmentRoutes = (assignments: Assignments, endpoint: () => strin
       const last = next?.slice('entra/'.length);
       return ok({
         value: page.map(shown),
-        ...(last && { nextLink: `${endpoint()}${ENTRA.slice(1)}?api-version=${version}&continuation=${last}` }),
+        ...(last && { nextLink: `${endpoint}${ENTRA.slice(1)}?api-version=${version}&continuation=${last}` }),
       });
     },
   }),

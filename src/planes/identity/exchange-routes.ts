@@ -2,9 +2,10 @@ import type { IdentityId } from '../../callers.ts';
 import type { Exchanges } from '../../exchanges/exchanges.ts';
 import { ok, type Reply, type Route, route } from '../../http/route.ts';
 import { anything, object, optional, secret, text } from '../../http/schema.ts';
-import { isBefore, versions } from '../../http/versions.ts';
+
 import { sevenDigits } from '../../lib/instants.ts';
 import type { IssuedToken } from '../../tokens/token.ts';
+import { precedes, versions } from './versions.ts';
 
 // All of it may be missing: what the original says first is whether the token is good.
 const TeamsUserBody = object({ token: optional(secret()), appId: optional(text()), userId: optional(text()) });
@@ -34,7 +35,7 @@ export const exchangeRoutes = (exchanges: Exchanges): Route[] => [
     async handle({ caller, body, version }) {
       const { token, appId, userId } = body;
       return ok(
-        shownToken(await exchanges.teamsUser(caller, { token, appId, userId }, !isBefore(version, '2021-11-01'))),
+        shownToken(await exchanges.teamsUser(caller, { token, appId, userId }, !precedes(version, '2021-11-01'))),
       );
     },
   }),

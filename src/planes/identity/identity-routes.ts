@@ -1,13 +1,14 @@
 import { ServiceError } from '../../errors.ts';
 import { created, noContent, ok, type Route, route } from '../../http/route.ts';
 import { int32, listOf, maybe, object, optional, secret, text } from '../../http/schema.ts';
-import { isBefore, versions } from '../../http/versions.ts';
+
 import type { Identities } from '../../identities/identities.ts';
 import { customId, type Identity, identityId } from '../../identities/identity.ts';
 import { parseInstant, sevenDigits, wholeSeconds } from '../../lib/instants.ts';
 import type { AccessTokens } from '../../tokens/access-tokens.ts';
 import { type Lifetimes, lifetime, scopeList } from '../../tokens/token.ts';
 import { knownScopes } from './token-routes.ts';
+import { precedes, versions } from './versions.ts';
 
 const ALL = versions('2020-07-20-preview1');
 /** The first shape, before `:issueAccessToken` and nested answers. */
@@ -57,7 +58,7 @@ export const identityRoutes = (identities: Identities, tokens: AccessTokens, lif
     async handle({ caller, body, version }) {
       if (FIRST.includes(version)) return ok({ id: (await identities.create(caller)).id });
 
-      const minutes = lifetime(isBefore(version, '2022-10-01') ? undefined : body.expiresInMinutes, lifetimes);
+      const minutes = lifetime(precedes(version, '2022-10-01') ? undefined : body.expiresInMinutes, lifetimes);
       const name = typeof body.customId === 'string' ? customId(body.customId) : undefined;
       const scopes = body.createTokenWithScopes ?? [];
       if (scopes.length === 0) return created({ identity: shown(await identities.create(caller, name)) });

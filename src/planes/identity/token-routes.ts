@@ -1,14 +1,11 @@
-import { capabilitiesOf } from '../../capabilities/capabilities.ts';
-import { SCOPES } from '../../capabilities/tables.ts';
-import { ServiceError } from '../../errors.ts';
 import { ok, type Route, route } from '../../http/route.ts';
-import { int32, listOf, maybe, object, optional, secret, text, truth } from '../../http/schema.ts';
-import { type ApiVersion, isBefore, versions } from '../../http/versions.ts';
+import { int32, listOf, object, optional, secret, text } from '../../http/schema.ts';
+import type { ApiVersion } from '../../http/versions.ts';
 import { identityId } from '../../identities/identity.ts';
 import { sevenDigits } from '../../lib/instants.ts';
 import type { AccessTokens } from '../../tokens/access-tokens.ts';
-import type { SigningKeys } from '../../tokens/signing-keys.ts';
 import { type Lifetimes, lifetime, scopeList } from '../../tokens/token.ts';
+import { precedes, versions } from './versions.ts';
 
 const IssueBody = object({
   scopes: listOf(text()),
@@ -20,33 +17,11 @@ const FirstIssueBody = object({ scopes: listOf(text()) });
 const TOKEN = { token: secret(), expiresOn: text({ format: 'date-time' }) };
 const TokenShape = object(TOKEN);
 
-const WhoamiShape = object({
-  identity: object({ id: text() }),
-  resourceId: text(),
-  scopes: listOf(text()),
-  capabilities: listOf(text()),
-  expiresOn: text({ format: 'date-time' }),
-});
-
-const IntrospectBody = object({ token: secret(), token_type_hint: maybe(text()) });
-
-const IntrospectShape = object({
-  active: truth(),
-  scope: maybe(text()),
-  capabilities: maybe(listOf(text())),
-  inactive_reason: maybe(text()),
-});
-
 /** The scopes that an api-version knows. */
-export const knownScopes = (version: ApiVersion) => (isBefore(version, '2023-10-01') ? 'first' : 'all');
+export const knownScopes = (version: ApiVersion) => (precedes(version, '2023-10-01') ? 'first' : 'all');
 
-/** Tokens on the wire: identity-protocol, sections 2.3 and 2.7; RFC 7662; RFC 7517; OpenID Connect Discovery 1.0. */
-export const tokenRoutes = (
-  tokens: AccessTokens,
-  keys: SigningKeys,
-  lifetimes: Lifetimes,
-  issuer: () => string,
-): Route[] => [
+/** Tokens on the wire: identity-protocol, section 2.3. */
+export const tokenRoutes = (tokens: AccessTokens, lifetimes: Lifetimes): Route[] => [
   route({
     operation: 'issueAccessToken',
     summary: 'Issues a token for an identity.',
@@ -57,7 +32,7 @@ export const tokenRoutes = (
     body: { schema: IssueBody, kind: 'json' },
     answers: { 200: TokenShape },
     async handle({ caller, path, body, version }) {
-      const minutes = lifetime(isBefore(version, '2022-10-01') ? undefined : body.expiresInMinutes, lifetimes);
+      const minutes = lifetime(precedes(version, '2022-10-01') ? undefined : body.expiresInMinutes, lifetimes);
       const wish = { scopes: scopeList(body.scopes, knownScopes(version)), minutes };
       const token = await tokens.issue(caller, identityId(path.id, caller.resourceId), wish);
       return ok({ token: token.jwt, expiresOn: sevenDigits(token.expiresOnMs) });
@@ -79,91 +54,6 @@ export const tokenRoutes = (
         minutes: lifetimes.usual,
       });
       return ok({ id, token: token.jwt, expiresOn: sevenDigits(token.expiresOnMs) });
-    },
-  }),
-  route({
-    operation: 'whoami',
-    summary: 'Tells the bearer of an access token who they are and what they may do.',
-    at: 'GET /-/whoami',
-    access: { caller: 'user', requires: 'anyScope' },
-    answers: { 200: WhoamiShape },
-    handle({ caller }) {
-      return ok({
-        identity: { id: caller.identityId },
-        resourceId: caller.resourceId,
-        scopes: caller.scopes,
-        capabilities: capabilitiesOf(caller.scopes),
-        expiresOn: sevenDigits(caller.expiresOnMs),
-      });
-    },
-  }),
-  route({
-    operation: 'introspectToken',
-    summary:
-      'Tells whether an access token is valid now (RFC 7662). A resource can ask about its own tokens only. The operator can ask about all, and also gets the reason if a token is not valid.',
-    at: 'POST /-/introspect',
-    access: { caller: 'serviceOrOperator' },
-    reads: true,
-    body: { schema: IntrospectBody, kind: 'form' },
-    answers: { 200: IntrospectShape },
-    async handle({ caller, body }) {
-      try {
-        const { claims, caller: user } = await tokens.verify(body.token);
-        // Another resource's token and no token look the same to a resource.
-        if (caller.kind === 'service' && user.resourceId !== caller.resourceId) return ok({ active: false });
-        return ok({
-          active: true,
-          scope: user.scopes.join(' '),
-          capabilities: capabilitiesOf(user.scopes),
-          sub: user.identityId,
-          aud: user.resourceId,
-          iss: claims.issuer,
-          exp: claims.expSeconds,
-          iat: claims.iatSeconds,
-          jti: claims.tokenId,
-          token_type: 'Bearer',
-        });
-      } catch (cause) {
-        if (!(cause instanceof ServiceError) || cause.error !== 'TokenRefused') throw cause;
-        const detail = cause.detail === undefined ? '' : `; ${cause.detail}`;
-        return ok({
-          active: false,
-          ...(caller.kind === 'operator' && { inactive_reason: `${cause.reason}${detail}` }),
-        });
-      }
-    },
-  }),
-  route({
-    operation: 'getSigningKeys',
-    summary: 'The public keys that tokens are verified with (RFC 7517).',
-    at: 'GET /.well-known/jwks.json',
-    access: { caller: 'nobody' },
-    answers: { 200: object({ keys: listOf(object({})) }) },
-    handle() {
-      return { ...ok({ keys: keys.published() }), headers: { 'Cache-Control': 'public, max-age=900' } };
-    },
-  }),
-  route({
-    operation: 'getDiscovery',
-    summary: 'Where to find the keys and the introspection endpoint (OpenID Connect Discovery 1.0, RFC 8414).',
-    at: 'GET /.well-known/openid-configuration',
-    access: { caller: 'nobody' },
-    answers: {
-      200: object({ issuer: text(), jwks_uri: text(), introspection_endpoint: text() }),
-    },
-    handle() {
-      return {
-        ...ok({
-          issuer: issuer(),
-          jwks_uri: `${issuer()}/.well-known/jwks.json`,
-          introspection_endpoint: `${issuer()}/-/introspect`,
-          id_token_signing_alg_values_supported: [...new Set(keys.published().map((key) => key.alg))],
-          subject_types_supported: ['public'],
-          response_types_supported: ['none'],
-          scopes_supported: [...SCOPES],
-        }),
-        headers: { 'Cache-Control': 'public, max-age=900' },
-      };
     },
   }),
 ];

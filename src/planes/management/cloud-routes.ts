@@ -2,16 +2,16 @@ import type { OperatorCaller } from '../../callers.ts';
 import { ServiceError } from '../../errors.ts';
 import { ok, type Reply, type Route, route } from '../../http/route.ts';
 import { listOf, object, text } from '../../http/schema.ts';
-import { API_VERSIONS } from '../../http/versions.ts';
 import { echo } from '../../lib/echo.ts';
 import { armTime, NAMESPACE, shownResource } from './arm-shapes.ts';
 import { type CommunicationService, groupName, subscriptionId } from './communication-service.ts';
 import type { CommunicationServices } from './communication-services.ts';
 import { fitsFilter, type ResourceFilter, resourceFilter } from './resource-filter.ts';
+import { MANAGEMENT_VERSIONS } from './versions.ts';
 
 interface Deployment {
   /** Address of this server, without a trailing slash. */
-  origin: () => string;
+  origin: string;
   /** Stands for the directory of the operator. */
   tenantId: string;
 }
@@ -37,7 +37,7 @@ export function cloudRoutes(services: CommunicationServices, { origin, tenantId 
       {
         resourceType: 'communicationServices',
         locations: ['global'],
-        apiVersions: API_VERSIONS.management.toReversed(), // clients take the first that is no preview
+        apiVersions: MANAGEMENT_VERSIONS.toReversed(), // clients take the first that is no preview
         capabilities: 'SupportsTags, SupportsLocation',
       },
     ],
@@ -73,16 +73,16 @@ export function cloudRoutes(services: CommunicationServices, { origin, tenantId 
       handle: () =>
         ok({
           name: 'Linarite',
-          resourceManager: `${origin()}/`,
+          resourceManager: `${origin}/`,
           authentication: {
-            loginEndpoint: `${origin()}/adfs`, // clients take this name as it is, and ask Microsoft about others
-            audiences: [`${origin()}/`],
+            loginEndpoint: `${origin}/adfs`, // clients take this name as it is, and ask Microsoft about others
+            audiences: [`${origin}/`],
             tenant: 'common',
             identityProvider: 'AAD',
           },
           // There is no Graph; HashiCorp's client insists on the first, and az of 2023 on the second.
-          microsoftGraphResourceId: `${origin()}/`,
-          graphEndpoint: `${origin()}/`,
+          microsoftGraphResourceId: `${origin}/`,
+          graphEndpoint: `${origin}/`,
           suffixes: {},
         }),
     }),

@@ -14,7 +14,6 @@ import {
   text,
   truth,
 } from '../../http/schema.ts';
-import { API_VERSIONS } from '../../http/versions.ts';
 import { resourceId } from '../../resources/resource.ts';
 import { armTime, shownResource } from './arm-shapes.ts';
 import {
@@ -27,10 +26,11 @@ import {
   subscriptionId,
 } from './communication-service.ts';
 import type { CommunicationServices, ServiceWish } from './communication-services.ts';
+import { MANAGEMENT_VERSIONS } from './versions.ts';
 
 const SERVICES =
   '/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Communication/communicationServices';
-const VERSIONS = API_VERSIONS.management;
+const VERSIONS = MANAGEMENT_VERSIONS;
 
 const Tags = recordOf(text());
 
@@ -84,7 +84,7 @@ const GroupShape = object({ id: text(), name: text(), location: text() });
 
 interface Deployment {
   /** Endpoint of connection strings, with its trailing slash. */
-  endpoint: () => string;
+  endpoint: string;
   /** Stands for the directory of the operator. */
   tenantId: string;
 }
@@ -140,7 +140,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     },
     properties: {
       provisioningState: 'Succeeded',
-      hostName: new URL(endpoint()).hostname,
+      hostName: new URL(endpoint).hostname,
       dataLocation: service.dataLocation,
       immutableResourceId: service.resourceId,
       disableLocalAuth: services.keysDisabled(service),
@@ -148,7 +148,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
       ...service.properties,
     },
   });
-  const connectionString = (key: string): string => `endpoint=${endpoint()};accesskey=${key}`;
+  const connectionString = (key: string): string => `endpoint=${endpoint};accesskey=${key}`;
   const shownKey = {
     primary: (key: string) => ({ primaryKey: key, primaryConnectionString: connectionString(key) }),
     secondary: (key: string) => ({ secondaryKey: key, secondaryConnectionString: connectionString(key) }),
@@ -325,7 +325,7 @@ export function managementRoutes(services: CommunicationServices, { endpoint, te
     }),
     route({
       operation: 'linkNotificationHub',
-      summary: 'Answers as the original does, but links nothing: this server has no push notifications.',
+      summary: 'Gives the answer of the original, but links nothing: this server has no push notifications.',
       at: `POST ${SERVICES}/{name}/linkNotificationHub`,
       versions: VERSIONS,
       access: { caller: 'operator', scoped: true },

@@ -21,7 +21,7 @@ export const backupRoutes = (backups: Backups, recovery: Recovery): Route[] => [
   route({
     operation: 'recover',
     summary:
-      'Accepts that the store has lost committed state: ends every token issued so far and replaces the signing keys.',
+      'Confirms that the store has lost committed data. Ends every token issued so far and replaces the signing keys.',
     at: 'POST /-/recover',
     access: { caller: 'operator' },
     urgent: true,

@@ -30,7 +30,7 @@ export const keyRingRoutes = (rotation: KeyRotation): Route[] => [
   route({
     operation: 'rotateDataKey',
     summary:
-      'Makes a data key that encrypts from now on. In the background, values that former keys encrypted are encrypted again with it. The answer has the form of showKeyRing.',
+      'Makes a new data key and encrypts new values with it. In the background, the server encrypts again with it what former keys encrypted. The answer has the form of showKeyRing.',
     at: 'POST /-/key-ring/rotate-data-key',
     access: { caller: 'operator' },
     answers: { 200: DATA_KEYS },
@@ -42,7 +42,7 @@ export const keyRingRoutes = (rotation: KeyRotation): Route[] => [
   route({
     operation: 'rotateKek',
     summary:
-      'Reads the key-encryption key of the settings again, and encrypts every data key with it. `rewrapped` is the number of data keys that another one encrypted before.',
+      'Reads the key-encryption key of the settings again, and encrypts every data key with it. `rewrapped` is the number of data keys that another key-encryption key encrypted before.',
     at: 'POST /-/key-ring/rotate-kek',
     access: { caller: 'operator' },
     answers: { 200: object({ kekId: text(), rewrapped: int32() }) },

@@ -11,14 +11,14 @@ export interface StatusParts {
   caPem: () => string | undefined;
   /** The server described by its own routes (OpenAPI 3.1). */
   apiDocument: () => object;
-  /** Metrics and the description tell what a stranger need not know: open in dev mode, for the operator in production. */
-  mode: 'dev' | 'production';
+  /** Metrics and the description tell what a stranger need not know: whether they are for everybody, or for the operator. */
+  isPublic: boolean;
 }
 
 const State = object({ status: text() });
 
 /** What operators and their tools ask. */
-export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: StatusParts): Route[] => [
+export const statusRoutes = ({ health, metrics, caPem, apiDocument, isPublic }: StatusParts): Route[] => [
   route({
     operation: 'isLive',
     summary: 'Tells whether the process answers.',
@@ -44,7 +44,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
     operation: 'getMetrics',
     summary: 'Counters and gauges as OpenMetrics text.',
     at: 'GET /-/metrics',
-    access: { caller: mode === 'dev' ? 'nobody' : 'operator' },
+    access: { caller: isPublic ? 'nobody' : 'operator' },
     urgent: true,
     answers: { 200: 'text' },
     handle() {
@@ -56,7 +56,7 @@ export const statusRoutes = ({ health, metrics, caPem, apiDocument, mode }: Stat
     operation: 'getApiDocument',
     summary: 'Describes the operations of this server as an OpenAPI 3.1 document.',
     at: 'GET /-/openapi.json',
-    access: { caller: mode === 'dev' ? 'nobody' : 'operator' },
+    access: { caller: isPublic ? 'nobody' : 'operator' },
     answers: { 200: object({ openapi: text(), info: object({}), paths: object({}) }) },
     handle: () => ok(apiDocument()),
   }),

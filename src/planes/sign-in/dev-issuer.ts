@@ -15,7 +15,7 @@ interface Parts {
   secret: string;
   clock: Clock;
   /** Address of this server, without a trailing slash. */
-  origin: () => string;
+  origin: string;
 }
 
 /** A token with its times, in seconds. */
@@ -39,7 +39,7 @@ export class DevIssuer {
   readonly #key: SigningKeyMaterial;
   readonly #verifying: VerifyingKey;
   readonly #clock: Clock;
-  readonly #origin: () => string;
+  readonly #origin: string;
 
   constructor({ key, secret, clock, origin }: Parts) {
     this.secret = secret;
@@ -114,7 +114,7 @@ export class DevIssuer {
     const iat = this.#seconds();
     const exp = iat + seconds;
     const jwt = await signJws(this.#key, {
-      iss: this.issuerOf(this.#origin()),
+      iss: this.issuerOf(this.#origin),
       iat,
       nbf: iat,
       exp,

@@ -19,7 +19,7 @@ export interface IssuerParts {
 
 interface Surroundings {
   /** Address of this server, without a trailing slash. */
-  origin: () => string;
+  origin: string;
   isOperator: (secret: string) => boolean;
   /** Where the published key is taken from; `off` when secrets are random. */
   wellKnownKey: 'loopback' | 'off' | 'everywhere';
@@ -108,9 +108,9 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
 
   const discovery = (tenant: string): object => {
     requireTenant(tenant);
-    const authority = `${origin()}/${tenant.toLowerCase() === 'adfs' ? 'adfs' : DIRECTORY_TENANT}`;
+    const authority = `${origin}/${tenant.toLowerCase() === 'adfs' ? 'adfs' : DIRECTORY_TENANT}`;
     return {
-      issuer: parts.issuer.issuerOf(origin()),
+      issuer: parts.issuer.issuerOf(origin),
       authorization_endpoint: `${authority}/oauth2/v2.0/authorize`, // MSAL takes no authority without one
       token_endpoint: `${authority}/oauth2/v2.0/token`,
       device_authorization_endpoint: `${authority}/oauth2/v2.0/devicecode`,
@@ -127,7 +127,6 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
   const token = {
     access: { caller: 'nobody', from: bySecret },
     body: { schema: TokenBody, kind: 'form' },
-    errors: 'oauth',
     answers: { 200: TokenShape },
   } as const;
   const issue = async (tenant: string, body: TokenRequest, authorization: string | undefined): Promise<Reply> => {
@@ -140,7 +139,6 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
   const deviceCode = {
     access: { caller: 'nobody', from: withoutSecret },
     body: { schema: DeviceCodeBody, kind: 'form' },
-    errors: 'oauth',
     answers: { 200: DeviceCodeShape },
   } as const;
   const startDevice = (
@@ -150,8 +148,8 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
   ): Reply => {
     requireTenant(tenant);
     const { clientId } = parts.endpoint.clientOf(body, authorization);
-    const { deviceCode, userCode } = parts.deviceCodes.start(clientId, userGrant(body.scope, origin()));
-    const address = `${origin()}${DEVICE_PAGE}`;
+    const { deviceCode, userCode } = parts.deviceCodes.start(clientId, userGrant(body.scope, origin));
+    const address = `${origin}${DEVICE_PAGE}`;
     return ok({
       device_code: deviceCode,
       user_code: userCode,
@@ -170,7 +168,6 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
         summary: 'Names the endpoints and the keys of the development issuer (OpenID Connect Discovery 1.0).',
         at: `GET ${authority}/.well-known/openid-configuration`,
         access: { caller: 'nobody', from: bySecret },
-        errors: 'oauth',
         answers: { 200: DiscoveryShape },
         handle: ({ path }) => ok(discovery(path.tenant)),
       }),
@@ -180,7 +177,6 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
       summary: 'The public key that tokens of the development issuer are verified with (RFC 7517).',
       at: 'GET /{tenant}/discovery/v2.0/keys',
       access: { caller: 'nobody', from: bySecret },
-      errors: 'oauth',
       answers: { 200: object({ keys: listOf(object({})) }) },
       handle({ path }) {
         requireTenant(path.tenant);
@@ -198,14 +194,14 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     route({
       operation: 'issueTenantToken',
       summary:
-        'The same at the path that HashiCorp’s client uses: it appends the tenant to the sign-in address, which ends in `adfs`.',
+        'Does the same as issueDirectoryToken, at the path of HashiCorp’s client. That client appends the tenant to the sign-in address, which ends in `adfs`.',
       at: 'POST /adfs/{tenant}/oauth2/v2.0/token',
       ...token,
       handle: ({ path, header, body }) => issue(path.tenant, body, header('authorization')),
     }),
     route({
       operation: 'issueAdfsToken',
-      summary: 'The same at the path that MSAL for Java uses under `adfs`.',
+      summary: 'Does the same as issueDirectoryToken, at the path that MSAL for Java uses under `adfs`.',
       at: 'POST /adfs/oauth2/token',
       ...token,
       handle: ({ header, body }) => issue('adfs', body, header('authorization')),
@@ -219,7 +215,7 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     }),
     route({
       operation: 'startAdfsDeviceSignIn',
-      summary: 'The same at the path that MSAL for Java uses under `adfs`.',
+      summary: 'Does the same as startDeviceSignIn, at the path that MSAL for Java uses under `adfs`.',
       at: 'POST /adfs/oauth2/devicecode',
       ...deviceCode,
       handle: ({ header, body }) => startDevice('adfs', body, header('authorization')),
@@ -235,16 +231,16 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
     }),
     route({
       operation: 'showDeviceSignIn',
-      summary: 'The page on which a person picks a test user for a device.',
+      summary: 'Shows the page on which a person picks a test user for a device.',
       at: `GET ${DEVICE_PAGE}`,
       access: { caller: 'nobody', from: withoutSecret, pages: 'own' },
-      query: { user_code: text({ description: 'Fills the code in.' }) },
+      query: { user_code: text({ description: 'The code that the page shows in its field.' }) },
       answers: { 200: 'text' },
       handle: ({ query }) => page(200, deviceForm(query.user_code ?? '')),
     }),
     route({
       operation: 'answerDeviceSignIn',
-      summary: 'Takes the answer that a person gave on that page.',
+      summary: 'Receives the answer that a person gave on the page of showDeviceSignIn.',
       at: `POST ${DEVICE_PAGE}`,
       access: { caller: 'nobody', from: withoutSecret, pages: 'own' },
       body: { schema: DeviceAnswerBody, kind: 'form' },
@@ -266,43 +262,41 @@ export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnown
       at: 'GET /msi/token',
       access: { caller: 'nobody', from: bySecret },
       query: IDENTITY_QUERY,
-      errors: 'oauth',
       answers: { 200: ManagedShape },
       async handle({ query, header }) {
         if (!parts.issuer.matches(header('x-identity-header') ?? '')) throw new ServiceError('IdentityHeaderWrong');
         if (query['api-version'] !== '2019-08-01')
           throw new ServiceError('MetadataVersionInvalid', { values: { versions: '2019-08-01' } });
-        return ok(await managedIdentityToken(parts.issuer, query, origin()));
+        return ok(await managedIdentityToken(parts.issuer, query, origin));
       },
     }),
     route({
       operation: 'getCloudShellToken',
-      summary: 'The same, as Cloud Shell gives it, for programs on this machine.',
+      summary: 'Gives a token for the managed identity, as Cloud Shell does, to programs on this machine.',
       at: 'POST /msi/token',
       access: { caller: 'nobody', from: withoutSecret },
       body: { schema: ResourceBody, kind: 'form' },
-      errors: 'oauth',
       answers: { 200: ManagedShape },
       async handle({ body, header }) {
         requireMetadata(header('metadata'));
-        return ok(await managedIdentityToken(parts.issuer, body, origin()));
+        return ok(await managedIdentityToken(parts.issuer, body, origin));
       },
     }),
     // Clients of `@azure/identity` end the path with a slash.
     ...(['', '/'] as const).map((end) =>
       route({
         operation: end === '' ? 'getInstanceToken' : 'getInstanceTokenBySlash',
-        summary: 'The same, as the metadata service of virtual machines gives it, for programs on this machine.',
+        summary:
+          'Gives a token for the managed identity, as the metadata service of virtual machines does, to programs on this machine.',
         at: `GET /metadata/identity/oauth2/token${end}`,
         access: { caller: 'nobody', from: withoutSecret },
         query: IDENTITY_QUERY,
-        errors: 'oauth',
         answers: { 200: ManagedShape },
         async handle({ query, header }) {
           requireMetadata(header('metadata'));
           if (!/^\d{4}-\d\d-\d\d$/.test(query['api-version'] ?? ''))
             throw new ServiceError('MetadataVersionInvalid', { values: { versions: 'a date such as 2018-02-01' } });
-          return ok(await managedIdentityToken(parts.issuer, query, origin()));
+          return ok(await managedIdentityToken(parts.issuer, query, origin));
         },
       }),
     ),

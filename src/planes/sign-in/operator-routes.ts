@@ -7,7 +7,7 @@ import { isGuid } from '../../lib/guid.ts';
 
 interface SignIn {
   /** Address of this server, without a trailing slash. */
-  origin: () => string;
+  origin: string;
   isOperator: (secret: string) => boolean;
 }
 
@@ -60,12 +60,12 @@ export function operatorRoutes({ origin, isOperator }: SignIn): Route[] {
   };
   const discovery = (tenant: string, version: '' | '/v2.0'): object => {
     requireTenant(tenant);
-    const authority = `${origin()}/${tenant.toLowerCase()}`;
+    const authority = `${origin}/${tenant.toLowerCase()}`;
     return {
       issuer: `${authority}${version}`,
       authorization_endpoint: `${authority}/oauth2/authorize`,
       token_endpoint: `${authority}/oauth2/v2.0/token`,
-      jwks_uri: `${origin()}/.well-known/jwks.json`,
+      jwks_uri: `${origin}/.well-known/jwks.json`,
       grant_types_supported: [GRANT],
       token_endpoint_auth_methods_supported: ['client_secret_post'],
       tenant: HOME_TENANT,
@@ -86,7 +86,6 @@ export function operatorRoutes({ origin, isOperator }: SignIn): Route[] {
         summary: 'Tells tools that support only OAuth where operators sign in. The tenant is `adfs` or any GUID.',
         at: `GET /{tenant}${version}/.well-known/openid-configuration`,
         access: { caller: 'nobody' },
-        errors: 'oauth',
         answers: { 200: DiscoveryShape },
         handle: ({ path }) => ok(discovery(path.tenant, version)),
       }),
@@ -99,7 +98,6 @@ export function operatorRoutes({ origin, isOperator }: SignIn): Route[] {
         at: `POST ${start}/{tenant}/oauth2/v2.0/token`,
         access: { caller: 'nobody' },
         body: { schema: SignInBody, kind: 'form' },
-        errors: 'oauth',
         answers: {
           200: object({ token_type: text(), expires_in: int32(), access_token: secret() }),
           400: OAuthError,

@@ -22,7 +22,7 @@ export interface TokenRequest {
 interface Uses {
   issuer: DevIssuer;
   deviceCodes: DeviceCodes;
-  origin: () => string;
+  origin: string;
 }
 
 type GrantType = (request: TokenRequest, client: Application) => Promise<object>;
@@ -74,7 +74,7 @@ export class TokenEndpoint {
 
   async #asItself({ scope }: TokenRequest, client: Application): Promise<object> {
     if (client === APPLICATIONS.app) throw new ServiceError('ClientUnauthorized');
-    const grant = applicationGrant(needed(scope, 'scope'), this.#uses.origin());
+    const grant = applicationGrant(needed(scope, 'scope'), this.#uses.origin);
     const { jwt } = await this.#uses.issuer.applicationToken(client, grant);
     return { token_type: 'Bearer', expires_in: TOKEN_SECONDS, ext_expires_in: TOKEN_SECONDS, access_token: jwt };
   }
@@ -99,7 +99,7 @@ export class TokenEndpoint {
   }
 
   #wish({ scope }: TokenRequest): Grant {
-    return userGrant(needed(scope, 'scope'), this.#uses.origin());
+    return userGrant(needed(scope, 'scope'), this.#uses.origin);
   }
 
   async #forUser(user: User, { clientId }: Application, grant: Grant, { client_info }: TokenRequest): Promise<object> {
