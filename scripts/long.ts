@@ -28,6 +28,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
       TEST_HISTORIES: '1000',
     },
   },
+  sessions: { words: ['tests/sessions/'], size: { TEST_SESSIONS_LOOPS: '10000', TEST_SESSIONS_LOOPS_OF_TWO: '1000' } },
   secrets: {
     words: ['tests/secrets/'],
     size: {
