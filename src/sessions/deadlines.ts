@@ -5,17 +5,17 @@ import type { SteadyTime } from '../lib/steady-time.ts';
 const SLACK_MS = 1000;
 
 /**
- * What ends at an instant, by seconds: adding, removing and looking take the same time whatever is kept.
+ * What ends at an instant. It is kept by whole seconds, so that looking for what is over is quick: tokens live for a day at
+ * most, which has 86,400 of them.
  *
  * Time is that of requests ({@link SteadyTime}), except that it never goes back: when the wall clock was set back, and the
- * former time is no longer believed, what was added before keeps the time that it had left.
+ * former time is no longer believed, what was added before keeps the time that it had left. When a clock went forward and
+ * was set right, that may be less than the token has: it ends early, and no later than it should.
  */
 export class Deadlines<Item> {
   readonly #time: SteadyTime;
   readonly #clock: Clock;
   readonly #bySecond = new Map<number, Set<Item>>();
-  /** No second with items is earlier. */
-  #first = Number.POSITIVE_INFINITY;
   /** Time of requests minus elapsed time, as of the last look. */
   #offset: number;
   /** By how much the time of requests has gone back, in all. */
@@ -35,7 +35,6 @@ export class Deadlines<Item> {
     const items = this.#bySecond.get(second);
     if (items) items.add(item);
     else this.#bySecond.set(second, new Set([item]));
-    this.#first = Math.min(this.#first, second);
     return deadline;
   }
 
@@ -50,21 +49,16 @@ export class Deadlines<Item> {
     return deadline <= this.#look();
   }
 
-  /** Takes out everything whose second is over. */
+  /** Takes out everything that is over. */
   takeDue(): Item[] {
-    const now = Math.floor(this.#look() / 1000);
-    if (now < this.#first) return [];
-    const due = this.#secondsUpTo(now).flatMap((second) => [...(this.#bySecond.get(second) ?? [])]);
-    for (const second of this.#secondsUpTo(now)) this.#bySecond.delete(second);
-    this.#first = now + 1;
+    const now = this.#look();
+    const due: Item[] = [];
+    for (const [second, items] of this.#bySecond) {
+      if (second * 1000 > now) continue;
+      this.#bySecond.delete(second);
+      for (const item of items) due.push(item);
+    }
     return due;
-  }
-
-  /** After a jump there may be more seconds than items. */
-  #secondsUpTo(now: number): number[] {
-    const count = now - this.#first + 1;
-    if (count > this.#bySecond.size) return [...this.#bySecond.keys()].filter((second) => second <= now);
-    return Array.from({ length: count }, (_, index) => this.#first + index);
   }
 
   /** @returns milliseconds that never go back by more than {@link SLACK_MS} */

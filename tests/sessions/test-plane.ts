@@ -23,6 +23,10 @@ export interface Client {
   endedAt(): number | undefined;
   /** Close code and reason, or status and reason. */
   readonly end: Promise<string>;
+  /** Whether it can take more than one message: a request that waits takes one and has to be sent again. */
+  readonly takesAll: boolean;
+  /** Has the server write to it, ended or not. */
+  write(): void;
   /** Goes away, if it was not ended. */
   leave(): void;
 }
@@ -99,7 +103,11 @@ export class TestPlane {
     });
     const sentAt: number[] = [];
     socket.on('message', (data) => sentAt.push(Number(data)));
-    return this.#client(this.#sockets, name, { sentAt, end, leave: () => socket.terminate() });
+    const leave = (): void => {
+      socket.terminate();
+      this.#sockets.delete(name);
+    };
+    return clientOf(this.#sockets.get(name), { sentAt, end, leave, takesAll: true });
   }
 
   /** A client that asks again whenever it is answered. Settles when the first request is parked. */
@@ -123,35 +131,20 @@ export class TestPlane {
     const leave = (): void => {
       isOver = true;
       this.#parked.get(name)?.write?.();
+      this.#parked.delete(name);
     };
-    return this.#client(this.#parked, name, { sentAt, end: ask(() => isOver), leave });
+    return clientOf(this.#parked.get(name), { sentAt, end: ask(() => isOver), leave, takesAll: false });
   }
+}
 
-  async #client(
-    sides: Map<string, Side>,
-    name: string,
-    client: Pick<Client, 'sentAt' | 'end' | 'leave'>,
-  ): Promise<Client> {
-    const side = sides.get(name);
-    if (!side) throw new Error('there is no such client');
-    await until(() => side.write !== undefined, client.end);
-    return { ...client, isOpen: () => side.isOpen, endedAt: () => side.endedAt };
-  }
-
-  /**
-   * Writes to everybody who was ever there, ended or not.
-   * @param answers whether a request that waits is answered now
-   */
-  write(answers: () => boolean): void {
-    for (const side of this.#sockets.values()) side.write?.();
-    for (const side of this.#parked.values()) if (answers()) side.write?.();
-  }
-
-  /** Forgets everybody. */
-  forget(): void {
-    this.#sockets.clear();
-    this.#parked.clear();
-  }
+/** Settles when the server has somebody to write to. */
+async function clientOf(
+  side: Side | undefined,
+  client: Pick<Client, 'sentAt' | 'end' | 'leave' | 'takesAll'>,
+): Promise<Client> {
+  if (!side) throw new Error('there is no such client');
+  await until(() => side.write !== undefined, client.end);
+  return { ...client, write: () => side.write?.(), isOpen: () => side.isOpen, endedAt: () => side.endedAt };
 }
 
 const now = (): string => String(performance.now());
