@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { grantOf } from '../src/capabilities/capabilities.ts';
 import { CHAT, type Grant, VOIP } from '../src/capabilities/tables.ts';
+import { CHORES } from '../src/chores/table.ts';
 import type { ErrorShape } from '../src/errors/shape.ts';
 import { ERROR_GROUPS, REASON_GROUPS } from '../src/errors.ts';
 import type { Api } from '../src/http/dialect.ts';
@@ -38,6 +39,7 @@ export const referencePages = (): ReadonlyMap<string, string> =>
     ['docs/reference/errors.md', errorsPage()],
     ['docs/reference/capabilities.md', capabilitiesPage()],
     ['docs/reference/metrics.md', metricsPage()],
+    ['docs/reference/chores.md', choresPage()],
     ['docs/promises.md', promisesPage()],
     ['docs/reference/operations.md', operationsPage(PLANES, DEV_PLANES, examples())],
     ['docs/reference/openapi.json', `${JSON.stringify(apiDocument(PLANES, serviceDialect), undefined, 2)}\n`],
@@ -133,6 +135,35 @@ export function metricsPage(groups: Groups<MetricTable> = METRIC_GROUPS): string
       ]),
     ),
   );
+}
+
+function choresPage(): string {
+  const rows = Object.values(CHORES).map(({ name, where, periodMs, help }) => [
+    name,
+    where === 'oneNode' ? 'one node' : 'every node',
+    periodWords(periodMs),
+    help,
+  ]);
+  return page(
+    'Chores',
+    'src/chores/table.ts',
+    'A chore is work that the server does again and again by itself. The first run is about a second after the start. Each chore has a timer of its own, so a slow chore delays no other one. A chore that failed is tried again after a minute at most.',
+    'A chore of one node runs on one of the nodes that share a database, in each period. A lease in the database says which node that is. When that node is gone, its lease ends after a minute, and another node takes it.',
+    'The metrics `linarite_chore_runs_total`, `linarite_chore_failures_total` and `linarite_chore_last_success_timestamp_seconds` have the name of the chore as their label, see [metrics](metrics.md).',
+    table(['Chore', 'Runs on', 'Longest time between two runs', 'What it does'], rows),
+  );
+}
+
+const UNITS = [
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+  ['second', 1000],
+] as const;
+
+/** `1 hour`, `10 minutes`. */
+function periodWords(ms: number): string {
+  const [unit, unitMs] = UNITS.find(([, length]) => ms % length === 0) ?? ['millisecond', 1];
+  return `${ms / unitMs} ${unit}${ms === unitMs ? '' : 's'}`;
 }
 
 /** A request of an operation and its answer, as text of HTTP; recorded by tests/docs/examples.test.ts. */

@@ -58,6 +58,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   revoking: { words: ['load/revoking'], size: { TEST_REVOKING_SECONDS: '60' } },
   import: { words: ['load/import'], size: { TEST_IMPORT_IDS: '1000000' } },
   clock: { words: ['load/clock'], size: { TEST_CLOCK_ROUNDS: '50' } },
+  forgetting: { words: ['chores/forgetting'], size: { TEST_FORGOTTEN: '100000' } },
   stops: { words: ['load/stopping'], size: { TEST_STOPS: '50' } },
 };
 

@@ -9,6 +9,7 @@ import { Identities } from './identities/identities.ts';
 import { IdentityStore } from './identities/identity-store.ts';
 import { Imports } from './identities/imports.ts';
 import type { OperatorKey } from './operators/operator-key.ts';
+import { Forgetting } from './resources/forgetting.ts';
 import { ResourceStore } from './resources/resource-store.ts';
 import { Resources } from './resources/resources.ts';
 import { checkLog } from './revocation/log-check.ts';
@@ -33,6 +34,8 @@ export interface Access {
   readonly resources: Resources;
   readonly keys: SigningKeys;
   readonly keyRotation: KeyRotation;
+  /** Those who keep something of resources and identities. Planes register what they keep. */
+  readonly forgetting: Forgetting;
   readonly identities: Identities;
   readonly imports: Imports;
   readonly tokens: AccessTokens;
@@ -100,7 +103,8 @@ export async function openAccess(
   await keys.start();
 
   const identityStore = new IdentityStore();
-  const identities = new Identities({ db, store: identityStore, revocations, clock, events });
+  const forgetting = new Forgetting();
+  const identities = new Identities({ db, store: identityStore, revocations, forgetting, clock, events });
   const tokens = new AccessTokens(
     { db, store: new TokenStore(), identities, resources, keys, revocations, clock, time, events },
     { lifetimes, issuer: origin, isIssuer },
@@ -111,14 +115,16 @@ export async function openAccess(
   const foreignTokens = new ForeignTokens({ trusts: () => trusts.enabled(), keySets, clock, endpoint: origin });
   const principals = new Principals({ tokens: foreignTokens, resources }, { usualResource });
   const assignments = new Assignments({ db, store: new AssignmentStore(), revocations, clock });
+  forgetting.register(identities.forgetter, assignments.forgetter);
   const change: Revocations['change'] = (work) => revocations.change(work);
   return {
     revocations,
     resources,
     keys,
     keyRotation: new KeyRotation({ db, ring: keyRing, readKeks, change, clock, events }),
+    forgetting,
     identities,
-    imports: new Imports({ db, store: identityStore, clock, events }),
+    imports: new Imports({ db, store: identityStore, revocations, resources, clock, events }),
     tokens,
     sessions,
     lifetimes,

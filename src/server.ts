@@ -8,6 +8,7 @@ import type { Identities } from './identities/identities.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { type Log, openLog } from './monitoring/log.ts';
 import { Health } from './planes/operator/health.ts';
+import type { Plane } from './planes/plane.ts';
 import type { DevIssuer } from './planes/sign-in/dev-issuer.ts';
 import type { Resources } from './resources/resources.ts';
 import type { Revocations } from './revocation/revocations.ts';
@@ -75,6 +76,7 @@ export async function startServer(
     await mode.initialize(base, access);
     const health = new Health({ db, revocations: access.revocations, keys: access.keys, clock });
     const planes = allPlanes(mode, base, access, { health, certificates });
+    access.forgetting.register(...planes.flatMap(({ forgets = [] }) => forgets));
 
     const admission = new Admission({
       places: { usual: settings.requestsMost, urgent: settings.urgentRequestsMost },
@@ -88,7 +90,11 @@ export async function startServer(
     opened.defer(() => listener.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
     certificates.serve((pair) => listener.setTls(pair));
     watchMetrics(base, access, { admission, parked, sockets, listener });
-    const chores = startChores(choresOf(mode, base, access, certificates), events);
+    const chores = startChores(base, [
+      ...choresOf(mode, base, access, certificates),
+      ...planes.flatMap(({ chores = [] }) => chores),
+    ]);
+    opened.defer(() => stopAll(planes, settings.stopSeconds * 1000));
     opened.defer(() => chores.stop());
     opened.defer(() => access.keyRotation.stop());
     opened.defer(() => health.stop());
@@ -117,6 +123,12 @@ export async function startServer(
     await opened.disposeAsync().catch(() => undefined);
     throw cause;
   }
+}
+
+/** Ends what the planes have open. */
+async function stopAll(planes: readonly Plane[], forMs: number): Promise<void> {
+  const signal = AbortSignal.timeout(forMs);
+  await Promise.all(planes.map((plane) => plane.stop?.(signal)));
 }
 
 const listeningAt = (address: string, port: number, secure: boolean): string =>

@@ -74,8 +74,12 @@ export class AssignmentStore {
     }
   }
 
-  async deleteAll(tx: Rows, resourceId: ResourceId): Promise<void> {
-    await tx.run(sql`delete from assignments where resource_id = ${resourceId}`);
+  /** Removes up to `limit` assignments of a resource. @returns how many */
+  deleteSome(tx: Rows, resourceId: ResourceId, limit: number): Promise<number> {
+    return tx.run(sql`
+      delete from assignments
+      where resource_id = ${resourceId}
+        and id in (select id from assignments where resource_id = ${resourceId} limit ${limit})`);
   }
 
   async delete(tx: Rows, resourceId: ResourceId, ids: readonly AssignmentId[]): Promise<void> {

@@ -1,9 +1,11 @@
 import type { AssignmentId, PresentedUser, ResourceId, ServiceCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Forgetter } from '../resources/forgetting.ts';
 import type { Recording, Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
+import { removeInSteps } from '../storage/steps.ts';
 import {
   type Assignment,
   type AssignmentWish,
@@ -111,10 +113,13 @@ export class Assignments {
     return written;
   }
 
-  /** Removes every assignment of a deleted resource. */
-  async removeAllOf(resourceId: ResourceId): Promise<void> {
+  /** Removes the assignments of a deleted resource. */
+  get forgetter(): Forgetter {
     const { db, store } = this.#uses;
-    await db.writer.write((tx) => store.deleteAll(tx, resourceId), resourceId);
+    return {
+      name: 'assignments',
+      resource: (id, signal) => removeInSteps(db, { turn: id, signal }, (tx, limit) => store.deleteSome(tx, id, limit)),
+    };
   }
 
   /**

@@ -2,9 +2,11 @@ import type { IdentityId, ResourceId, ServiceCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
+import type { Forgetter, Forgetting } from '../resources/forgetting.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
+import { removeInSteps } from '../storage/steps.ts';
 import { type Identity, identityIdMaker, namesNoResource } from './identity.ts';
 import type { IdentityKey, IdentityStore } from './identity-store.ts';
 
@@ -12,13 +14,14 @@ interface Uses {
   db: Database;
   store: IdentityStore;
   revocations: Revocations;
+  /** Removes with an identity what other areas keep of it. */
+  forgetting: Pick<Forgetting, 'identityIn'>;
   clock: Clock;
   events: Events;
   /** For tests that have to know which ids come next. */
   newId?: ReturnType<typeof identityIdMaker>;
 }
 
-const MOST_PER_SWEEP = 1000;
 /** A bound this close to now is meant as now: the tokens of this very second are decided by the log, exactly. */
 const NOW_MS = 1000;
 
@@ -172,7 +175,7 @@ export class Identities {
 
   /** Deletes the identity and ends its tokens. Deleting what is not there is not an error: the caller may be repeating itself. */
   async delete({ resourceId }: ServiceCaller, id: IdentityId): Promise<void> {
-    const { store, revocations, db } = this.#uses;
+    const { store, revocations, forgetting, db } = this.#uses;
     if (!(await store.find(db.rows, resourceId, id))) {
       if (namesNoResource(id)) throw absent(id);
       // No event: repeating a delete must not fill the log. But the first one may still be waiting for other nodes.
@@ -180,17 +183,18 @@ export class Identities {
     }
     await revocations.end(async (tx, record) => {
       await record({ kind: 'identityDeleted', resourceId, identityId: id });
+      await forgetting.identityIn(tx, resourceId, id);
       await store.delete(tx, resourceId, id);
     }, resourceId);
   }
 
-  /** Removes every identity of a deleted resource, in steps that let others write in between, until it is told to stop. */
-  async removeAllOf(resourceId: ResourceId, stop: AbortSignal): Promise<void> {
+  /** Removes the identities of a deleted resource. */
+  get forgetter(): Forgetter {
     const { db, store } = this.#uses;
-    let removed: number;
-    do {
-      removed = await db.writer.write((tx) => store.deleteSome(tx, resourceId, MOST_PER_SWEEP), resourceId);
-    } while (removed === MOST_PER_SWEEP && !stop.aborted);
+    return {
+      name: 'identities',
+      resource: (id, signal) => removeInSteps(db, { turn: id, signal }, (tx, limit) => store.deleteSome(tx, id, limit)),
+    };
   }
 }
 

@@ -22,17 +22,6 @@ export class IdentityStore {
   }
 
   /**
-   * Where the log stands, for identities that are given to a resource now: the tokens of whoever had their ids before were
-   * issued before. @returns undefined when there is no such resource
-   */
-  async positionFor(tx: Rows, resourceId: ResourceId): Promise<number | undefined> {
-    const row = await tx.first<{ seq: number }>(
-      sql`select head.seq from head, resources where resources.id = ${resourceId} and resources.deleted_seq is null`,
-    );
-    return row?.seq;
-  }
-
-  /**
    * Inserts identities.
    * @param revokedSeq position from before which no token of theirs holds
    * @returns the ids of those that were inserted; of the others the id, or the custom id, is taken

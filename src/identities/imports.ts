@@ -2,6 +2,8 @@ import type { IdentityId, OperatorCaller, ResourceId } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
+import type { Resources } from '../resources/resources.ts';
+import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import { type GivenIdentity, type Identity, importedIdentity } from './identity.ts';
@@ -10,6 +12,8 @@ import type { IdentityStore } from './identity-store.ts';
 interface Uses {
   db: Database;
   store: IdentityStore;
+  revocations: Pick<Revocations, 'positionIn'>;
+  resources: Pick<Resources, 'isLivingIn'>;
   clock: Clock;
   events: Pick<Events, 'identitiesImported'>;
 }
@@ -70,10 +74,10 @@ export class Imports {
   }
 
   async #insert(tx: Rows, resourceId: ResourceId, candidates: readonly Candidate[]) {
-    const { store } = this.#uses;
+    const { store, revocations, resources } = this.#uses;
     // First, as everywhere: an event that ends tokens of theirs has its position before, or waits for this turn.
-    const position = await store.positionFor(tx, resourceId);
-    if (position === undefined) throw new ServiceError('ResourceNotFound');
+    const position = await revocations.positionIn(tx);
+    if (!(await resources.isLivingIn(tx, resourceId))) throw new ServiceError('ResourceNotFound');
     const fresh = await store.insertAll(tx, resourceId, candidates, position);
     const others = candidates.filter(({ id }) => !fresh.has(id));
     const customIds = await store.customIds(

@@ -68,6 +68,12 @@ export interface Events {
   signingKeyChanged(change: 'made' | 'activated' | 'retired' | 'gone' | 'killed', keyId: string): void;
   /** A token named a signing key that this node does not know, even after it looked again. */
   signingKeyUnknown(keyId: string): void;
+  /** The server runs these chores from now on. */
+  choresStarted(chores: readonly string[]): void;
+  /** A run of a chore ended on this node: it succeeded at an instant, or failed. */
+  choreRan(chore: string, outcome: { readonly succeededAtMs: number } | { readonly cause: unknown }): void;
+  /** Another node has the lease of a chore, or had it; its last run that succeeded. */
+  choreRanElsewhere(chore: string, succeededAtMs: number): void;
   /** Something about the server itself: started, stopped, a warning. */
   notice(level: 'info' | 'warn' | 'error' | 'fatal', message: string, facts?: Record<string, unknown>): void;
 }

@@ -76,6 +76,11 @@ export class Counter implements Metric {
     this.#series.at(labels).count++;
   }
 
+  /** Shows a combination, at 0 until it is counted. */
+  show(...labels: readonly string[]): void {
+    this.#series.at(labels);
+  }
+
   *samples(): Iterable<Sample> {
     for (const { labels, value } of this.#series.entries()) yield { labels, value: value.count };
   }

@@ -102,6 +102,23 @@ export class Monitor implements Events {
     });
   }
 
+  choresStarted(chores: readonly string[]): void {
+    this.#safely(() => this.#metrics.showChores(chores));
+  }
+
+  choreRan(chore: string, outcome: Parameters<Events['choreRan']>[1]): void {
+    this.#safely(() => {
+      this.#metrics.choreRuns.add(chore);
+      if ('succeededAtMs' in outcome) return this.#metrics.choreSucceeded(chore, outcome.succeededAtMs / 1000);
+      this.#metrics.choreFailures.add(chore);
+      this.#log.write('error', `${chore} failed`, { cause: outcome.cause });
+    });
+  }
+
+  choreRanElsewhere(chore: string, succeededAtMs: number): void {
+    this.#safely(() => this.#metrics.choreSucceeded(chore, succeededAtMs / 1000));
+  }
+
   notice(level: 'info' | 'warn' | 'error' | 'fatal', message: string, facts?: Record<string, unknown>): void {
     this.#safely(() => this.#log.write(level, message, facts));
   }

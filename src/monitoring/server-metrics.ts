@@ -4,6 +4,7 @@ import { merged } from '../lib/merged.ts';
 import { MetricSet, type ReadingsOf } from './metric-set.ts';
 import { Counter, Histogram, Info, type Metric } from './metrics.ts';
 import { ACCESS_METRICS } from './tables/access.ts';
+import { CHORE_METRICS } from './tables/chores.ts';
 import { PROCESS_METRICS } from './tables/process.ts';
 import { REQUEST_METRICS } from './tables/requests.ts';
 import { STORE_METRICS } from './tables/store.ts';
@@ -13,6 +14,7 @@ export const METRIC_GROUPS = {
   Requests: REQUEST_METRICS,
   'Identities, tokens and revocation': ACCESS_METRICS,
   Store: STORE_METRICS,
+  Chores: CHORE_METRICS,
   Process: PROCESS_METRICS,
 } as const;
 
@@ -42,13 +44,17 @@ export class ServerMetrics {
   readonly newerVersions = new Counter(METRICS.newerVersions);
   readonly socketsClosed = new Counter(METRICS.socketsClosed);
   readonly sessionsEnded = new Counter(METRICS.sessionsEnded);
+  readonly choreRuns = new Counter(METRICS.choreRuns);
+  readonly choreFailures = new Counter(METRICS.choreFailures);
   readonly monitoringFailures = new Counter(METRICS.monitoringFailures);
   readonly #all = new MetricSet(METRICS);
+  readonly #choreSuccesses: Record<string, number> = {};
 
   /** @param version that of the package */
   constructor(version: string) {
     const { requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions } = this;
     this.add(requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions);
+    this.add(this.choreRuns, this.choreFailures);
     this.add(
       this.socketsClosed,
       this.sessionsEnded,
@@ -59,6 +65,7 @@ export class ServerMetrics {
       busySeconds: () => performance.eventLoopUtilization().active / 1000,
       cpuSeconds,
       residentBytes: () => process.memoryUsage.rss(),
+      choreLastSuccess: () => this.#choreSuccesses,
       startTime: () => performance.timeOrigin / 1000,
     });
   }
@@ -71,6 +78,16 @@ export class ServerMetrics {
   /** Tells where to read figures when a scrape comes. See {@link MetricSet.watch}. */
   watch(readings: Readings): void {
     this.#all.watch(readings);
+  }
+
+  /** Shows the counters of chores from the start, at 0. */
+  showChores(chores: readonly string[]): void {
+    for (const chore of chores) for (const counter of [this.choreRuns, this.choreFailures]) counter.show(chore);
+  }
+
+  /** @param seconds since 1970 */
+  choreSucceeded(chore: string, seconds: number): void {
+    this.#choreSuccesses[chore] = Math.max(seconds, this.#choreSuccesses[chore] ?? 0);
   }
 
   /** Everything as OpenMetrics text; send it as {@link OPEN_METRICS}. */

@@ -1,4 +1,6 @@
+import type { Chore } from '../chores/chore.ts';
 import type { Api } from '../http/dialect.ts';
+import type { Forgetter } from '../resources/forgetting.ts';
 
 /** What a plane is called: the tag of its operations in the OpenAPI document, and its part of the reference pages. */
 export type PlaneName = 'identity' | 'management' | 'operator' | 'sign-in' | 'console';
@@ -6,6 +8,10 @@ export type PlaneName = 'identity' | 'management' | 'operator' | 'sign-in' | 'co
 /** One API of the server, with all that belongs to it. */
 export interface Plane extends Api {
   readonly name: PlaneName;
+  /** What the server does for the plane again and again. */
+  readonly chores?: readonly Chore[];
+  /** How what the plane keeps of resources and identities is removed with them. */
+  readonly forgets?: Forgetter;
   /** Ends what the plane has open, when the server stops. The signal is given when the time for that has run out. */
   stop?(signal: AbortSignal): Promise<void>;
 }

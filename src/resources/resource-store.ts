@@ -2,9 +2,11 @@ import type { KeySlot, ResourceId } from '../callers.ts';
 import type { AccessKeyRow, ResourceRow } from '../storage/database.ts';
 import { type Rows, sql } from '../storage/sql.ts';
 
+type LivingRow = Omit<ResourceRow, 'sweeps' | 'swept_at'>;
+
 export class ResourceStore {
   /** Every living resource, oldest first. */
-  living(rows: Rows): Promise<ResourceRow[]> {
+  living(rows: Rows): Promise<LivingRow[]> {
     return rows.all(sql`
       select id, name, location, region, created_at, keys_disabled, deleted_seq
       from resources where deleted_seq is null order by created_at, id`);
@@ -15,10 +17,7 @@ export class ResourceStore {
   }
 
   /** @returns false when the name, or the id, is taken */
-  async insert(
-    tx: Rows,
-    { id, name, location, region, created_at }: Omit<ResourceRow, 'keys_disabled' | 'deleted_seq'>,
-  ) {
+  async insert(tx: Rows, { id, name, location, region, created_at }: Omit<LivingRow, 'keys_disabled' | 'deleted_seq'>) {
     const written = await tx.run(sql`
       insert into resources (id, name, location, region, created_at, keys_disabled, deleted_seq)
       values (${id}, ${name}, ${location}, ${region}, ${created_at}, 0, null)
@@ -73,13 +72,28 @@ export class ResourceStore {
     return row !== undefined;
   }
 
-  /** Deleted resources that still have identities or assignments. */
-  async unfinishedDeletions(rows: Rows): Promise<ResourceId[]> {
+  async isLiving(tx: Rows, id: ResourceId): Promise<boolean> {
+    const row = await tx.first(sql`select id from resources where id = ${id} and deleted_seq is null`);
+    return row !== undefined;
+  }
+
+  /** Deleted resources that were not swept, or once only, at an instant or before. @param lastSweptMs since 1970 */
+  async unfinishedDeletions(rows: Rows, lastSweptMs: number): Promise<ResourceId[]> {
     const found = await rows.all<{ id: ResourceId }>(sql`
       select id from resources
-      where deleted_seq is not null
-        and (exists (select 1 from identities where identities.resource_id = resources.id)
-          or exists (select 1 from assignments where assignments.resource_id = resources.id))`);
+      where deleted_seq is not null and (sweeps = 0 or (sweeps = 1 and swept_at <= ${lastSweptMs}))
+      order by deleted_seq`);
     return found.map((row) => row.id);
+  }
+
+  /** Counts a sweep, unless another node has counted one since `lastSweptMs`. */
+  async addSweep(
+    tx: Rows,
+    id: ResourceId,
+    { atMs, lastSweptMs }: { atMs: number; lastSweptMs: number },
+  ): Promise<void> {
+    await tx.run(sql`
+      update resources set sweeps = sweeps + 1, swept_at = ${atMs}
+      where id = ${id} and (sweeps = 0 or swept_at <= ${lastSweptMs})`);
   }
 }

@@ -37,6 +37,8 @@ interface Wish {
 type Alongside = (tx: Rows, id: ResourceId) => Promise<void>;
 
 const KEY_BYTES = 64;
+/** A request that was under way at a deletion may write something after the first sweep. None lasts as long as this. */
+const LATE_WRITES_MS = 3_600_000;
 
 /** The resources this process serves. All of them are kept in memory; a change on any node makes every node read them again. */
 export class Resources {
@@ -181,7 +183,7 @@ export class Resources {
   }
 
   /**
-   * Deletes a resource for good: keys, tokens, and in the background its identities.
+   * Deletes a resource for good: keys and tokens at once, and the rest in the background (resources/forgetting.ts).
    * @throws ServiceError `ResourceNotFound`
    */
   async delete(id: ResourceId, alongside?: Alongside): Promise<void> {
@@ -205,9 +207,22 @@ export class Resources {
     return this.#uses.store.isDeleted(this.#uses.db.rows, id);
   }
 
-  /** Deleted resources whose identities are still being removed. */
+  /** Whether there is a resource of that id now, as a transaction sees it. */
+  isLivingIn(tx: Rows, id: ResourceId): Promise<boolean> {
+    return this.#uses.store.isLiving(tx, id);
+  }
+
+  /** Deleted resources whose belongings have to be removed now: for the first time, or once more after an hour. */
   unfinishedDeletions(): Promise<ResourceId[]> {
-    return this.#uses.store.unfinishedDeletions(this.#uses.db.rows);
+    const { db, store, clock } = this.#uses;
+    return store.unfinishedDeletions(db.rows, clock.now() - LATE_WRITES_MS);
+  }
+
+  /** Notes that all belongings of a deleted resource were removed. */
+  async noteSweep(id: ResourceId): Promise<void> {
+    const { db, store, clock } = this.#uses;
+    const atMs = clock.now();
+    await db.writer.write((tx) => store.addSweep(tx, id, { atMs, lastSweptMs: atMs - LATE_WRITES_MS }), id);
   }
 }
 

@@ -111,9 +111,10 @@ export class KeyRotation {
   /**
    * Does what is due: a new data key every 90 days or 2^30 encryptions, moving what former ones have sealed, removing those
    * that seal nothing any more. To be called now and then, one call after the other; every node may.
+   * @param signal ends it early, as {@link stop} does
    */
-  tend(): Promise<void> {
-    this.#tending = this.#tending.catch(() => undefined).then(() => this.#tend());
+  tend(signal?: AbortSignal): Promise<void> {
+    this.#tending = this.#tending.catch(() => undefined).then(() => this.#tend(signal));
     return this.#tending;
   }
 
@@ -121,23 +122,26 @@ export class KeyRotation {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#tending.catch(() => undefined);
-    await this.#noteEncryptions().catch(() => undefined); // a store that is gone does not hold up the stop
+    await this.noteEncryptions().catch(() => undefined); // a store that is gone does not hold up the stop
   }
 
-  async #tend(): Promise<void> {
+  async #tend(signal: AbortSignal | undefined): Promise<void> {
     const { ring, clock } = this.#uses;
     if (this.#stopped) return;
-    await this.#noteEncryptions();
+    await this.noteEncryptions();
     await this.#makeDataKey(
       ({ created_at, encryptions }) => clock.now() - created_at >= LONGEST_USE_MS || encryptions >= MOST_ENCRYPTIONS,
     );
     await ring.reload();
-    await this.#moveValues();
-    await this.#removeFormer();
+    await this.#moveValues(signal);
+    if (!signal?.aborted) await this.#removeFormer();
   }
 
-  /** What is not noted, because of a kill or a store that fails, is far less than the margin. */
-  async #noteEncryptions(): Promise<void> {
+  /**
+   * Adds what this node has encrypted to the counts in the store. What is not noted, because of a kill or a store that fails,
+   * is far less than the margin.
+   */
+  async noteEncryptions(): Promise<void> {
     const { db, ring } = this.#uses;
     const counts = ring.takeEncryptions();
     if (counts.size === 0) return;
@@ -170,14 +174,14 @@ export class KeyRotation {
   }
 
   /** Seals with the current data key what former ones have sealed. Values that changed meanwhile are left as they are. */
-  async #moveValues(): Promise<void> {
+  async #moveValues(signal: AbortSignal | undefined): Promise<void> {
     const { db, ring, events } = this.#uses;
     let moved = 0;
     const unopened: SealedValue[] = [];
     for (const column of SEALED_COLUMNS) {
       for (let after = ''; ; ) {
         const batch = await this.#values.notUnder(db.rows, column, ring.current, after, BATCH);
-        if (batch.length === 0 || this.#stopped) break;
+        if (batch.length === 0 || this.#stopped || signal?.aborted) break;
         after = batch.at(-1)?.sealed ?? '';
         const opened = batch.map((value) => ({ value, bytes: this.#opened(value) }));
         unopened.push(...opened.flatMap(({ value, bytes }) => (bytes ? [] : [value])));

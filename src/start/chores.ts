@@ -1,45 +1,40 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Access } from '../access.ts';
-import { type Base, MINUTE_MS } from '../base.ts';
+import type { Base } from '../base.ts';
 import type { ServerCertificates } from '../certificates/server-certificates.ts';
+import { type Chore, chore } from '../chores/chore.ts';
+import { ChoreDriver } from '../chores/chore-driver.ts';
+import { CHORE_LEASE_MS, LeaseStore } from '../chores/lease-store.ts';
 import type { Monitor } from '../monitoring/monitor.ts';
+import { finishDeletions } from '../resources/deletion-chores.ts';
+import { dataKeyChores } from '../secrets/key-ring-chores.ts';
 import { clockOffsetSeconds } from '../storage/clock-offset.ts';
 import { noteClock } from '../storage/store-checks.ts';
+import { rotateSigningKeys } from '../tokens/signing-key-chores.ts';
 import type { Mode } from './mode.ts';
 
-/** What has to be seen to now and then. The signal is given when the server stops. */
-type Chore = readonly [name: string, run: (stopping: AbortSignal) => Promise<void>];
-
+/** What the server does again and again, planes aside. */
 export function choresOf(
   mode: Mode,
   { settings, db, clock, time, events, metrics }: Base,
-  { keys, keyRotation, resources, assignments, identities }: Access,
+  { keys, keyRotation, resources, forgetting }: Access,
   certificates: ServerCertificates,
 ): Chore[] {
   let clockOffset: number | undefined;
   metrics.watch({ clockOffset: () => clockOffset });
-  const chores: Chore[] = [
-    // Keys that a wrong clock throws away are gone for good; after a jump there is no hurry.
-    ['rotating signing keys', async () => void (time.isSettled() && (await keys.rotate()))],
-    ['maintaining data keys', () => keyRotation.tend()],
-    [
-      'removing identities of deleted resources',
-      async (stopping) => {
-        for (const id of await resources.unfinishedDeletions()) {
-          await assignments.removeAllOf(id);
-          await identities.removeAllOf(id, stopping);
-        }
-      },
-    ],
-    ['renewing the certificate', () => certificates.renewWhenDue()],
-    [
-      'comparing the clock with that of the store',
-      async () => {
-        clockOffset = await clockOffsetSeconds(db, clock);
-      },
-    ],
+  const chores = [
+    rotateSigningKeys({ keys, time }),
+    ...dataKeyChores(keyRotation),
+    finishDeletions({ resources, forgetting }),
+    chore('clockOffset', async () => {
+      clockOffset = await clockOffsetSeconds(db, clock);
+    }),
   ];
-  if (mode.name === 'production') chores.push(['noting the time', () => noteClock(db, clock)]);
-  if (settings.wellKnownKey === 'everywhere') chores.push(['warning', async () => warnOfWellKnownKey(events)]);
+  if (mode.certificates.own) chores.push(chore('certificate', () => certificates.renewWhenDue()));
+  if (mode.name === 'production') chores.push(chore('latestTime', () => noteClock(db, clock)));
+  if (settings.wellKnownKey === 'everywhere')
+    chores.push(chore('wellKnownKey', async () => warnOfWellKnownKey(events)));
   return chores;
 }
 
@@ -49,27 +44,10 @@ const warnOfWellKnownKey = (events: Pick<Monitor, 'notice'>): void =>
     'the published development key is accepted from everywhere: anybody who reaches the port controls everything',
   );
 
-/** Runs chores once a minute. Each that fails is reported and tried again the next time. */
-export function startChores(chores: readonly Chore[], events: Pick<Monitor, 'notice'>): { stop: () => Promise<void> } {
-  const stopping = new AbortController();
-  let running: Promise<void> = Promise.resolve();
-  const runAll = async (): Promise<void> => {
-    for (const [name, run] of chores) {
-      await run(stopping.signal).catch((cause: unknown) => events.notice('error', `${name} failed`, { cause }));
-    }
-  };
-  const first = setTimeout(() => {
-    running = runAll();
-  }, 1000).unref();
-  const timer = setInterval(() => {
-    running = running.then(runAll);
-  }, MINUTE_MS).unref();
-  return {
-    async stop() {
-      stopping.abort();
-      clearTimeout(first);
-      clearInterval(timer);
-      await running;
-    },
-  };
+/** Begins with the chores. A process that has its store alone is the one node of all of them. */
+export function startChores({ settings, db, clock, events }: Base, chores: readonly Chore[]): ChoreDriver {
+  const leases = db.exclusive ? undefined : new LeaseStore(db, { holder: randomUUID(), leaseMs: CHORE_LEASE_MS });
+  const driver = new ChoreDriver({ chores, leases, clock, sleep, events }, { stopMs: settings.stopSeconds * 1000 });
+  driver.start();
+  return driver;
 }

@@ -15,6 +15,10 @@ export interface ResourceRow {
   keys_disabled: number;
   /** Position of the event that deleted it. The row stays: its GUID is never given again. */
   deleted_seq: number | null;
+  /** How often all that belonged to it was removed after its deletion: twice is enough. */
+  sweeps: number;
+  /** When it was last removed, milliseconds since 1970. */
+  swept_at: number | null;
 }
 
 export interface AccessKeyRow {

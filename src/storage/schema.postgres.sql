@@ -24,6 +24,15 @@ create table assignments (
   constraint assignments_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES resources(id)
 );
 
+create table chore_leases (
+  name text not null,
+  holder text,
+  held_until bigint not null,
+  due_at bigint not null,
+  succeeded_at bigint,
+  constraint chore_leases_pkey PRIMARY KEY (name)
+);
+
 create table communication_services (
   resource_id text collate "C" not null,
   subscription_id text collate "C" not null,
@@ -113,6 +122,8 @@ create table resources (
   created_at bigint not null,
   keys_disabled integer not null,
   deleted_seq bigint,
+  sweeps integer not null default 0,
+  swept_at bigint,
   constraint resources_pkey PRIMARY KEY (id),
   constraint resources_name_key UNIQUE (name)
 );

@@ -22,6 +22,14 @@ CREATE TABLE assignments (
   primary key (resource_id, id)
 );
 
+CREATE TABLE chore_leases (
+  name text primary key,
+  holder text,
+  held_until bigint not null,
+  due_at bigint not null,
+  succeeded_at bigint
+);
+
 CREATE TABLE communication_services (
   resource_id text primary key references resources (id),
   subscription_id text not null,
@@ -97,7 +105,7 @@ CREATE TABLE resources (
   created_at bigint not null,
   keys_disabled integer not null,
   deleted_seq bigint
-);
+, sweeps integer not null default 0, swept_at bigint);
 
 CREATE TABLE revocation_log (
   seq bigint primary key,

@@ -7,9 +7,12 @@ import { Identities } from '../../src/identities/identities.ts';
 import { IdentityStore } from '../../src/identities/identity-store.ts';
 import { Imports } from '../../src/identities/imports.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { Forgetting } from '../../src/resources/forgetting.ts';
 import { ResourceStore } from '../../src/resources/resource-store.ts';
 import { revocable } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
+import type { Database } from '../../src/storage/database.ts';
+import type { Rows } from '../../src/storage/sql.ts';
 import { OPERATOR_KEY, withBearer } from '../harness/dev-tokens.ts';
 import { assertError } from '../harness/envelope.ts';
 import { STORES } from '../harness/postgres.ts';
@@ -24,6 +27,13 @@ const importInto = (server: TestServer, identities: unknown, resource: string = 
 
 const issue = (server: TestServer, id: string) =>
   server.asService(`POST ${inPath(id)}/:issueAccessToken`, { scopes: ['chat'] });
+
+/** A store, and what imports ask of other areas, without the parts of a server. */
+const rowsOf = (db: Database) => ({
+  db,
+  revocations: { positionIn: async (tx: Rows) => (await new RevocationStore(db).head(tx)).seq },
+  resources: { isLivingIn: (tx: Rows, id: ResourceId) => new ResourceStore().isLiving(tx, id) },
+});
 
 const idOf = (suffix: string, prefix = '8:acs:'): string => `${prefix}${DEV_ID}_${suffix}`;
 
@@ -160,7 +170,7 @@ for (const store of STORES) {
       const db = await givenStore(t, store);
       const revocations = new RevocationStore(db);
       const events = { identitiesImported: () => undefined };
-      const imports = new Imports({ db, store: new IdentityStore(), clock: systemClock, events });
+      const imports = new Imports({ ...rowsOf(db), store: new IdentityStore(), clock: systemClock, events });
       await db.writer.write(async (tx) => {
         await revocations.ensureHead(tx, 41);
         const resource = { id: DEV_ID, name: 'x', location: '', region: '', created_at: 0 };
@@ -214,11 +224,12 @@ for (const store of STORES) {
               db,
               store: identityStore,
               revocations: {} as never,
+              forgetting: new Forgetting(),
               clock,
               events: quiet,
               newId,
             });
-            await new Imports({ db, store: identityStore, clock, events: quiet }).run(
+            await new Imports({ ...rowsOf(db), store: identityStore, clock, events: quiet }).run(
               operator,
               DEV_ID,
               (taken ?? []).map((id) => ({ id })),
@@ -279,7 +290,7 @@ test('a list is bounded, and each of its entries has an id', async (t) => {
 test('whoever manages one resource imports into that one only', async (t) => {
   const db = await givenStore(t, 'sqlite');
   const events = { identitiesImported: () => undefined };
-  const imports = new Imports({ db, store: new IdentityStore(), clock: systemClock, events });
+  const imports = new Imports({ ...rowsOf(db), store: new IdentityStore(), clock: systemClock, events });
   const caller: OperatorCaller = { kind: 'operator', over: new Set(['another' as ResourceId]) };
   await assert.rejects(imports.run(caller, DEV_ID, []), { error: 'GrantMissing' });
 });

@@ -9,6 +9,7 @@ import { AssignmentStore } from '../../src/exchanges/assignment-store.ts';
 import { Assignments } from '../../src/exchanges/assignments.ts';
 import { Identities } from '../../src/identities/identities.ts';
 import { IdentityStore } from '../../src/identities/identity-store.ts';
+import { Forgetting } from '../../src/resources/forgetting.ts';
 import { type RevocableToken, revocable } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
@@ -122,7 +123,7 @@ class History {
     this.#nodes = new Map([['with all in memory', first], ...others]);
     const common = { db, revocations: first, clock };
     const events = { identityCreated: () => undefined } as never;
-    this.#identities = new Identities({ ...common, store: new IdentityStore(), events });
+    this.#identities = new Identities({ ...common, store: new IdentityStore(), forgetting: new Forgetting(), events });
     this.#assignments = new Assignments({ ...common, store: new AssignmentStore() });
     this.#caller = { resourceId } as ServiceCaller;
     this.#ids = [1, 2, 3].map((n) => `8:acs:${resourceId}_${n}` as IdentityId);

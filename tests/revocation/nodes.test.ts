@@ -5,6 +5,7 @@ import type { IdentityId, ResourceId, ServiceCaller } from '../../src/callers.ts
 import { ServiceError } from '../../src/errors.ts';
 import { Identities } from '../../src/identities/identities.ts';
 import { IdentityStore } from '../../src/identities/identity-store.ts';
+import { Forgetting } from '../../src/resources/forgetting.ts';
 import { type RevocableToken, type RevocationEvent, revocable } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
@@ -310,7 +311,8 @@ describe('nodes on one store', () => {
     ];
     const [caller, events] = [{ resourceId: RESOURCE } as ServiceCaller, { identityCreated: () => undefined } as never];
     const [first, second] = [one, two].map(
-      ({ revocations, clock }) => new Identities({ db, store, revocations, clock, events }),
+      ({ revocations, clock }) =>
+        new Identities({ db, store, revocations, forgetting: new Forgetting(), clock, events }),
     );
     const { id } = (await first?.create(caller)) ?? assert.fail();
     const token = tokenAt(one.revocations.position, { identityId: id });

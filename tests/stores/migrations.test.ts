@@ -63,11 +63,10 @@ const withoutTransaction = (db: Database): Database => ({
 });
 
 describe('the list of migrations', () => {
-  test('is in order, without a number twice or left out', () => {
-    for (const [index, name] of NAMES.entries()) {
-      assert.match(name, /^\d{4}-[a-z0-9]+(-[a-z0-9]+)*$/);
-      assert.equal(Number(name.slice(0, 4)), index + 1, name);
-    }
+  test('is in order, without a number twice', () => {
+    const numbers = NAMES.map((name) => Number(name.slice(0, 4)));
+    for (const name of NAMES) assert.match(name, /^\d{4}-[a-z0-9]+(-[a-z0-9]+)*$/);
+    for (const [index, number] of numbers.entries()) assert.ok(number > (numbers[index - 1] ?? 0), String(number));
   });
 });
 

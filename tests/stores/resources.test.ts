@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ResourceId } from '../../src/callers.ts';
+import type { ResourceId, ServiceCaller } from '../../src/callers.ts';
 import { STORES } from '../harness/postgres.ts';
 import { accessKeyOf, DEV_ID } from '../harness/resources.ts';
 import type { TestServer } from '../harness/server.ts';
@@ -94,7 +94,12 @@ for (const store of STORES) {
       assert.equal((await server.asService('POST /identities', {}, { key })).status, 401);
       await assert.rejects(resources().delete(id), { error: 'ResourceNotFound' });
       assert.ok((await resources().unfinishedDeletions()).includes(id));
-      await server.server.identities.removeAllOf(id, new AbortController().signal);
+      const { identities } = server.server;
+      const left = () =>
+        identities.list({ resourceId: id } as ServiceCaller, { size: 9, after: undefined, customId: undefined });
+      await identities.forgetter.resource?.(id, new AbortController().signal);
+      assert.deepEqual((await left()).page, []);
+      await resources().noteSweep(id);
       assert.ok(!(await resources().unfinishedDeletions()).includes(id));
     });
   });

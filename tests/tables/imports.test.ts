@@ -47,18 +47,19 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   // How: rows, figures, keys, the wire.
   storage: [SETTINGS],
   monitoring: [SETTINGS],
+  chores: ['storage', 'monitoring'],
   certificates: [SETTINGS, 'monitoring'],
-  secrets: [SETTINGS, 'storage', 'monitoring'],
+  secrets: [SETTINGS, 'chores', 'storage', 'monitoring'],
   http: ['monitoring'],
   // Who may, from the bottom up.
   operators: [SETTINGS, 'secrets'],
   revocation: ['storage', 'monitoring'],
-  resources: ['revocation', 'secrets', 'storage'],
+  resources: ['revocation', 'secrets', 'storage', 'chores'],
   identities: ['resources', 'revocation', 'storage', 'monitoring'],
-  tokens: ['identities', 'resources', 'revocation', 'secrets', 'storage', 'monitoring'],
+  tokens: ['identities', 'resources', 'revocation', 'secrets', 'storage', 'monitoring', 'chores'],
   sessions: ['tokens', 'revocation', 'monitoring'],
   trusts: ['resources', 'revocation', 'storage', 'monitoring'],
-  exchanges: ['tokens', 'identities', 'revocation', 'storage'],
+  exchanges: ['tokens', 'identities', 'resources', 'revocation', 'storage'],
   backup: [SETTINGS, 'secrets', 'storage', 'revocation', 'resources', 'tokens', 'monitoring'],
   // For builders alone: what every part stands on, and those who say who may.
   'base.ts': [SETTINGS, 'storage', 'secrets', 'monitoring'],
@@ -75,7 +76,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'secrets',
   ],
   // One folder for each API. No plane knows another one.
-  'planes/plane.ts': ['http'],
+  'planes/plane.ts': ['http', 'chores', 'resources'],
   'planes/identity': ['exchanges', 'identities', 'tokens'],
   'planes/management': ['resources', 'storage'],
   'planes/operator': [
