@@ -50,7 +50,7 @@ const NONE = { late: 0, openAfter: 0, wrong: 0 };
 function judgeLater({ planes }: Nodes): void {
   for (const { sessions } of planes) {
     const applied = sessions.applied.bind(sessions);
-    sessions.applied = (event: LoggedEvent) => void setTimeout(() => applied(event), 40);
+    sessions.applied = (event: LoggedEvent) => void setTimeout(() => applied(event), 300);
   }
 }
 
