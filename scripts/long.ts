@@ -48,6 +48,10 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
   },
   signatures: { words: ['http/signature'], size: { TEST_SIGNATURE_MUTATIONS: '20000', TEST_TIMING: '1' } },
   backup: { words: ['tests/backup/'], size: { TEST_BACKUPS: '25' } },
+  facts: {
+    words: ['cluster/fact', 'cluster/following', 'cluster/killed'],
+    size: { TEST_FACTS: '100000', TEST_FACTS_STOPPED_SECONDS: '60', TEST_FOLLOWED: '5000' },
+  },
   overload: { words: ['load/overload'], size: { TEST_OVERLOAD_SECONDS: '600', TEST_OVERLOAD_ROUNDS: '20' } },
   slow: { words: ['load/slow'], size: { TEST_SLOW_CONNECTIONS: '5000' } },
   bodies: { words: ['load/bodies'], size: { TEST_BODIES_EACH: '250' } },

@@ -79,6 +79,11 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['L5', 'No input takes more than linear time', 'Every pattern and parser of the sources gets hostile text.', 'npm run test:patterns'],
     ['L6', 'A long run leaks nothing', 'Steady load with rotation, revocation and reconnects.', 'npm run test:soak'],
   ],
+  'What was committed reaches every node': [
+    ['F1', 'Every session gets every fact of its stream once and in order, whatever happens to the hints', 'Three nodes write 100,000 facts of a made-up plane, while hints are dropped, doubled, delayed and invented; sessions join in the middle, and some are slow. Then the carrier is stopped for a minute: facts are at most as late as the sweep, which comes every two seconds. On one process with SQLite, and on PostgreSQL with LISTEN and NOTIFY, where the listening connections are ended all the time.', 'npm run test:facts'],
+    ['F1-nats', 'The same with hints by NATS', 'As F1 on PostgreSQL; to stop the carrier, the NATS server is killed.', 'npm run test:facts'],
+    ['F2', 'A follower passes over no fact, also of transactions that commit late', 'Two nodes on PostgreSQL write in transactions that wait at random before they commit. A follower reads meanwhile; it fails now and then, and nodes stop and start.', 'npm run test:facts'],
+  ],
   'Secrets stay secret': [
     ['S1', 'No secret is in any log, answer, metric or file that others can read', 'Canary secrets go through every code path at the most verbose level. All outputs are searched.', 'npm run test:secrets'],
     ['S2', 'A stolen store or backup without the key-encryption key reveals no key', 'All files are searched for canary keys in every encoding.', 'npm run test:secrets'],

@@ -1,4 +1,5 @@
 import { merged } from './lib/merged.ts';
+import { CLUSTER } from './settings/cluster.ts';
 import { LIMITS } from './settings/limits.ts';
 import { LOGGING } from './settings/logging.ts';
 import { MODE } from './settings/mode.ts';
@@ -16,6 +17,7 @@ export const SETTING_GROUPS = {
   Mode: MODE,
   'Network and addresses': NETWORK,
   Store: STORE,
+  'Several nodes': CLUSTER,
   'Keys and secrets': SECRETS,
   Tokens: TOKENS,
   Limits: LIMITS,

@@ -61,6 +61,35 @@ create table data_keys (
   constraint data_keys_pkey PRIMARY KEY (id)
 );
 
+create table fact_numbers (
+  id integer not null,
+  last bigint not null,
+  constraint fact_numbers_pkey PRIMARY KEY (id)
+);
+
+create table facts (
+  stream text collate "C" not null,
+  position bigint not null,
+  at bigint not null,
+  kind text not null,
+  payload text not null,
+  number bigint,
+  constraint facts_pkey PRIMARY KEY (stream, "position")
+);
+
+CREATE UNIQUE INDEX facts_by_number ON public.facts USING btree (number) WHERE (number IS NOT NULL);
+
+CREATE INDEX facts_unnumbered ON public.facts USING btree (at, stream, "position") WHERE (number IS NULL);
+
+create table followers (
+  name text collate "C" not null,
+  number bigint not null,
+  term bigint not null,
+  beat bigint not null,
+  holder text not null,
+  constraint followers_pkey PRIMARY KEY (name)
+);
+
 create table head (
   id integer not null,
   seq bigint not null,
@@ -152,6 +181,13 @@ create table signing_keys (
   gone_at bigint,
   killed_seq bigint,
   constraint signing_keys_pkey PRIMARY KEY (kid)
+);
+
+create table streams (
+  stream text collate "C" not null,
+  position bigint not null,
+  at bigint not null,
+  constraint streams_pkey PRIMARY KEY (stream)
 );
 
 create table trust_grants (

@@ -53,6 +53,33 @@ CREATE TABLE data_keys (
   created_at bigint not null
 , encryptions bigint not null default 0);
 
+CREATE TABLE fact_numbers (
+  id integer primary key,
+  last bigint not null
+);
+
+CREATE TABLE facts (
+  stream text not null,
+  position bigint not null,
+  at bigint not null,
+  kind text not null,
+  payload text not null,
+  number bigint,
+  primary key (stream, position)
+) without rowid;
+
+CREATE UNIQUE INDEX facts_by_number on facts (number) where number is not null;
+
+CREATE INDEX facts_unnumbered on facts (at, stream, position) where number is null;
+
+CREATE TABLE followers (
+  name text primary key,
+  number bigint not null,
+  term bigint not null,
+  beat bigint not null,
+  holder text not null
+) without rowid;
+
 CREATE TABLE head (
   id integer primary key check (id = 1),
   seq bigint not null,
@@ -129,6 +156,12 @@ CREATE TABLE signing_keys (
   gone_at bigint,
   killed_seq bigint
 );
+
+CREATE TABLE streams (
+  stream text primary key,
+  position bigint not null,
+  at bigint not null
+) without rowid;
 
 CREATE TABLE trust_grants (
   trust_id text not null references trusts (id),

@@ -14,7 +14,7 @@ const SBOM = sbomOf(LOCK);
 const jsonOf = (path: string) => JSON.parse(readFileSync(join(ROOT, path), 'utf8'));
 
 /** Licences that ask for no more than to be named. Another one is a decision. */
-const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-3-Clause', 'ISC', 'MIT'];
+const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-3-Clause', 'ISC', 'MIT', 'Unlicense'];
 
 /** What npm itself calls neither for development only nor part of the workspace that brings Node.js. */
 function expected({ packages }: Lock): string[] {

@@ -54,6 +54,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   // Who may, from the bottom up.
   operators: [SETTINGS, 'secrets'],
   revocation: ['storage', 'monitoring'],
+  cluster: [SETTINGS, 'storage', 'monitoring'],
   resources: ['revocation', 'secrets', 'storage', 'chores'],
   identities: ['resources', 'revocation', 'storage', 'monitoring'],
   tokens: ['identities', 'resources', 'revocation', 'secrets', 'storage', 'monitoring', 'chores'],
@@ -62,7 +63,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   exchanges: ['tokens', 'identities', 'resources', 'revocation', 'storage'],
   backup: [SETTINGS, 'secrets', 'storage', 'revocation', 'resources', 'tokens', 'monitoring'],
   // For builders alone: what every part stands on, and those who say who may.
-  'base.ts': [SETTINGS, 'storage', 'secrets', 'monitoring'],
+  'base.ts': [SETTINGS, 'storage', 'secrets', 'monitoring', 'cluster'],
   'access.ts': [
     'base.ts',
     'operators',
@@ -76,7 +77,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'secrets',
   ],
   // One folder for each API. No plane knows another one.
-  'planes/plane.ts': ['http', 'chores', 'resources'],
+  'planes/plane.ts': ['http', 'chores', 'cluster', 'resources'],
   'planes/identity': ['exchanges', 'identities', 'tokens'],
   'planes/management': ['resources', 'storage'],
   'planes/operator': [
@@ -211,7 +212,8 @@ describe('imports', () => {
   test('of drivers and libraries stand in few files each', () => {
     const HOLDERS: Record<string, RegExp> = {
       'node:sqlite': /^storage\/sqlite\.ts$/,
-      pg: /^storage\/postgres\.ts$/,
+      pg: /^(?:storage\/postgres|cluster\/postgres-carrier)\.ts$/,
+      '@nats-io/transport-node': /^cluster\/nats-carrier\.ts$/,
       'find-my-way': /^http\/routes\.ts$/,
       'node:http': /^(?:http|cli)\/|^trusts\/provider-fetch\.ts$/,
       'node:net': /^(?:http|certificates|cli)\/|^trusts\/provider-fetch\.ts$/,

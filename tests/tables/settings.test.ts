@@ -76,12 +76,13 @@ test('no other file names a variable but in a sentence to the person who has to 
 });
 
 test('every secret setting is marked as one, and no message repeats its value', () => {
-  const secrets: SettingName[] = ['databaseUrl', 'kek', 'operatorKey'];
+  const secrets: SettingName[] = ['databaseUrl', 'natsUrl', 'kek', 'operatorKey'];
   for (const [name, row] of Object.entries(SETTINGS)) {
     assert.equal('secret' in row && row.secret === true, secrets.includes(name as SettingName), name);
   }
   for (const [variable, value] of [
     ['LINARITE_DATABASE_URL', 'mysql://hunter2'],
+    ['LINARITE_NATS_URL', 'nats://localhost,http://hunter2'],
     ['LINARITE_OPERATOR_KEY', 'hunter2'],
   ] as const) {
     assert.throws(

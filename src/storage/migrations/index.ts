@@ -7,6 +7,7 @@ import { keyRing } from './0005-key-ring.ts';
 import { logByKind } from './0006-log-by-kind.ts';
 import { identitiesByBound } from './0007-identities-by-bound.ts';
 import { nodeConfig } from './0008-node-config.ts';
+import { facts } from './0009-facts.ts';
 import { chores } from './0010-chores.ts';
 
 /** Every step, in order. */
@@ -19,5 +20,6 @@ export const MIGRATIONS: readonly Migration[] = [
   logByKind,
   identitiesByBound,
   nodeConfig,
+  facts,
   chores,
 ];
