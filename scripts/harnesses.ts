@@ -21,6 +21,7 @@ export const HARNESSES: Readonly<Record<string, Harness>> = {
   pg:           { does: 'kills PostgreSQL under load', words: ['durability/postgres'], sizes: { TEST_PG_KILLS: '200' } },
   backup:       { does: 'makes backups under load, restores and compares them', words: ['tests/backup/'], sizes: { TEST_BACKUPS: '25' } },
   revocation:   { does: 'loops, readers, sequences and the randomised model of revocation', words: ['tests/revocation/'], sizes: { TEST_REVOCATION_LOOPS: '10000', TEST_REVOCATION_READERS: '2000', TEST_REVOCATION_SEQUENCES: '1000', TEST_MODEL_SCHEDULES: '5000', TEST_CROSSING_ROUNDS: '200', TEST_HISTORIES: '1000' } },
+  sessions:     { does: 'sockets and parked answers whose access ends while they are sent to', words: ['tests/sessions/'], sizes: { TEST_SESSIONS_LOOPS: '10000', TEST_SESSIONS_LOOPS_OF_TWO: '1000' } },
   revocations:  { does: 'loads millions of revocations with bounded memory', words: ['load/revocations'], sizes: { TEST_REVOCATIONS: '10000000' } },
   revoking:     { does: 'many clients that revoke, one identity in each call', words: ['load/revoking'], sizes: { TEST_REVOKING_SECONDS: '60' } },
   clock:        { does: 'moves the clock of a running server', words: ['load/clock'], sizes: { TEST_CLOCK_ROUNDS: '50' } },

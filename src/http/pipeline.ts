@@ -1,6 +1,14 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Caller, EntraUserCaller, IdentityId, OperatorCaller, ResourceId, ServiceCaller } from '../callers.ts';
+import type {
+  Caller,
+  EntraUserCaller,
+  IdentityId,
+  OperatorCaller,
+  ResourceId,
+  ServiceCaller,
+  UserCaller,
+} from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -204,6 +212,8 @@ export class Pipeline implements Road {
       answered = route.socket
         ? await this.#openSocket(route, route.socket, input, request, scope, trace)
         : await this.#serve(route, input, scope);
+      // The session of a user has seen to that; who else waited is asked for the same as at the beginning.
+      if (scope.parkedMs > 0 && trace.user === undefined) await this.#admit(request, match, trace);
       return answered;
     } finally {
       trace.parkedMs = scope.parkedMs;
@@ -225,18 +235,28 @@ export class Pipeline implements Road {
     const { sockets } = this.#uses;
     const hold = sockets.holds.take(trace.caller, request.peer);
     try {
-      scope.watch();
+      scope.watch('socket');
       await sockets.prepare(options);
       const reply = await this.#serve(route, input, scope);
       if (!reply.socket) throw new Error(`${route.operation} is for sockets and opened none`);
       const { caller, identityId } = trace;
       const facts = { operation: route.operation, caller: caller.kind, resourceId: resourceOf(caller), identityId };
-      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, facts });
+      const renew = (jwt: string) => this.#renew(jwt, route, request, scope);
+      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, renew, facts });
       return { status: 101, takeover };
     } catch (cause) {
       hold.release();
       throw cause;
     }
+  }
+
+  /** A socket goes on with a newer token, which is asked for the same as the first one. */
+  async #renew(jwt: string, { access }: Route, request: WireRequest, scope: RequestScope): Promise<UserCaller> {
+    if (access.caller !== 'user') throw new Error('only the sockets of users have tokens');
+    const user = await this.#uses.userOf(jwt, hostName(request.header('host')[0] ?? ''));
+    if (access.requires !== 'anyScope') requireCapability(user.caller.scopes, access.requires);
+    await scope.renew(user);
+    return user.caller;
   }
 
   /** What may end access takes an urgent place where there is no other. Whether it does end access, its body tells. */
@@ -282,7 +302,7 @@ export class Pipeline implements Road {
   async #serve(route: Route, input: Input, scope: RequestScope): Promise<Reply> {
     const { caller } = input;
     const reply = await route.handle(input);
-    scope.requireAccess();
+    await scope.requireAccess(reply.status);
     if (caller.kind === 'user' && caller.expiresOnMs <= this.#uses.clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',

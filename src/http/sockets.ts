@@ -1,4 +1,5 @@
 import type { WebSocket, WebSocketServer } from 'ws';
+import type { UserCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events, SocketFacts } from '../monitoring/events.ts';
@@ -29,6 +30,8 @@ interface Opening {
   readonly handler: SocketHandler;
   readonly scope: RequestScope;
   readonly hold: Hold;
+  /** Verifies a newer token of the user, and goes on with it. @throws ServiceError `TokenRefused`, `CapabilityMissing` */
+  readonly renew: (jwt: string) => Promise<UserCaller>;
   readonly facts: Pick<SocketFacts, 'operation' | 'caller' | 'resourceId' | 'identityId'>;
 }
 
@@ -144,6 +147,9 @@ class Socket implements OpenSocket {
   readonly #onClosed: () => void;
   readonly #sinceMs: number;
   readonly #waiting: (string | Buffer)[] = [];
+  /** What was sent while this node could not tell whether the user's access had ended. */
+  readonly #held: (string | Uint8Array)[] = [];
+  #heldBytes = 0;
   #busy = false;
   #heard = true;
   /** Why this side has begun to close it. */
@@ -175,7 +181,11 @@ class Socket implements OpenSocket {
   }
 
   get bufferedBytes(): number {
-    return this.#connection.bufferedAmount;
+    return this.#connection.bufferedAmount + this.#heldBytes;
+  }
+
+  renew(jwt: string): Promise<UserCaller> {
+    return this.#opening.renew(jwt);
   }
 
   send(data: string | Uint8Array): void {
@@ -185,8 +195,32 @@ class Socket implements OpenSocket {
       this.close(CODES.tryAgainLater, 'messages are not read');
       return;
     }
+    if (this.#held.length === 0 && this.#opening.scope.isOpen) this.#write(data);
+    else this.#keep(data);
+  }
+
+  #write(data: string | Uint8Array): void {
     this.#sent += 1;
     this.#connection.send(data);
+  }
+
+  /** Keeps it until this node can tell. When access has ended, it is never sent. */
+  #keep(data: string | Uint8Array): void {
+    this.#held.push(data);
+    this.#heldBytes += data.length;
+    if (this.#held.length === 1) void this.#sendHeld();
+  }
+
+  async #sendHeld(): Promise<void> {
+    const { scope } = this.#opening;
+    while (this.#held.length > 0 && (await scope.whenOpen()) && this.#why === undefined)
+      for (let data = this.#held[0]; data !== undefined && scope.isOpen; data = this.#held[0]) {
+        this.#held.shift();
+        this.#heldBytes -= data.length;
+        this.#write(data);
+      }
+    this.#held.length = 0;
+    this.#heldBytes = 0;
   }
 
   close(code: number, reason = ''): void {
@@ -224,6 +258,7 @@ class Socket implements OpenSocket {
       next = this.#waiting.shift()
     ) {
       const message = next;
+      if (!this.#opening.scope.isOpen && !(await this.#mayAct())) break;
       const working = this.#run(() => handler.message?.(message));
       if (working === undefined) continue;
       this.#connection.pause();
@@ -231,6 +266,14 @@ class Socket implements OpenSocket {
       this.#connection.resume();
     }
     this.#busy = false;
+  }
+
+  /** Waits, without reading more, while this node cannot tell whether access has ended. @returns false when it has */
+  async #mayAct(): Promise<boolean> {
+    this.#connection.pause();
+    const isOpen = await this.#opening.scope.whenOpen();
+    this.#connection.resume();
+    return isOpen && this.#why === undefined;
   }
 
   /** @returns undefined when the work is done */
@@ -263,6 +306,7 @@ class Socket implements OpenSocket {
   #end(why: ScopeEnd): void {
     if (why === 'gone') return; // 'close' follows, or has been there
     if (why === 'stopping') this.close(CODES.goingAway, 'the server stops');
+    else if (why.error === 'NotFresh') this.close(CODES.tryAgainLater, why.reason);
     else this.close(this.#opening.options.endedCode ?? CODES.policy, why.reason);
   }
 

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ServiceError } from '../../src/errors.ts';
 import { RequestGuard } from '../../src/http/request-guard.ts';
 import type { Route } from '../../src/http/route.ts';
+import { UNWATCHED } from '../../src/http/session.ts';
 import { Tickets } from '../../src/http/tickets.ts';
 import { noBrowser, startBrowser } from '../harness/browser.ts';
 import { eventually, openBoard, SessionsByHand, startPlane, TICKET } from '../harness/http/made-up-plane.ts';
@@ -186,9 +188,9 @@ describe('a socket', () => {
   test('is not opened when access ends before it is', async (t) => {
     const plane = await startPlane(t, server, {
       sessions: {
-        open(_user, end) {
-          end({ reason: 'revoked.key' });
-          return { close: () => undefined };
+        open(user, end) {
+          end(new ServiceError('TokenRefused', { reason: 'revoked.key' }));
+          return UNWATCHED.open(user, end, 'socket');
         },
       },
     });

@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { certificatesIn } from '../../../src/certificates/own-certificates.ts';
+import { type Reason, ServiceError } from '../../../src/errors.ts';
 import { fileRoutes, manifestOf } from '../../../src/http/files.ts';
 import { type Listener, listen, type WIRE_LIMITS } from '../../../src/http/listen.ts';
 import {
@@ -14,7 +15,7 @@ import {
   route,
   type SocketOptions,
 } from '../../../src/http/route.ts';
-import type { ProvenUser, SessionEnd, Sessions } from '../../../src/http/session.ts';
+import { type ProvenUser, type Session, type Sessions, UNWATCHED } from '../../../src/http/session.ts';
 import type { Tickets } from '../../../src/http/tickets.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { roadOf } from '../road.ts';
@@ -139,15 +140,16 @@ export function madeUpPlane(options: Partial<SocketOptions> = {}, tickets?: Tick
 
 /** Sessions that a test ends by hand. */
 export class SessionsByHand implements Sessions {
-  readonly begun = new Map<(why: SessionEnd) => void, ProvenUser>();
+  readonly begun = new Map<(refusal: ServiceError) => void, ProvenUser>();
 
-  open(user: ProvenUser, end: (why: SessionEnd) => void) {
+  open(user: ProvenUser, end: (refusal: ServiceError) => void): Session {
     this.begun.set(end, user);
-    return { close: () => void this.begun.delete(end) };
+    return { ...UNWATCHED.open(user, end, 'socket'), close: () => void this.begun.delete(end) };
   }
 
-  endAll(why: SessionEnd): void {
-    for (const end of [...this.begun.keys()]) end(why);
+  /** As a token that has ended does. */
+  endAll(facts: { reason: Reason; detail?: string }): void {
+    for (const end of [...this.begun.keys()]) end(new ServiceError('TokenRefused', facts));
   }
 }
 
