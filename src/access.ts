@@ -16,6 +16,7 @@ import { checkLog } from './revocation/log-check.ts';
 import { RevocationStore } from './revocation/revocation-store.ts';
 import { Revocations } from './revocation/revocations.ts';
 import { KeyRotation } from './secrets/key-rotation.ts';
+import { Sessions } from './sessions/sessions.ts';
 import { AccessTokens } from './tokens/access-tokens.ts';
 import { SigningKeyStore } from './tokens/signing-key-store.ts';
 import { SigningKeys } from './tokens/signing-keys.ts';
@@ -38,6 +39,8 @@ export interface Access {
   readonly identities: Identities;
   readonly imports: Imports;
   readonly tokens: AccessTokens;
+  /** What is open for users, and ends with their tokens. */
+  readonly sessions: Sessions;
   readonly lifetimes: Lifetimes;
   readonly trusts: Trusts;
   readonly keySets: KeySets;
@@ -106,6 +109,8 @@ export async function openAccess(
     { db, store: new TokenStore(), identities, resources, keys, revocations, clock, time, events },
     { lifetimes, issuer: origin, isIssuer },
   );
+  const sessions = new Sessions({ tokens, revocations, time, clock, events }); // after those whose keys it asks for
+  opened.defer(() => sessions.stop());
   const keySets = new KeySets({ clock, events, endpoint: origin, ownKeys }, { plainHttp });
   const foreignTokens = new ForeignTokens({ trusts: () => trusts.enabled(), keySets, clock, endpoint: origin });
   const principals = new Principals({ tokens: foreignTokens, resources }, { usualResource });
@@ -121,6 +126,7 @@ export async function openAccess(
     identities,
     imports: new Imports({ db, store: identityStore, revocations, resources, clock, events }),
     tokens,
+    sessions,
     lifetimes,
     trusts,
     keySets,

@@ -161,7 +161,7 @@ export class Connection {
   async #answer(exchange: Exchange): Promise<void> {
     try {
       const reply = await this.#state.road.answer(exchange);
-      if (reply.takeover) this.#handOver(reply.takeover, exchange);
+      if (reply.takeover) this.#handOver(reply.takeover, reply, exchange);
       else this.#send(reply, exchange);
     } catch (cause) {
       // The road promises not to get here; a client must have its answer all the same.
@@ -186,7 +186,7 @@ export class Connection {
   }
 
   /** The connection goes on in another protocol, and HTTP is done with it. */
-  #handOver(takeover: Takeover, exchange: Exchange): void {
+  #handOver(takeover: Takeover, { headers }: WireReply, exchange: Exchange): void {
     const socket = this.#socket;
     if (this.#finished || socket.destroyed || !socket.readable || !socket.writable) {
       takeover.drop();
@@ -201,7 +201,7 @@ export class Connection {
     this.#finished = true;
     this.#current = undefined;
     this.#endTakeover = exchange.handOver();
-    takeover.take({ request: exchange.request, socket });
+    takeover.take({ request: exchange.request, socket, headers });
   }
 
   #isLast(exchange: Exchange): boolean {

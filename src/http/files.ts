@@ -31,22 +31,24 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
 
 /** Segments of letters that mean nothing to a router, none of them `.` or `..`. */
 const NAME = /^(?!.*(?:^|\/)\.\.?(?:\/|$))[\w.-]+(?:\/[\w.-]+)*$/;
-/** A name with eight or more letters of a content hash in it, as bundlers write them: `index-BfS1x9aQ.js`. */
-const HASHED = /[.-][\w-]{8,}\.\w+$/;
-
 /**
  * A manifest of files that are in memory.
+ * @param isFinal whether another content would have another name, as bundlers name files by a hash of their content: such a
+ * file is never asked for again. All others are asked for at each use, and answered 304
  * @throws Error for a name that could not be a path as it is, or whose content type is not known
  */
-export function manifestOf(files: Readonly<Record<string, Uint8Array>>): Manifest {
-  return Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, served(name, bytes)]));
+export function manifestOf(
+  files: Readonly<Record<string, Uint8Array>>,
+  isFinal: (name: string) => boolean = () => false,
+): Manifest {
+  return Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, served(name, bytes, isFinal(name))]));
 }
 
-function served(name: string, bytes: Uint8Array): ServedFile {
+function served(name: string, bytes: Uint8Array, isFinal: boolean): ServedFile {
   const contentType = CONTENT_TYPES[posix.extname(name)];
   if (!NAME.test(name) || contentType === undefined) throw new Error(`a file of this name cannot be served: ${name}`);
   const etag = `"${hash('sha256', bytes, 'base64url')}"`;
-  const cacheControl = HASHED.test(name) ? 'public, max-age=31536000, immutable' : 'no-cache';
+  const cacheControl = isFinal ? 'public, max-age=31536000, immutable' : 'no-cache';
   return { bytes, contentType, etag, cacheControl };
 }
 

@@ -1,6 +1,14 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Caller, EntraUserCaller, IdentityId, OperatorCaller, ResourceId, ServiceCaller } from '../callers.ts';
+import type {
+  Caller,
+  EntraUserCaller,
+  IdentityId,
+  OperatorCaller,
+  ResourceId,
+  ServiceCaller,
+  UserCaller,
+} from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -113,12 +121,13 @@ export class Pipeline implements Road {
   readonly #uses: Uses;
   readonly #options: Options;
   readonly #readers: ReadonlyMap<Route, BodyReader>;
-  readonly #returns: ReturnQueue;
+  readonly #scopeUses: ConstructorParameters<typeof RequestScope>[0];
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
-    this.#returns = new ReturnQueue(uses.admission, uses.clock);
+    const { admission, parked, sessions, clock } = uses;
+    this.#scopeUses = { parked, sessions, clock, returns: new ReturnQueue(admission, clock) };
     this.#readers = new Map(
       uses.routes.routes.flatMap((route) => (route.body ? [[route, bodyReader(route.body)]] : [])),
     );
@@ -179,7 +188,8 @@ export class Pipeline implements Road {
     const holder = holderOf(trace.caller, request.peer);
     admission.requirePlace(this.#laneOf(route, holder, 1), holder);
     const account = admission.openBody(holder);
-    const scope = this.#scopeOf(request, trace, holder);
+    const { caller, user } = trace;
+    const scope = new RequestScope(this.#scopeUses, { request, caller, user, holder });
     let answered: Answered | undefined;
     try {
       const waits = !request.complete;
@@ -202,6 +212,8 @@ export class Pipeline implements Road {
       answered = route.socket
         ? await this.#openSocket(route, route.socket, input, request, scope, trace)
         : await this.#serve(route, input, scope);
+      // The session of a user has seen to that; who else waited is asked for the same as at the beginning.
+      if (scope.parkedMs > 0 && trace.user === undefined) await this.#admit(request, match, trace);
       return answered;
     } finally {
       trace.parkedMs = scope.parkedMs;
@@ -209,11 +221,6 @@ export class Pipeline implements Road {
       else scope.close();
       account.close();
     }
-  }
-
-  #scopeOf(request: WireRequest, { caller, user }: Trace, holder: string): RequestScope {
-    const { parked, sessions, clock } = this.#uses;
-    return new RequestScope({ parked, returns: this.#returns, sessions, clock }, { request, caller, user, holder });
   }
 
   /** Counts the socket first, and has its session before its handler knows of it. */
@@ -228,18 +235,28 @@ export class Pipeline implements Road {
     const { sockets } = this.#uses;
     const hold = sockets.holds.take(trace.caller, request.peer);
     try {
-      scope.watch();
+      scope.watch('socket');
       await sockets.prepare(options);
       const reply = await this.#serve(route, input, scope);
       if (!reply.socket) throw new Error(`${route.operation} is for sockets and opened none`);
-      const { caller, identityId, headers } = trace;
+      const { caller, identityId } = trace;
       const facts = { operation: route.operation, caller: caller.kind, resourceId: resourceOf(caller), identityId };
-      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, facts, headers });
+      const renew = (jwt: string) => this.#renew(jwt, route, request, scope);
+      const takeover = sockets.takeover({ options, handler: reply.socket, scope, hold, renew, facts });
       return { status: 101, takeover };
     } catch (cause) {
       hold.release();
       throw cause;
     }
+  }
+
+  /** A socket goes on with a newer token, which is asked for the same as the first one. */
+  async #renew(jwt: string, { access }: Route, request: WireRequest, scope: RequestScope): Promise<UserCaller> {
+    if (access.caller !== 'user') throw new Error('only the sockets of users have tokens');
+    const user = await this.#uses.userOf(jwt, hostName(request.header('host')[0] ?? ''));
+    if (access.requires !== 'anyScope') requireCapability(user.caller.scopes, access.requires);
+    await scope.renew(user);
+    return user.caller;
   }
 
   /** What may end access takes an urgent place where there is no other. Whether it does end access, its body tells. */
@@ -278,25 +295,14 @@ export class Pipeline implements Road {
     );
     const body = this.#readers.get(route)?.(request, bytes);
     this.#countAgainstQuota(route, caller, body);
-    return {
-      caller,
-      user,
-      path,
-      query,
-      header: (name) => only(request, name),
-      body,
-      version,
-      get signal() {
-        return scope.signal;
-      },
-      park: (wait) => scope.park(wait),
-    };
+    const header = (name: string) => only(request, name);
+    return new HandlerInput({ caller, user, path, query, header, body, version }, scope);
   }
 
   async #serve(route: Route, input: Input, scope: RequestScope): Promise<Reply> {
     const { caller } = input;
     const reply = await route.handle(input);
-    scope.requireAccess();
+    await scope.requireAccess(reply.status);
     if (caller.kind === 'user' && caller.expiresOnMs <= this.#uses.clock.now()) {
       throw new ServiceError('TokenRefused', {
         reason: 'token.expired',
@@ -468,6 +474,37 @@ export class Pipeline implements Road {
     if (error?.retryAfter !== undefined) headers['Retry-After'] = String(error.retryAfter);
     if (explains && error) headers['x-linarite-reason'] = reasonHeader(error);
     return headers;
+  }
+}
+
+/** What a handler is given. What only few handlers ask for is made when it is asked for. */
+class HandlerInput implements Input {
+  readonly caller: Input['caller'];
+  readonly user: Input['user'];
+  readonly path: Input['path'];
+  readonly query: Input['query'];
+  readonly header: Input['header'];
+  readonly body: Input['body'];
+  readonly version: Input['version'];
+  readonly #scope: RequestScope;
+
+  constructor(known: Omit<Input, 'signal' | 'park'>, scope: RequestScope) {
+    this.caller = known.caller;
+    this.user = known.user;
+    this.path = known.path;
+    this.query = known.query;
+    this.header = known.header;
+    this.body = known.body;
+    this.version = known.version;
+    this.#scope = scope;
+  }
+
+  get signal(): AbortSignal {
+    return this.#scope.signal;
+  }
+
+  get park(): Input['park'] {
+    return (wait) => this.#scope.park(wait);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Lane, Place } from './admission.ts';
 import type { Holds } from './holds.ts';
 import type { ReturnQueue } from './return-queue.ts';
-import type { ProvenUser, Session, SessionEnd, Sessions } from './session.ts';
+import type { ProvenUser, Session, SessionKind, Sessions } from './session.ts';
 import type { WireEnd, WireRequest } from './wire.ts';
 
 interface Uses {
@@ -25,7 +25,7 @@ interface Asking {
 }
 
 /** Why a request has ended before its answer, or a socket before its client closed it. */
-export type ScopeEnd = WireEnd | SessionEnd;
+export type ScopeEnd = WireEnd | ServiceError;
 
 /**
  * What one request holds while it is served: its place in admission and, from the moment that its handler waits for
@@ -42,7 +42,7 @@ export class RequestScope {
   /** Whether the handler was told of the end, and what it answers is its own decision. */
   #told = false;
   #controller: AbortController | undefined;
-  readonly #listeners: ((why: ScopeEnd) => void)[] = [];
+  #listeners: ((why: ScopeEnd) => void)[] | undefined;
   #parkedMs = 0;
 
   constructor(uses: Uses, asking: Asking) {
@@ -81,8 +81,9 @@ export class RequestScope {
   /** Tells once why the request has ended, also when it has ended before. */
   onEnd(listener: (why: ScopeEnd) => void): void {
     this.watch();
-    if (this.#ended === undefined) this.#listeners.push(listener);
-    else listener(this.#ended);
+    if (this.#ended !== undefined) listener(this.#ended);
+    else if (this.#listeners) this.#listeners.push(listener);
+    else this.#listeners = [listener];
   }
 
   /**
@@ -106,9 +107,29 @@ export class RequestScope {
     }
   }
 
-  /** @throws ServiceError `TokenRefused` when access has ended, and the handler was not told */
-  requireAccess(): void {
-    if (typeof this.#ended === 'object' && !this.#told) throw errorOf(this.#ended);
+  /** Whether something may be sent to the user now. Always, of a caller whose access nobody watches over. */
+  get isOpen(): boolean {
+    return this.#session?.open ?? true;
+  }
+
+  /** Waits while nothing may be sent for now. @returns false when nothing may be sent ever again */
+  async whenOpen(): Promise<boolean> {
+    return (await this.#session?.whenOpen()) ?? true;
+  }
+
+  /** Goes on with a newer token of the same user. @throws ServiceError `TokenRefused`, `NotFresh` */
+  async renew(user: ProvenUser): Promise<void> {
+    await this.#session?.renew(user);
+  }
+
+  /**
+   * Insists, before an answer is sent, that access has not ended. A handler that was told of the end may say so in its own
+   * way, and nothing else. It costs nothing where nobody waited.
+   * @throws ServiceError `TokenRefused`; `NotFresh` when this node cannot tell
+   */
+  requireAccess(status: number): Promise<void> | undefined {
+    if (typeof this.#ended === 'object' && this.#told && status >= 400) return undefined;
+    return this.#session?.requireOpen();
   }
 
   /** The answer is there, or the socket is closed. */
@@ -128,19 +149,21 @@ export class RequestScope {
   }
 
   /** Begins the session: from now on the request ends with its client, the server or its user's access. */
-  watch(): void {
+  watch(kind: SessionKind = 'parked'): void {
     if (this.#watches) return;
     this.#watches = true;
     const { request, user } = this.#asking;
     request.onEnd((why) => this.#end(why));
     if (user === undefined || this.#ended !== undefined) return;
-    this.#session = this.#uses.sessions.open(user, (why) => this.#end(why));
+    this.#session = this.#uses.sessions.open(user, (refusal) => this.#end(refusal), kind);
+    if (this.#ended !== undefined) this.#session.close();
   }
 
   #end(why: ScopeEnd): void {
     if (this.#ended !== undefined) return;
     this.#ended = why;
-    for (const tell of this.#listeners.splice(0)) tell(why);
+    this.#session?.close();
+    for (const tell of this.#listeners?.splice(0) ?? []) tell(why);
   }
 }
 
@@ -148,8 +171,5 @@ export class RequestScope {
 export function errorOf(why: ScopeEnd): ServiceError {
   if (why === 'gone') return new ServiceError('RequestAbandoned');
   if (why === 'stopping') return new ServiceError('Stopping');
-  return new ServiceError('TokenRefused', {
-    reason: why.reason,
-    ...(why.detail !== undefined && { detail: why.detail }),
-  });
+  return why;
 }

@@ -66,13 +66,19 @@ export interface Reply {
 export interface OpenSocket {
   /**
    * Sends a message: text, or bytes as binary. After the end of the socket it does nothing. A client that leaves too much
-   * unread is closed with 1013.
+   * unread is closed with 1013. While this node cannot tell whether the user's access has ended, messages are kept, and
+   * count as unread.
    */
   send(data: string | Uint8Array): void;
   /** @param code of RFC 6455, section 7.4. @param reason at most 123 bytes, for the client and the log: never a secret */
   close(code: number, reason?: string): void;
   /** Bytes that were sent and that the client has not taken yet. */
   readonly bufferedBytes: number;
+  /**
+   * Goes on with a newer token of the user, which must permit what the route asks for.
+   * @throws ServiceError `TokenRefused`, `CapabilityMissing`: then the socket goes on with the former one
+   */
+  renew(jwt: string): Promise<UserCaller>;
 }
 
 /**

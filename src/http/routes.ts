@@ -50,6 +50,8 @@ export class RouteTable {
       throw new Error(`${route.operation} takes user tokens but names no capability`);
     const [method = '', path = ''] = route.at.split(' ');
     if (route.socket && (method !== 'GET' || route.body)) throw new Error(`${route.operation} cannot open a socket`);
+    if (route.access.caller === 'user' && route.access.ticket && !route.socket)
+      throw new Error(`${route.operation} takes tickets, which are for sockets`);
     const handler = (() => undefined) as unknown as Handler;
     Object.assign(handler, { route, api });
     this.#router.on(method as (typeof METHODS)[number], routerPath(path), handler);

@@ -1,4 +1,5 @@
 import type { WebSocket, WebSocketServer } from 'ws';
+import type { UserCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events, SocketFacts } from '../monitoring/events.ts';
@@ -29,9 +30,9 @@ interface Opening {
   readonly handler: SocketHandler;
   readonly scope: RequestScope;
   readonly hold: Hold;
+  /** Verifies a newer token of the user, and goes on with it. @throws ServiceError `TokenRefused`, `CapabilityMissing` */
+  readonly renew: (jwt: string) => Promise<UserCaller>;
   readonly facts: Pick<SocketFacts, 'operation' | 'caller' | 'resourceId' | 'identityId'>;
-  /** Beside those of the handshake itself. */
-  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Pings are spread over the interval, so that thousands of sockets are no burst. */
@@ -57,7 +58,11 @@ export class Sockets {
   readonly #times: Times;
   readonly #servers = new Map<SocketOptions, WebSocketServer>();
   readonly #slots = Array.from({ length: SLOTS }, () => new Set<Socket>());
-  #slot = 0;
+  /** Where the next socket goes, and which one was pinged last: a socket is pinged once in each interval, however many come. */
+  #filled = 0;
+  #pinged = 0;
+  /** Of the handshake that is being answered just now, beside those of `ws`. */
+  #headers: Readonly<Record<string, string>> = {};
   #timer: NodeJS.Timeout | undefined;
   #library: Promise<typeof import('ws')> | undefined;
 
@@ -86,24 +91,24 @@ export class Sockets {
       closeTimeout: this.#times.closeMs,
       handleProtocols: (offered: Set<string>) => protocols.find((name) => offered.has(name)) ?? false,
     } as ConstructorParameters<typeof WebSocketServer>[0]);
-    server.on('headers', (lines: string[], request: { headersOfOurs?: Readonly<Record<string, string>> }) => {
-      for (const [name, value] of Object.entries(request.headersOfOurs ?? {})) lines.push(`${name}: ${value}`);
+    server.on('headers', (lines: string[]) => {
+      for (const [name, value] of Object.entries(this.#headers)) lines.push(`${name}: ${value}`);
     });
     this.#servers.set(options, server);
   }
 
   /** Opens a socket once its connection is handed over. {@link prepare} was called for its route. */
   takeover(opening: Opening): Takeover {
-    const { options, scope, hold, headers } = opening;
+    const { options, scope, hold } = opening;
     const drop = (): void => {
       scope.close();
       hold.release();
     };
     return {
       drop,
-      take: ({ request, socket }) => {
+      take: ({ request, socket, headers }) => {
         let opened = false;
-        Object.assign(request, { headersOfOurs: headers });
+        this.#headers = headers;
         this.#servers.get(options)?.handleUpgrade(request, socket, Buffer.alloc(0), (connection) => {
           opened = true;
           this.#open(connection, opening);
@@ -116,8 +121,8 @@ export class Sockets {
   }
 
   #open(connection: WebSocket, opening: Opening): void {
-    const slot = this.#slots[this.#slot] as Set<Socket>;
-    this.#slot = (this.#slot + 1) % SLOTS;
+    this.#filled = (this.#filled + 1) % SLOTS;
+    const slot = this.#slots[this.#filled] as Set<Socket>;
     const socket = new Socket(connection, opening, this.#uses, () => slot.delete(socket));
     slot.add(socket);
     this.#timer ??= setInterval(() => this.#ping(), this.#times.pingMs / SLOTS).unref();
@@ -125,8 +130,8 @@ export class Sockets {
   }
 
   #ping(): void {
-    this.#slot = (this.#slot + 1) % SLOTS;
-    for (const socket of this.#slots[this.#slot] ?? []) socket.ping();
+    this.#pinged = (this.#pinged + 1) % SLOTS;
+    for (const socket of this.#slots[this.#pinged] ?? []) socket.ping();
     if (this.#slots.every(({ size }) => size === 0)) {
       clearInterval(this.#timer);
       this.#timer = undefined;
@@ -142,6 +147,9 @@ class Socket implements OpenSocket {
   readonly #onClosed: () => void;
   readonly #sinceMs: number;
   readonly #waiting: (string | Buffer)[] = [];
+  /** What was sent while this node could not tell whether the user's access had ended. */
+  readonly #held: (string | Uint8Array)[] = [];
+  #heldBytes = 0;
   #busy = false;
   #heard = true;
   /** Why this side has begun to close it. */
@@ -173,7 +181,11 @@ class Socket implements OpenSocket {
   }
 
   get bufferedBytes(): number {
-    return this.#connection.bufferedAmount;
+    return this.#connection.bufferedAmount + this.#heldBytes;
+  }
+
+  renew(jwt: string): Promise<UserCaller> {
+    return this.#opening.renew(jwt);
   }
 
   send(data: string | Uint8Array): void {
@@ -183,8 +195,32 @@ class Socket implements OpenSocket {
       this.close(CODES.tryAgainLater, 'messages are not read');
       return;
     }
+    if (this.#held.length === 0 && this.#opening.scope.isOpen) this.#write(data);
+    else this.#keep(data);
+  }
+
+  #write(data: string | Uint8Array): void {
     this.#sent += 1;
     this.#connection.send(data);
+  }
+
+  /** Keeps it until this node can tell. When access has ended, it is never sent. */
+  #keep(data: string | Uint8Array): void {
+    this.#held.push(data);
+    this.#heldBytes += data.length;
+    if (this.#held.length === 1) void this.#sendHeld();
+  }
+
+  async #sendHeld(): Promise<void> {
+    const { scope } = this.#opening;
+    while (this.#held.length > 0 && (await scope.whenOpen()) && this.#why === undefined)
+      for (let data = this.#held[0]; data !== undefined && scope.isOpen; data = this.#held[0]) {
+        this.#held.shift();
+        this.#heldBytes -= data.length;
+        this.#write(data);
+      }
+    this.#held.length = 0;
+    this.#heldBytes = 0;
   }
 
   close(code: number, reason = ''): void {
@@ -222,6 +258,7 @@ class Socket implements OpenSocket {
       next = this.#waiting.shift()
     ) {
       const message = next;
+      if (!this.#opening.scope.isOpen && !(await this.#mayAct())) break;
       const working = this.#run(() => handler.message?.(message));
       if (working === undefined) continue;
       this.#connection.pause();
@@ -229,6 +266,14 @@ class Socket implements OpenSocket {
       this.#connection.resume();
     }
     this.#busy = false;
+  }
+
+  /** Waits, without reading more, while this node cannot tell whether access has ended. @returns false when it has */
+  async #mayAct(): Promise<boolean> {
+    this.#connection.pause();
+    const isOpen = await this.#opening.scope.whenOpen();
+    this.#connection.resume();
+    return isOpen && this.#why === undefined;
   }
 
   /** @returns undefined when the work is done */
@@ -261,6 +306,7 @@ class Socket implements OpenSocket {
   #end(why: ScopeEnd): void {
     if (why === 'gone') return; // 'close' follows, or has been there
     if (why === 'stopping') this.close(CODES.goingAway, 'the server stops');
+    else if (why.error === 'NotFresh') this.close(CODES.tryAgainLater, why.reason);
     else this.close(this.#opening.options.endedCode ?? CODES.policy, why.reason);
   }
 

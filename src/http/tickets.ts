@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
-import type { ProvenUser } from './session.ts';
+import type { ProvenUser, TokenFacts } from './session.ts';
 
 interface Uses {
   /** Secrets that all nodes of a store have, the one that signs first. */
@@ -42,7 +42,9 @@ export class Tickets {
   issue(purpose: string, user: ProvenUser): string {
     const { keys, now } = this.#uses;
     const expiresMs = Math.min(now() + this.#options.lifetimeMs, user.caller.expiresOnMs);
-    const payload: Payload = { id: randomBytes(12).toString('base64url'), expiresMs, user };
+    const { caller, token } = user;
+    const id = randomBytes(12).toString('base64url');
+    const payload: Payload = { id, expiresMs, user: { caller, token: factsOf(token) } };
     const text = Buffer.from(JSON.stringify(payload)).toString('base64url');
     return `${text}.${mac(keys()[0], purpose, text)}`;
   }
@@ -76,6 +78,27 @@ export class Tickets {
     }
   }
 }
+
+/** Nothing else that the object may have, such as what is computed from these. */
+const factsOf = ({
+  resourceId,
+  identityId,
+  keySlot,
+  trustId,
+  assignmentId,
+  kid,
+  position,
+  issuedAtSeconds,
+}: TokenFacts): TokenFacts => ({
+  resourceId,
+  identityId,
+  keySlot,
+  trustId,
+  assignmentId,
+  kid,
+  position,
+  issuedAtSeconds,
+});
 
 const mac = (key: Uint8Array, purpose: string, text: string): string =>
   createHmac('sha256', key).update(`linarite ticket\n${purpose}\n${text}`).digest('base64url');

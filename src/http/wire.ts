@@ -35,6 +35,8 @@ export interface WireRequest {
 export interface Handshake {
   readonly request: IncomingMessage;
   readonly socket: Socket;
+  /** Of the answer, beside those of the handshake itself. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Goes on with a connection in another protocol. Exactly one of the two is called, once. */

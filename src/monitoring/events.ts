@@ -63,6 +63,8 @@ export interface Events {
   tokenIssued(resourceId: ResourceId, identityId: IdentityId, scopes: readonly Scope[]): void;
   /** An event that ends tokens was committed at a position of the revocation log. */
   tokensEnded(kind: string, position: number, resourceId: ResourceId | undefined, subject: string | undefined): void;
+  /** Something that was open for a user was ended. @param kind such as `socket` */
+  sessionEnded(kind: string, reason: Reason | ErrorName, resourceId: ResourceId, identityId: IdentityId): void;
   signingKeyChanged(change: 'made' | 'activated' | 'retired' | 'gone' | 'killed', keyId: string): void;
   /** A token named a signing key that this node does not know, even after it looked again. */
   signingKeyUnknown(keyId: string): void;

@@ -82,6 +82,13 @@ export class Monitor implements Events {
     });
   }
 
+  sessionEnded(kind: string, reason: string, resourceId: ResourceId, identityId: IdentityId): void {
+    this.#safely(() => {
+      this.#metrics.sessionsEnded.add(kind, reason);
+      this.#log.write('info', 'session ended', { kind, reason, resourceId, identityId });
+    });
+  }
+
   signingKeyChanged(change: 'made' | 'activated' | 'retired' | 'gone' | 'killed', keyId: string): void {
     this.#safely(() => {
       this.#log.write(change === 'killed' ? 'warn' : 'info', `signing key ${change}`, { keyId });

@@ -45,6 +45,7 @@ export class ServerMetrics {
   readonly unknownKeys = new Counter(METRICS.unknownKeys);
   readonly newerVersions = new Counter(METRICS.newerVersions);
   readonly socketsClosed = new Counter(METRICS.socketsClosed);
+  readonly sessionsEnded = new Counter(METRICS.sessionsEnded);
   readonly choreRuns = new Counter(METRICS.choreRuns);
   readonly choreFailures = new Counter(METRICS.choreFailures);
   readonly monitoringFailures = new Counter(METRICS.monitoringFailures);
@@ -56,7 +57,12 @@ export class ServerMetrics {
     const { requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions } = this;
     this.add(requests, durations, refusals, identities, tokens, revocations, unknownKeys, newerVersions);
     this.add(this.choreRuns, this.choreFailures);
-    this.add(this.socketsClosed, this.monitoringFailures, new Info(METRICS.build, version, process.version));
+    this.add(
+      this.socketsClosed,
+      this.sessionsEnded,
+      this.monitoringFailures,
+      new Info(METRICS.build, version, process.version),
+    );
     this.watch({
       busySeconds: () => performance.eventLoopUtilization().active / 1000,
       cpuSeconds,

@@ -50,6 +50,9 @@ export interface RevocableToken {
   readonly issuedAtSeconds: number;
 }
 
+/** A token without what is computed from the rest. Plain values. */
+export type TokenFacts = Omit<RevocableToken, 'fingerprint' | 'assignmentFingerprint'>;
+
 /** An event that ended a token. */
 export interface Verdict {
   readonly kind: RevocationKind;
@@ -88,7 +91,7 @@ export const assignmentFingerprint = (resourceId: ResourceId, id: AssignmentId):
   digest(`assignment ${resourceId} ${id}`);
 
 /** Adds the fingerprints, so that they are computed once per token. */
-export const revocable = (token: Omit<RevocableToken, 'fingerprint' | 'assignmentFingerprint'>): RevocableToken => ({
+export const revocable = (token: TokenFacts): RevocableToken => ({
   ...token,
   fingerprint: fingerprint(token.resourceId, token.identityId),
   assignmentFingerprint: token.assignmentId && assignmentFingerprint(token.resourceId, token.assignmentId),

@@ -32,6 +32,17 @@ interface Uses {
 /** Writes events, within a transaction. @returns the position of the last */
 export type Recording = (...events: RevocationEvent[]) => Promise<number>;
 
+/** Who keeps things open for tokens, and ends them when an event ends the token. */
+export interface RevocationListener {
+  /**
+   * Called with each event, in order, in the same step in which this node applies it. When it returns, nothing may be sent
+   * any more to those whose token the event ended. Must not throw, and waits for nobody: a heartbeat may be under way.
+   */
+  applied(event: LoggedEvent): void;
+  /** Settles when those who were ended so far have been told; undefined when they have. */
+  told(): Promise<void> | undefined;
+}
+
 /** Work within a transaction. */
 type Work<T> = (tx: Rows, record: Recording) => Promise<T>;
 
@@ -73,6 +84,7 @@ export class Revocations {
   #timer: NodeJS.Timeout | undefined;
   #config = 0;
   #configListeners: (() => Promise<void>)[] = [];
+  readonly #listeners: RevocationListener[] = [];
   /** How far this node has followed with all that depends on it: what it tells the others. */
   #followed: Head = { seq: 0, config: 0 };
   /** Since when it has followed the log so far, by its own clock. */
@@ -116,6 +128,14 @@ export class Revocations {
   /** Calls back when another node, or this one, has made a {@link change}. A node follows it once all listeners are done. */
   onConfigChanged(listener: () => Promise<void>): void {
     this.#configListeners.push(listener);
+  }
+
+  /**
+   * Announces events to a listener from now on. A node says that it has followed an event, and a call that ended tokens
+   * returns, only after every listener has been told of it.
+   */
+  announceTo(listener: RevocationListener): void {
+    this.#listeners.push(listener);
   }
 
   /** Position of the last event this node knows. */
@@ -175,6 +195,7 @@ export class Revocations {
    * earlier one, which may not have returned yet.
    */
   async settled(): Promise<void> {
+    await this.#listenersDone();
     if (this.#options.exclusive) return;
     const { seq } = await this.#uses.store.head();
     await this.#untilAllNodesKnow({ seq, config: 0 }, this.#committedBy(seq));
@@ -269,6 +290,7 @@ export class Revocations {
     );
     const committedAt = clock.elapsed();
     await this.#applyOwn(logged);
+    await this.#listenersDone();
     const slice = new TimeSlice('revocations');
     for (const event of logged) {
       await slice.pause();
@@ -354,6 +376,12 @@ export class Revocations {
     const { applied } = this.#state;
     this.#state.apply(event, this.#uses.clock.now());
     if (event.seq > applied + 1) this.#rolledBack = undefined; // the operator has recovered the store
+    for (const listener of this.#listeners) listener.applied(event);
+  }
+
+  /** Waits until the listeners have told everybody who was ended: also for a call whose work an earlier one has done. */
+  async #listenersDone(): Promise<void> {
+    for (const listener of this.#listeners) await listener.told();
   }
 
   /** Events of our own need no reading, unless another node's came in between. */

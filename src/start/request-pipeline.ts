@@ -8,7 +8,6 @@ import { Quotas } from '../http/quotas.ts';
 import { RequestGuard } from '../http/request-guard.ts';
 import { RouteTable } from '../http/routes.ts';
 import { serviceDialect } from '../http/service-dialect.ts';
-import { UNWATCHED } from '../http/session.ts';
 import type { Sockets } from '../http/sockets.ts';
 import type { Tickets } from '../http/tickets.ts';
 import type { Plane } from '../planes/plane.ts';
@@ -29,7 +28,7 @@ interface Open {
 export function requestPipeline(
   { requests }: Mode,
   { settings, db, clock, events }: Base,
-  { resources, tokens, principals, revocations, isOperator }: Access,
+  { resources, tokens, sessions, principals, revocations, isOperator }: Access,
   { planes, admission, parked, sockets, tickets }: Open,
 ): Pipeline {
   const { allowedOrigins, trustedProxies, signatureWindowMinutes, wellKnownKey, quotas } = settings;
@@ -67,7 +66,7 @@ export function requestPipeline(
       admission,
       parked,
       sockets,
-      sessions: UNWATCHED,
+      sessions,
       quotas: new Quotas(clock, { preset: quotas, countsEndings: requests.countsEndings }),
       requireFresh: () => revocations.requireFresh(),
       isStoreFailure: (cause) => db.isStoreFailure(cause),

@@ -17,13 +17,14 @@ interface Open {
 /** Tells the metrics where to read the figures that the parts keep, and takes those of the planes. */
 export function watchMetrics(
   { metrics, db, cluster }: Base,
-  { tokens, revocations, keys }: Access,
+  { tokens, sessions, revocations, keys }: Access,
   { admission, parked, sockets, listener, planes }: Open,
 ): void {
   metrics.watch({
     ...cluster.readings,
     bodyBytes: () => admission.bodyBytes,
     requestsUnderWay: () => ({ ...admission.underWay }),
+    sessions: () => ({ ...sessions.counts }),
     requestsParked: () => parked.open,
     sockets: () => sockets.holds.open,
     signaturesUnderWay: () => tokens.signing,

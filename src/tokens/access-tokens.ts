@@ -12,11 +12,17 @@ import { RecentMap } from '../lib/recent-map.ts';
 import type { SteadyTime } from '../lib/steady-time.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
-import { type RevocableToken, revocable } from '../revocation/event.ts';
+import { type RevocableToken, revocable, type TokenFacts } from '../revocation/event.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
-import { type CheckedClaims, readClaims, requireUnexpired, type TokenFacts, writeClaims } from './claims.ts';
+import {
+  type CheckedClaims,
+  readClaims,
+  requireUnexpired,
+  type TokenFacts as SignedClaims,
+  writeClaims,
+} from './claims.ts';
 import { signJws, type VerifyingKey, verifyJws } from './jws.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { IssuedToken, Lifetimes, TokenWish } from './token.ts';
@@ -202,11 +208,25 @@ export class AccessTokens {
    * Asks once more about a token that was verified before, by this node or by another one.
    * @throws ServiceError `TokenRefused`, `NotFresh`
    */
-  async requireStillHeld(caller: UserCaller, facts: Parameters<typeof revocable>[0]): Promise<void> {
-    const { time, revocations, resources } = this.#uses;
+  async requireStillHeld(caller: UserCaller, facts: TokenFacts): Promise<void> {
+    const { time, revocations } = this.#uses;
     requireUnexpired(caller.expiresOnMs / 1000, time.latest());
     await revocations.check(revocable(facts));
-    if (!resources.has(caller.resourceId)) throw new ServiceError('TokenRefused', { reason: 'token.resource' });
+    const forgotten = this.forgotten(facts);
+    if (forgotten) throw forgotten;
+  }
+
+  /** Why a token that was good is refused now although no event ended it: its signing key or its resource is gone. */
+  forgotten({ kid, resourceId }: TokenFacts): ServiceError | undefined {
+    const { keys, resources } = this.#uses;
+    try {
+      if (!keys.find(kid))
+        return new ServiceError('TokenRefused', { reason: 'token.keyUnknown', detail: `key ${kid}` });
+    } catch (cause) {
+      if (cause instanceof ServiceError) return cause;
+      throw cause;
+    }
+    return resources.has(resourceId) ? undefined : new ServiceError('TokenRefused', { reason: 'token.resource' });
   }
 
   async #verifyAnew(jwt: string): Promise<Known> {
@@ -280,7 +300,7 @@ export class AccessTokens {
   }
 }
 
-type SignedFacts = Omit<TokenFacts, 'region' | 'location' | 'position' | 'issuer' | 'tokenId'>;
+type SignedFacts = Omit<SignedClaims, 'region' | 'location' | 'position' | 'issuer' | 'tokenId'>;
 
 const forService = (
   { resourceId, credential }: ServiceCaller,

@@ -28,6 +28,8 @@ interface Callers {
   tickets?: Tickets;
   sessions?: Sessions;
   held?: HoldLimits;
+  /** Usual places in admission. */
+  places?: number;
   /** Of sockets. */
   times?: ConstructorParameters<typeof Sockets>[1];
   log?: TestLog;
@@ -61,6 +63,7 @@ export function roadOfApis(
     tickets,
     sessions = UNWATCHED,
     held = HELD_MOST,
+    places = 64,
     times,
     log = new TestLog(),
   }: Callers = {},
@@ -84,7 +87,7 @@ export function roadOfApis(
         return tickets.redeem(purpose, ticket);
       },
       isOperator: (secret) => secret === operatorKey,
-      admission: new Admission({ places: { usual: 64, urgent: 64 }, bodyBytes: 64 * 2 ** 20 }),
+      admission: new Admission({ places: { usual: places, urgent: 64 }, bodyBytes: 64 * 2 ** 20 }),
       parked: new Holds(held),
       sockets: new Sockets({ holds: new Holds(held), clock: systemClock, events }, times),
       sessions,

@@ -20,6 +20,9 @@ const SHOWN: readonly (readonly [path: string, pattern: string | undefined, text
   [`/identities/8:acs:${SECRET}`, '/identities/{id}', '/identities/{id}'],
   ['/identities/eyJhbGciOiJSUzI1NiJ9.eyJ4IjoxfQ.c2ln', '/identities/{id}', '/identities/{id}'],
   ['/identities/a/b', '/identities/{id}', '/identities/{id}'],
+  // A ticket, where a protocol has it in the path.
+  [`/sockets/eyJpZCI6IngifQ.${SECRET}`, '/sockets/{ticket}', '/sockets/{ticket}'],
+  [`/sockets/eyJpZCI6IngifQ.${SECRET}`, undefined, '/sockets/…'],
   // Where there is no route, anything may be anywhere.
   ['/', undefined, '/'],
   ['/chat/threads', undefined, '/chat/threads'],

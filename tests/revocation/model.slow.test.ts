@@ -9,7 +9,7 @@ const SCHEDULES = Number(process.env.TEST_MODEL_SCHEDULES ?? 15);
 const FIRST_SEED = Number(process.env.TEST_MODEL_SEED ?? 1);
 
 describe('the revocation protocol under random faults', () => {
-  const figures = { schedules: 0, checks: 0, late: 0, wrong: 0, stuck: 0 };
+  const figures = { schedules: 0, checks: 0, sentToSessions: 0, late: 0, wrong: 0, stuck: 0 };
   const reported: string[] = [];
   after(() => {
     const passed = figures.schedules > 0 && figures.late + figures.wrong + figures.stuck === 0;
@@ -18,11 +18,12 @@ describe('the revocation protocol under random faults', () => {
   });
 
   test(`${SCHEDULES} schedules from seed ${FIRST_SEED} on: no late acceptance, no wrong refusal, service afterwards`, async (t) => {
-    const sum = { checks: 0, accepted: 0, refused: 0, unsure: 0, events: 0 };
+    const sum = { checks: 0, accepted: 0, refused: 0, unsure: 0, events: 0, sent: 0, ended: 0 };
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SCHEDULES; seed += 1) {
       const outcome = await play(seed);
       figures.schedules += 1;
       figures.checks += outcome.checks;
+      figures.sentToSessions += outcome.sent;
       for (const kind of ['late', 'wrong', 'stuck'] as const) figures[kind] += outcome[kind].length;
       assert.deepEqual(complaints(outcome), [], `seed ${seed}`);
       for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += outcome[name];
@@ -30,6 +31,7 @@ describe('the revocation protocol under random faults', () => {
     t.diagnostic(`seeds ${FIRST_SEED} to ${FIRST_SEED + SCHEDULES - 1}: ${JSON.stringify(sum)}`);
     // A model in which hardly anything is decided would prove nothing.
     assert.ok(sum.accepted > sum.checks / 10 && sum.refused > sum.checks / 10, JSON.stringify(sum));
+    assert.ok(sum.sent > 100 && sum.ended > 10, JSON.stringify(sum));
   });
 
   /** With enough schedules for the fault to show; a long run tells the rates. */
@@ -55,6 +57,20 @@ describe('the revocation protocol under random faults', () => {
     { what: 'numbers with gaps', faults: { gaps: true }, shows: 'stuck', schedules: 15 },
     { what: 'gaps that readers do not mind', faults: { unnoticedGaps: true }, shows: 'late', schedules: 10 },
     { what: 'issuing from a cache', faults: { issueFromCache: true }, shows: 'wrong', schedules: 10 },
+    { what: 'sessions that end after the node has followed', faults: { endsLate: true }, shows: 'late', schedules: 5 },
+    {
+      what: 'sessions that are open before they are verified',
+      faults: { opensUnproven: true },
+      shows: 'late',
+      schedules: 20,
+    },
+    { what: 'sessions without a lease', faults: { sendsWithoutLease: true }, shows: 'late', schedules: 10 },
+    {
+      what: 'sessions that one kind of event forgets',
+      faults: { forgetsIdentities: true },
+      shows: 'late',
+      schedules: 20,
+    },
     { what: 'issue times, refusing too much', faults: { byIssueTime: true }, shows: 'wrong', schedules: 5 },
     { what: 'issue times, accepting too much', faults: { byIssueTime: true }, shows: 'late', schedules: 10 },
   ];

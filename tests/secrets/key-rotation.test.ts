@@ -294,6 +294,21 @@ describe('the ring', () => {
     return { db, clock, asked, open, rows: () => new DataKeyStore().all(db.rows) };
   }
 
+  test('derives the same secrets on every node: one of each data key, that of the newest first', async (t) => {
+    const kek = newKek();
+    const { db, clock, open } = await given(t, kek);
+    const [one, other] = [await open(), await open()];
+    const [first] = one.derived('tickets');
+    assert.deepEqual(other.derived('tickets'), [first]);
+    assert.notDeepEqual(one.derived('others'), [first]);
+    await db.writer.write((tx) => new DataKeyStore().insert(tx, { ...newDataKey(kek), created_at: clock.now() + 1 }));
+    await one.reload();
+    const [newest, former] = one.derived('tickets');
+    assert.deepEqual(former, first);
+    assert.notDeepEqual(newest, first);
+    assert.deepEqual((await open()).derived('tickets'), [newest, former]);
+  });
+
   test('asks for the key-encryption key when it needs another one, and not more often than every 10 seconds', async (t) => {
     const [kek, next] = [newKek(), newKek()];
     const { db, clock, asked, open, rows } = await given(t, kek);

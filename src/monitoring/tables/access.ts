@@ -6,6 +6,8 @@ export const ACCESS_METRICS = {
   identities:         { name: 'linarite_identities_created_total', kind: 'counter', help: 'Identities created.' },
   tokens:             { name: 'linarite_tokens_issued_total', kind: 'counter', labels: ['scope'], help: 'Access tokens issued. A token counts once for each of its scopes.' },
   revocations:        { name: 'linarite_revocation_events_total', kind: 'counter', labels: ['kind'], help: 'Events that end tokens, committed by this node.' },
+  sessions:           { name: 'linarite_sessions', kind: 'gauge', labels: ['kind'], help: 'What is open for users: sockets, and parked requests, which wait for their answer.' },
+  sessionsEnded:      { name: 'linarite_sessions_ended_total', kind: 'counter', labels: ['kind', 'reason'], help: 'Sessions that this node ended: the token of the user was ended or has expired, or this node could not tell for a minute. See the error reference.', alarm: 'lease.expired: any' },
   unknownKeys:        { name: 'linarite_unknown_signing_keys_total', kind: 'counter', help: 'Tokens that name a signing key this node does not know.', alarm: 'steady growth: a node missed a rotation, or somebody sends invented key ids' },
   signingKeys:        { name: 'linarite_signing_keys', kind: 'gauge', labels: ['state'], help: 'Signing keys by state.', alarm: 'not exactly one active' },
   signaturesUnderWay: { name: 'linarite_signatures_under_way', kind: 'gauge', help: 'Signatures that are being made or wait for a thread.' },

@@ -91,10 +91,11 @@ export class AnswerJudge {
     return found;
   }
 
-  /** The operation that a request addresses, as far as the document tells. */
+  /** The operation that a request addresses, as far as the document tells. `HEAD` has few of its own, else those of `GET`. */
   operationAt(method: string, target: string): Known | undefined {
     const path = (target.split('?')[0] ?? '').replace(/\/{2,}/g, '/');
-    return this.#operations.find((one) => one.method === method && one.path.test(path));
+    const found = this.#operations.find((one) => one.method === method && one.path.test(path));
+    return found ?? (method === 'HEAD' ? this.operationAt('GET', target) : undefined);
   }
 }
 

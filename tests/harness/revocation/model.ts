@@ -11,10 +11,11 @@ import { RevocationState } from '../../../src/revocation/revocation-state.ts';
 import { type Recording, Revocations } from '../../../src/revocation/revocations.ts';
 import type { Rows } from '../../../src/storage/sql.ts';
 import { type Content, FakeStore, fakeWriter, keyOf, type Link, Primary, type StoreFaults } from './fake-store.ts';
+import { NodeSessions, type SessionFaults } from './model-sessions.ts';
 import { Process, Random, type Weather, World } from './simulation.ts';
 
 /** A rule of the protocol taken away, to see that the model notices. */
-export interface Faults extends StoreFaults {
+export interface Faults extends StoreFaults, SessionFaults {
   noLease?: boolean;
   leaseFromEndOfBeat?: boolean;
   issueFromCache?: boolean;
@@ -27,9 +28,9 @@ export interface Faults extends StoreFaults {
 /** What one schedule showed. */
 export interface Outcome {
   seed: number;
-  /** Acceptances of tokens whose end had been confirmed before the check began. */
+  /** Acceptances of tokens whose end had been confirmed before the check began, or before something was sent to a session. */
   late: string[];
-  /** Refusals for events from before the token was asked for. */
+  /** Refusals, and ends of sessions, for events from before the token was asked for. */
   wrong: string[];
   /** What did not work again after the faults had ended; alarms without cause. */
   stuck: string[];
@@ -38,6 +39,9 @@ export interface Outcome {
   refused: number;
   unsure: number;
   events: number;
+  /** What was sent to sessions, and sessions that were ended. */
+  sent: number;
+  ended: number;
 }
 
 interface Token {
@@ -70,6 +74,7 @@ interface Node extends Link {
   grantsOf: number;
   readings: number;
   revocations: Revocations;
+  sessions: NodeSessions<Token>;
   ready: boolean;
   watch: { stop(): void } | undefined;
 }
@@ -137,7 +142,19 @@ class Model {
     this.#windowMs = random.pick([2000, LONG_AGO, LONG_AGO]);
     this.#mostBytes = random.pick([1024, 2 ** 28]);
     this.#forgetAfterMs = random.pick([2 * this.#leaseMs, LONG_AGO]);
-    this.outcome = { seed, late: [], wrong: [], stuck: [], checks: 0, accepted: 0, refused: 0, unsure: 0, events: 0 };
+    this.outcome = {
+      seed,
+      late: [],
+      wrong: [],
+      stuck: [],
+      checks: 0,
+      accepted: 0,
+      refused: 0,
+      unsure: 0,
+      events: 0,
+      sent: 0,
+      ended: 0,
+    };
     this.#primary = new Primary(this.world, firstContent(random), (event) => {
       this.#recorded.set(event.seq, { event, committedAt: this.world.now, returnedAt: undefined });
       this.outcome.events += 1;
@@ -179,6 +196,7 @@ class Model {
       grantsOf: 0,
       readings: 0,
       revocations: undefined as unknown as Revocations,
+      sessions: undefined as unknown as NodeSessions<Token>,
     };
     const store = new FakeStore(node, this.#faults);
     node.revocations = new Revocations(
@@ -205,6 +223,7 @@ class Model {
       if (!this.#faults.followsEarly) return readGrants(node);
       void process.sleep(100).then(() => readGrants(node).catch(() => undefined));
     });
+    node.sessions = new NodeSessions(node.revocations, process, this.#judgeOf(node), this.#faults);
     weaken(node, this.#faults);
     this.#nodes[index] = node;
     this.#start(index, node);
@@ -282,6 +301,32 @@ class Model {
     begin(1000, (node) => this.#repeat(node));
     begin(1000, (node) => this.#regrant(node));
     begin(100, (node) => this.#act(node, this.#recentGrant()));
+    begin(150, (node) => this.#open(node, this.#recentToken()));
+    begin(60, async (node) => node.sessions.send());
+  }
+
+  /** As a request for a socket does: its token is verified, and some time later the session begins. */
+  async #open(node: Node, token: Token | undefined): Promise<void> {
+    if (!token || (await answerOf(node.revocations.check(token.claims))) !== 'accepted') return;
+    await node.process.sleep(this.#random.between(0, 60));
+    await node.process.maybeStop();
+    node.sessions.open(token);
+  }
+
+  #judgeOf(node: Node) {
+    const { outcome } = this;
+    return {
+      sent: (token: Token): void => {
+        outcome.sent += 1;
+        const missed = this.#mustRefuse(token, this.world.now);
+        if (missed) outcome.late.push(`sent to a session: ${this.#describe(node, token, this.world.now, missed)}`);
+      },
+      ended: (token: Token, { error }: ServiceError): void => {
+        outcome.ended += 1;
+        if (error === 'TokenRefused' && !this.#mayRefuse(token))
+          outcome.wrong.push(`ended a session: ${this.#describe(node, token, this.world.now, undefined)}`);
+      },
+    };
   }
 
   #recentToken(): Token | undefined {
@@ -528,6 +573,7 @@ class Model {
         continue;
       }
       if (node.revocations.problem !== undefined) complain(node.revocations.problem);
+      for (const { name } of node.sessions.held) complain(`the session of ${name} is neither open nor ended`);
       let done = false;
       this.world.after(0, () => {
         const round = async (): Promise<void> => {
