@@ -1,4 +1,4 @@
-// npm run promises -- <folder>: takes the results of harnesses (HARNESS_RESULTS=<folder> npm run test:…) into
+// npm run promises -- <folder>: takes the results of harnesses (HARNESS_RESULTS=<folder> npm run harness -- …) into
 // docs/reference/promises.json and writes docs/promises.md from it. Without a folder it writes the page alone.
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -21,8 +21,8 @@ export function promisesPage(results: Results = keptResults()): string {
   return `${[
     '<!-- Written by `npm run promises` from docs/reference/promises.json. Changes go to scripts/promise-table.ts. -->',
     '# What is promised, and what was measured',
-    'For each promise there is a harness that tries to break it. A harness counts only when it was also run against a **planted fault** and reported it. The figures were measured at the size that a release needs, or at the size that the figure says. The same harness runs at a smaller size in `npm test`. You can run a harness with the command of its row. It prints its seed. Where the row has a seed, `TEST_SEED` repeats it.',
-    `${holds.length} of ${PROMISES.length} hold as measured. Do not reach their goal: ${measured.length - holds.length}. Held by tests of every run, without a figure: ${byTests.length}. Not measured here yet: ${PROMISES.length - measured.length - byTests.length}.`,
+    'For each promise there is a harness that tries to break it. A harness counts only when it was also run against a **planted fault** and reported it. The figures were measured at the size that a release needs, or at the size that the figure says. The same harness runs at a smaller size in `npm run test:all`. You can run a harness with the command of its row. It prints its seed. Where the row has a seed, `TEST_SEED` repeats it.',
+    `${holds.length} of ${PROMISES.length} hold as measured. Do not reach their goal: ${measured.length - holds.length}. Held by tests, without a figure: ${byTests.length}. Not measured here yet: ${PROMISES.length - measured.length - byTests.length}.`,
     ...groups(rows).flatMap(([group, entries]) => [
       `## ${group}`,
       ...entries.map(({ promise, found }) => entry(promise, found)),
@@ -36,9 +36,7 @@ function entry(promised: Promised, found: readonly Measured[]): string {
   const { id, promise, how, command } = promised;
   const lines = [`### ${id}. ${promise}`, how];
   if (found.length === 0) {
-    const why = isHeldByTests(promised)
-      ? 'Tests of every run hold this promise; there is no figure.'
-      : '**Not measured yet.**';
+    const why = isHeldByTests(promised) ? 'Tests hold this promise; there is no figure.' : '**Not measured yet.**';
     return [...lines, `${why} \`${command}\``].join('\n\n');
   }
   return [

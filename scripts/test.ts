@@ -1,30 +1,43 @@
-// npm test [-- words and flags]: runs the tests whose path contains one of the words; flags go to `node --test`.
-import { spawn } from 'node:child_process';
+// npm test [-- words and flags]: runs the quick tests, or all whose path contains one of the words; flags go to
+// `node --test`. npm run test:all: runs every test.
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { globSync } from 'node:fs';
-import { dirname, join, sep } from 'node:path';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { findPostgres, type Postgres, startPostgres } from './postgres.ts';
+import { chosen, isSlow, testFiles } from './test-files.ts';
 
 const ROOT = dirname(import.meta.dirname);
+/** Files at a time. Quick ones wait for disks and timers part of their time; slow ones measure what they are given. */
+const QUICK_AT_ONCE = Math.min(availableParallelism() + 1, 4);
+const SLOW_AT_ONCE = 2;
+/** What npm test does less of than test:all: random cases, processes for commands, and removals of databases. */
+const QUICK: Variables = { TEST_CLI: 'here', TEST_DATABASES: 'keep', TEST_FORGERIES: '1000', TEST_CLAIMS: '1000' };
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-const words = process.argv.slice(2).filter((word) => !word.startsWith('-'));
-const flags = process.argv.slice(2).filter((word) => word.startsWith('-'));
-process.exitCode = await runTests(testFiles(words), flags);
+const args = process.argv.slice(2);
+const words = args.filter((word) => !word.startsWith('-'));
+const flags = args.filter((word) => word.startsWith('-') && word !== '--all');
+const all = args.includes('--all');
+process.exitCode = await runTests(wantedFiles(words, all), flags);
 
-function testFiles(words: readonly string[]): string[] {
-  const all = globSync(['tests/**/*.test.ts', 'src/**/*.test.ts'], { cwd: ROOT }).map((file) =>
-    file.replaceAll(sep, '/'),
-  );
-  const wanted = all.filter((file) => words.length === 0 || words.some((word) => file.includes(word))).sort();
+function wantedFiles(words: readonly string[], all: boolean): string[] {
+  const files = testFiles();
+  const wanted = chosen(files, { words, all });
   if (wanted.length === 0) {
     console.error(
       `No test file has ${words.join(' or ')} in its path. By test name: npm test -- --test-name-pattern=…`,
     );
     process.exit(2);
   }
+  const slow = files.filter((file) => isSlow(file) && !wanted.includes(file)).length;
+  if (words.length === 0 && slow > 0)
+    console.log(`Left out: ${slow} slow files (*.slow.test.ts). npm run test:all runs them, too.`);
   return wanted;
 }
+
+type Variables = Readonly<Record<string, string>>;
 
 async function runTests(files: readonly string[], flags: readonly string[]): Promise<number> {
   let stopping: NodeJS.Signals | undefined;
@@ -33,16 +46,25 @@ async function runTests(files: readonly string[], flags: readonly string[]): Pro
       stopping = signal;
     });
   }
-  const postgres = await database();
+  const database = await findDatabase();
+  const folder = mkdtempSync(join(tmpdir(), 'linarite-tests-'));
   try {
-    return stopping ? 1 : await runNode(files, flags, postgres.url);
+    const template = files.length > 1 ? makeTemplate(folder, database) : {};
+    return stopping ? 1 : await runNode(files, flags, { ...addressOf(database), ...template });
   } finally {
-    await postgres.server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+    await database.server?.stop();
   }
 }
 
+interface Database {
+  url?: string;
+  /** Where it is ours. */
+  server?: Postgres;
+}
+
 /** Where the PostgreSQL suites find their database, said in one line. */
-async function database(): Promise<{ url?: string; server?: Postgres }> {
+async function findDatabase(): Promise<Database> {
   const given = process.env.TEST_POSTGRES_URL;
   if (given) {
     console.log('PostgreSQL suites: run, on the server that TEST_POSTGRES_URL names.');
@@ -60,19 +82,37 @@ async function database(): Promise<{ url?: string; server?: Postgres }> {
   return { url: server.url, server };
 }
 
-async function runNode(files: readonly string[], flags: readonly string[], url: string | undefined): Promise<number> {
+function addressOf({ url }: Database): Variables {
+  return url === undefined ? {} : { TEST_POSTGRES_URL: url };
+}
+
+/** What a server has after its first start, for the tests to copy: once for a run, not once for a file. */
+function makeTemplate(folder: string, database: Database): Variables {
+  // A server that somebody named keeps no database of ours.
+  const name = database.server === undefined ? [] : ['test_template'];
+  const { status } = spawnSync(process.execPath, [join(ROOT, 'tests/harness/template.ts'), folder, ...name], {
+    env: { ...environment(), ...addressOf(database) },
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Error('no server could be started for the tests to copy; see above');
+  return { TEST_TEMPLATE: folder, ...(name[0] !== undefined && { TEST_TEMPLATE_DATABASE: name[0] }) };
+}
+
+/** Settings of whoever runs the tests must not decide what the tests see. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:LINARITE_|TEST_TEMPLATE)/.test(name)));
+}
+
+async function runNode(files: readonly string[], flags: readonly string[], variables: Variables): Promise<number> {
   const options = [
-    '--test-concurrency=2',
+    `--test-concurrency=${files.some(isSlow) ? SLOW_AT_ONCE : QUICK_AT_ONCE}`,
     `--import=${import.meta.resolve('./file-timeout.ts')}`,
     '--test-reporter=spec',
     ...flags,
   ];
-  // Settings of whoever runs the tests must not decide what the tests see.
-  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('LINARITE_'));
-  const env = { ...Object.fromEntries(clean), ...(url && { TEST_POSTGRES_URL: url }) };
   const runner = spawn(process.execPath, ['--test', ...options, ...files.map((file) => join(ROOT, file))], {
     cwd: ROOT,
-    env,
+    env: { ...(all || words.length > 0 ? {} : QUICK), ...environment(), ...variables },
     stdio: 'inherit',
   });
   for (const signal of SIGNALS) process.on(signal, () => runner.kill(signal));

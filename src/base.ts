@@ -1,3 +1,4 @@
+import type { Cluster } from './cluster/cluster.ts';
 import type { Clock } from './lib/clock.ts';
 import type { SteadyTime } from './lib/steady-time.ts';
 import type { Monitor } from './monitoring/monitor.ts';
@@ -14,6 +15,8 @@ export interface Base {
   readonly folder: string | undefined;
   /** The store, with every migration done. */
   readonly db: Database;
+  /** What the nodes on one store tell each other: facts of streams, and topics. */
+  readonly cluster: Cluster;
   readonly keyRing: KeyRing;
   readonly readKeks: ReadKeks;
   readonly clock: Clock;

@@ -76,6 +76,7 @@ export async function startServer(
     await mode.initialize(base, access);
     const health = new Health({ db, revocations: access.revocations, keys: access.keys, clock });
     const planes = allPlanes(mode, base, access, { health, certificates });
+    for (const { topics = [] } of planes) for (const topic of topics) await base.cluster.followTopic(topic);
     access.forgetting.register(...planes.flatMap(({ forgets = [] }) => forgets));
 
     const admission = new Admission({
@@ -90,6 +91,7 @@ export async function startServer(
     opened.defer(() => listener.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
     certificates.serve((pair) => listener.setTls(pair));
     watchMetrics(base, access, { admission, parked, sockets, listener });
+    for (const { hears } of planes) if (hears) await base.cluster.follow(hears.name, hears.run);
     const chores = startChores(base, [
       ...choresOf(mode, base, access, certificates),
       ...planes.flatMap(({ chores = [] }) => chores),

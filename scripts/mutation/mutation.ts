@@ -1,5 +1,5 @@
-// npm run test:mutation [-- words]: changes the modules whose path has one of the words, one small thing at a time, and counts
-// how many changes their tests notice (security-and-reliability, U6). Takes minutes per module. A word may end in a range of
+// npm run harness -- mutation [words]: changes the modules whose path has one of the words, one small thing at a
+// time, and counts how many changes their tests notice (security-and-reliability, U6). Takes minutes per module. A word may end in a range of
 // lines, `hmac:100-120`, to look again at a part. Scores are kept in .cache/mutation/, so that the table can be made in parts.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -5,6 +5,7 @@ import { MetricSet, type ReadingsOf } from './metric-set.ts';
 import { Counter, Histogram, Info, type Metric } from './metrics.ts';
 import { ACCESS_METRICS } from './tables/access.ts';
 import { CHORE_METRICS } from './tables/chores.ts';
+import { CLUSTER_METRICS } from './tables/cluster.ts';
 import { PROCESS_METRICS } from './tables/process.ts';
 import { REQUEST_METRICS } from './tables/requests.ts';
 import { STORE_METRICS } from './tables/store.ts';
@@ -14,6 +15,7 @@ export const METRIC_GROUPS = {
   Requests: REQUEST_METRICS,
   'Identities, tokens and revocation': ACCESS_METRICS,
   Store: STORE_METRICS,
+  'Facts between nodes': CLUSTER_METRICS,
   Chores: CHORE_METRICS,
   Process: PROCESS_METRICS,
 } as const;

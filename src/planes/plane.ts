@@ -1,4 +1,6 @@
 import type { Chore } from '../chores/chore.ts';
+import type { Following } from '../cluster/followers.ts';
+import type { TopicFollower } from '../cluster/topics.ts';
 import type { Api } from '../http/dialect.ts';
 import type { Forgetter } from '../resources/forgetting.ts';
 
@@ -10,6 +12,10 @@ export interface Plane extends Api {
   readonly name: PlaneName;
   /** What the server does for the plane again and again. */
   readonly chores?: readonly Chore[];
+  /** What the plane keeps in memory, and reads again when another node has changed it. Read before the first request. */
+  readonly topics?: readonly TopicFollower[];
+  /** Reads the facts of all streams, on one node at a time, each at least once. */
+  readonly hears?: { readonly name: string; readonly run: Following };
   /** How what the plane keeps of resources and identities is removed with them. */
   readonly forgets?: Forgetter;
   /** Ends what the plane has open, when the server stops. The signal is given when the time for that has run out. */

@@ -10,29 +10,29 @@ import type { Monitor } from '../monitoring/monitor.ts';
 import { finishDeletions } from '../resources/deletion-chores.ts';
 import { dataKeyChores } from '../secrets/key-ring-chores.ts';
 import { clockOffsetSeconds } from '../storage/clock-offset.ts';
-import { noteClock } from '../storage/store-checks.ts';
 import { rotateSigningKeys } from '../tokens/signing-key-chores.ts';
 import type { Mode } from './mode.ts';
 
 /** What the server does again and again, planes aside. */
 export function choresOf(
   mode: Mode,
-  { settings, db, clock, time, events, metrics }: Base,
+  base: Base,
   { keys, keyRotation, resources, forgetting }: Access,
   certificates: ServerCertificates,
 ): Chore[] {
+  const { settings, db, cluster, clock, time, events, metrics } = base;
   let clockOffset: number | undefined;
   metrics.watch({ clockOffset: () => clockOffset });
   const chores = [
     rotateSigningKeys({ keys, time }),
     ...dataKeyChores(keyRotation),
     finishDeletions({ resources, forgetting }),
+    chore('facts', async (signal) => void (await cluster.removeOldFacts(signal))),
     chore('clockOffset', async () => {
       clockOffset = await clockOffsetSeconds(db, clock);
     }),
   ];
-  if (mode.certificates.own) chores.push(chore('certificate', () => certificates.renewWhenDue()));
-  if (mode.name === 'production') chores.push(chore('latestTime', () => noteClock(db, clock)));
+  chores.push(...mode.chores(base, certificates));
   if (settings.wellKnownKey === 'everywhere')
     chores.push(chore('wellKnownKey', async () => warnOfWellKnownKey(events)));
   return chores;

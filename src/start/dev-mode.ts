@@ -1,5 +1,6 @@
 import type { Access } from '../access.ts';
 import type { Base } from '../base.ts';
+import { chore } from '../chores/chore.ts';
 import { isLoopback } from '../lib/loopback.ts';
 import { RecentRequests } from '../monitoring/recent-requests.ts';
 import { consolePlane } from '../planes/console/console-plane.ts';
@@ -58,6 +59,7 @@ export function devMode(settings: Settings): Mode {
       await seedTrust(access.trusts);
       if (access.resources.has(DEV_RESOURCE.id)) await placeResource(base, access);
     },
+    chores: (_, certificates) => [chore('certificate', () => certificates.renewWhenDue())],
     planes: (base, access, certificates) => [
       devSignInPlane(base, access, issuer as DevIssuer), // initialize() has made it
       consolePlane(base, access, { recent, certificates }),

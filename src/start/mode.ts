@@ -1,6 +1,7 @@
 import type { Access, Belief } from '../access.ts';
 import type { Base } from '../base.ts';
 import type { ServerCertificates } from '../certificates/server-certificates.ts';
+import type { Chore } from '../chores/chore.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestFacts } from '../monitoring/events.ts';
 import type { Plane } from '../planes/plane.ts';
@@ -40,6 +41,8 @@ export interface Mode {
   noteRequest?(facts: RequestFacts, nowMs: number): void;
   /** Makes what such a server has from the first start on. @throws SettingsError for what it may not have */
   initialize(base: Base, access: Access): Promise<void>;
+  /** The chores that only this mode has. */
+  chores(base: Base, certificates: ServerCertificates): Chore[];
   /** The planes that only this mode has. */
   planes(base: Base, access: Access, certificates: ServerCertificates): Plane[];
   /** How clients reach the resource that is there from the first start on. */

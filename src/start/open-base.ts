@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type { Base } from '../base.ts';
 import { ServerCertificates } from '../certificates/server-certificates.ts';
+import { Cluster, carrierFor } from '../cluster/cluster.ts';
 import { type BindOptions, type BoundPort, bind } from '../http/bind.ts';
 import type { Clock } from '../lib/clock.ts';
 import { SteadyTime } from '../lib/steady-time.ts';
@@ -74,7 +76,15 @@ export async function openBase(
   opened.defer(() => port.close());
   const origin = settings.publicUrl ?? `https://localhost:${port.port}`;
   const time = new SteadyTime(clock);
-  const base = { settings, folder, db, keyRing, readKeks, clock, time, events, metrics, origin };
+  const cluster = new Cluster({
+    db,
+    clock,
+    events,
+    carrier: carrierFor(settings, { db, events }),
+    nodeId: randomUUID(),
+  });
+  opened.defer(() => cluster.stop());
+  const base = { settings, folder, db, cluster, keyRing, readKeks, clock, time, events, metrics, origin };
   return { base, port, certificates, operator };
 }
 

@@ -1,8 +1,9 @@
 import type { Access } from '../access.ts';
+import { chore } from '../chores/chore.ts';
 import { isLoopback } from '../lib/loopback.ts';
 import { operatorSignInPlane } from '../planes/sign-in/sign-in-planes.ts';
 import { type Settings, SettingsError } from '../settings.ts';
-import { checkClock, checkDurability } from '../storage/store-checks.ts';
+import { checkClock, checkDurability, noteClock } from '../storage/store-checks.ts';
 import type { Mode } from './mode.ts';
 
 /** Serves the world: unsafe settings are refused at the start. */
@@ -36,6 +37,7 @@ export function productionMode(settings: Settings): Mode {
     async initialize(_, access) {
       requireNoWellKnownKey(access);
     },
+    chores: ({ db, clock }) => [chore('latestTime', () => noteClock(db, clock))],
     planes: (base, access) => [operatorSignInPlane(base, access)],
     connectionString: () => undefined,
     issuer: undefined,

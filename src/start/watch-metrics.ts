@@ -14,11 +14,12 @@ interface Open {
 
 /** Tells the metrics where to read the figures that the parts keep. */
 export function watchMetrics(
-  { metrics, db }: Base,
+  { metrics, db, cluster }: Base,
   { tokens, revocations, keys }: Access,
   { admission, parked, sockets, listener }: Open,
 ): void {
   metrics.watch({
+    ...cluster.readings,
     bodyBytes: () => admission.bodyBytes,
     requestsUnderWay: () => ({ ...admission.underWay }),
     requestsParked: () => parked.open,

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { execFileSync } from 'node:child_process';
+import { describe, test } from 'node:test';
 import { trustLines } from '../../src/certificates/trust-lines.ts';
 
 const ENDPOINT = 'https://localhost:7417/';
@@ -49,29 +46,5 @@ describe('in a POSIX shell', { skip: process.platform === 'win32' && 'no POSIX s
         assert.equal(execFileSync('sh', ['-c', script], { encoding: 'utf8' }), path);
       }
     }
-  });
-});
-
-const keytool = spawnSync('keytool', ['-help']).status === 0 && spawnSync('java', ['-version']).status === 0;
-describe('Java', { skip: !keytool && 'java and keytool are not installed' }, () => {
-  let folder: string;
-  before(() => {
-    folder = mkdtempSync(join(tmpdir(), `linarite "te st" o'neil `));
-  });
-  after(() => rmSync(folder, { recursive: true, force: true }));
-
-  test('takes its line twice, with blanks and quotes in the path', async () => {
-    const { certificatesIn } = await import('../../src/certificates/own-certificates.ts');
-    const { systemClock } = await import('../../src/lib/clock.ts');
-    const { caPath } = await certificatesIn(folder, systemClock);
-    const source = join(folder, 'Show.java');
-    writeFileSync(
-      source,
-      'class Show { public static void main(String[] a) { System.out.print(System.getProperty("javax.net.ssl.trustStore")); } }',
-    );
-    const line = lineFor('Java', caPath, process.platform);
-    const script = `${line}\n${line}\njava "$1"`;
-    const output = execFileSync('sh', ['-c', script, 'sh', source], { encoding: 'utf8', stdio: 'pipe' });
-    assert.equal(output, join(folder, 'ca.p12'));
   });
 });

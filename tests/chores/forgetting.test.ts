@@ -15,11 +15,11 @@ import { Revocations } from '../../src/revocation/revocations.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { batches, list, type Rows, sql } from '../../src/storage/sql.ts';
 import { ROWS_PER_STEP, removeInSteps } from '../../src/storage/steps.ts';
-import { untilChoreRan } from '../harness/chores.ts';
+import { untilChoreRan } from '../harness/chores/chores.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
 import { givenResource } from '../harness/resources.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 const HOUR_MS = 3_600_000;
 /** Identities of a deleted resource; 100000 for a release. */

@@ -12,8 +12,8 @@ import type { Database } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
 import { sql } from '../../src/storage/sql.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 const HOUR_MS = 3_600_000;
 const PATIENCE_MS = 30_000;
@@ -267,7 +267,7 @@ describe('a chore of one node on PostgreSQL', { skip: !STORES.includes('postgres
     const db = await openPostgres(url);
     t.after(() => db.close());
     await migrate(db, 0);
-    const file = join(import.meta.dirname, 'lasting-node.ts');
+    const file = join(import.meta.dirname, '../harness/chores/lasting-node.ts');
     const child = spawn(process.execPath, [file, url, String(LEASE_MS)], { stdio: ['ignore', 'pipe', 'inherit'] });
     t.after(() => child.kill('SIGKILL'));
     await once(child.stdout, 'data');

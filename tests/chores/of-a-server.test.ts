@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CHORES, type ChoreKey } from '../../src/chores/table.ts';
 import { DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
-import { untilChoreRan } from '../harness/chores.ts';
+import { untilChoreRan } from '../harness/chores/chores.ts';
 import { ALICE, APP } from '../harness/dev-tokens.ts';
 import { givenResource } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';

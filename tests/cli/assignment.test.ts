@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { APPLICATIONS, AUDIENCES, DIRECTORY_TENANT, GROUP, USERS } from '../../src/planes/sign-in/directory.ts';
+import { cliBeside, cliJson } from '../harness/cli.ts';
 import type { Answer } from '../harness/http.ts';
 import { givenResource } from '../harness/resources.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { cliBeside, cliJson } from './cli.ts';
 
 const VERSION = 'api-version=2025-03-02-preview';
 const OTHER = '7a3c9d10-0000-4000-8000-00000000000a';

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { cli, run } from './cli.ts';
+import { cli, run } from '../harness/cli.ts';
 
 const found = (shell: string): string | undefined =>
   ['/usr/bin', '/bin', '/usr/local/bin'].map((folder) => join(folder, shell)).find(existsSync);

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { SHELL_NAMES, SHELLS } from '../../src/lib/shells.ts';
+import { cli, cliBeside, cliJson, run } from '../harness/cli.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { cli, cliBeside, cliJson, run } from './cli.ts';
 
 const posix = { skip: process.platform === 'win32' && 'no POSIX shell' };
 const FISH = ['/usr/bin/fish', '/usr/local/bin/fish'].find(existsSync);

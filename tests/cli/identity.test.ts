@@ -3,10 +3,10 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { cli, cliBeside, cliJson } from '../harness/cli.ts';
 import { accessKeyOf, unusedId } from '../harness/resources.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { cli, cliBeside, cliJson } from './cli.ts';
 
 const ID = /^8:acs:5e1f0057-ed00-4acc-8000-000000007417_[0-9a-f-]{36}$/;
 const SEVEN_DIGITS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}\+00:00$/;

@@ -7,9 +7,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { cli, cliBeside, cliJson } from '../harness/cli.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { cli, cliBeside, cliJson } from './cli.ts';
 
 let server: TestServer;
 shareServer((started) => {

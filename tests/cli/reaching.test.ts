@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { beside, cli, cliBeside } from '../harness/cli.ts';
 import { startProduction } from '../harness/production.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { beside, cli, cliBeside } from './cli.ts';
 
 const KEY = 'an-operator-key-for-messages-0123456789';
 const CREATE = ['identity', 'user', 'create'];

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { beside, cli, cliBeside, cliJson } from '../harness/cli.ts';
 import { startProduction } from '../harness/production.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { beside, cli, cliBeside, cliJson } from './cli.ts';
 
 let server: TestServer;
 shareServer((started) => {

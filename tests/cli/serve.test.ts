@@ -6,9 +6,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { givenSmallDisk, whyNoSmallDisk } from '../durability/failing-disk.ts';
+import { cleanEnvironment, cli } from '../harness/cli.ts';
+import { givenSmallDisk, whyNoSmallDisk } from '../harness/durability/failing-disk.ts';
 import { freshDatabase, POSTGRES_URL } from '../harness/postgres.ts';
-import { cleanEnvironment, cli } from './cli.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
 

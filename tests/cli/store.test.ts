@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, type TestContext, test } from 'node:test';
+import { cli, cliBeside, cliJson } from '../harness/cli.ts';
 import { inPath } from '../harness/resources.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
-import { cli, cliBeside, cliJson } from './cli.ts';
 
 function givenFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'linarite-store-'));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cli, cliBeside, cliJson } from '../harness/cli.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { cli, cliBeside, cliJson } from './cli.ts';
 
 let server: TestServer;
 let token: string;

@@ -6,12 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { APPLICATIONS, DIRECTORY_TENANT } from '../../src/planes/sign-in/directory.ts';
+import { beside, cliAtTerminal, cliBeside, cliJson, terminalSkip } from '../harness/cli.ts';
 import type { Answer } from '../harness/http.ts';
 import { Provider as TestProvider } from '../harness/provider.ts';
 import { DEV_ID } from '../harness/resources.ts';
 import { API_VERSION, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { beside, cliAtTerminal, cliBeside, cliJson, terminalSkip } from './cli.ts';
 
 const SERVICE_AUDIENCE = 'https://communication.azure.com/';
 const DEV_ISSUER = `{endpoint}/${DIRECTORY_TENANT}/v2.0`;

@@ -6,9 +6,9 @@ import type { Command } from 'commander';
 import { buildProgram } from '../../src/cli/program.ts';
 import { SETTINGS } from '../../src/settings.ts';
 import { VERSION } from '../../src/version.ts';
+import { beside, cli, cliAtTerminal, cliBeside, command, terminalSkip } from '../harness/cli.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { beside, cli, cliAtTerminal, cliBeside, terminalSkip } from './cli.ts';
 
 const USER = '8:acs:5e1f0057-ed00-4acc-8000-000000007417_00000019-5466-0f71-aefa-4e3a0d002539';
 
@@ -78,7 +78,7 @@ test('wrong usage is one line on standard error and exit code 2', { concurrency:
   await Promise.all(
     WRONG.map(([args, complaint]) =>
       t.test(`linarite ${args.join(' ')}`, async () => {
-        const { code, stdout, stderr } = await cli(args);
+        const { code, stdout, stderr } = await command(args);
         assert.deepEqual([code, stdout], [2, '']);
         assert.match(stderr, complaint);
         assert.match(stderr, /^linarite: [^\n]+\n$/);
@@ -88,7 +88,7 @@ test('wrong usage is one line on standard error and exit code 2', { concurrency:
 });
 
 test('a group without a command prints its commands, and exit code 2', async () => {
-  const { code, stdout, stderr } = await cli(['identity', 'token']);
+  const { code, stdout, stderr } = await command(['identity', 'token']);
   assert.deepEqual([code, stdout], [2, '']);
   assert.match(stderr, /^ {2}issue .*\n {2}revoke /m);
 });
@@ -103,7 +103,7 @@ test('wrong settings are exit code 2, as for the server', async () => {
 
 test('where no server is, that is said', async () => {
   const env = { LINARITE_OPERATOR_KEY: 'x'.repeat(40), LINARITE_PORT: '1' };
-  const { code, stderr } = await cli(['resource', 'list'], { env });
+  const { code, stderr } = await command(['resource', 'list'], { env });
   assert.equal(code, 1);
   assert.match(stderr, /^linarite: no server answers at https:\/\/localhost:1 \(from LINARITE_PORT\): start one .*\n$/);
 });
@@ -189,7 +189,7 @@ describe('help', () => {
 
 test('--help and serve --help print the settings and end well', async () => {
   for (const args of [['--help'], ['serve', '--help']]) {
-    const { code, stdout, stderr } = await cli(args);
+    const { code, stdout, stderr } = await command(args);
     assert.deepEqual([code, stderr], [0, '']);
     assert.match(stdout, /LINARITE_PORT \(default: 7417\)/);
   }

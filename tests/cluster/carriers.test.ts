@@ -10,10 +10,10 @@ import { messageFrom, messagesOf } from '../../src/cluster/hint-text.ts';
 import { NatsCarrier, natsOptions } from '../../src/cluster/nats-carrier.ts';
 import { PostgresCarrier } from '../../src/cluster/postgres-carrier.ts';
 import type { Database } from '../../src/storage/database.ts';
-import { until } from '../durability/until.ts';
+import { upTo } from '../harness/cluster/nodes.ts';
+import { until } from '../harness/durability/until.ts';
 import { givenNats, NO_NATS, PASSWORD, USER } from '../harness/nats.ts';
 import { freshDatabase, POSTGRES_URL } from '../harness/postgres.ts';
-import { upTo } from './nodes.ts';
 
 const BACKOFF = { backoffMs: [10, 50] as const };
 

@@ -3,9 +3,19 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from '../../src/cluster/cluster.ts';
 import { FactStore } from '../../src/cluster/fact-store.ts';
-import { until } from '../durability/until.ts';
+import {
+  BY_HAND,
+  givenNode,
+  givenStores,
+  Listening,
+  QUICK,
+  sharedStores,
+  upTo,
+  Wire,
+  write,
+} from '../harness/cluster/nodes.ts';
+import { until } from '../harness/durability/until.ts';
 import { STORES } from '../harness/postgres.ts';
-import { BY_HAND, givenNode, givenStores, Listening, QUICK, sharedStores, upTo, Wire, write } from './nodes.ts';
 
 const STREAM = 'made-up/1';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { type Carried, facts, type Planted, type Size } from '../harness/cluster/facts.ts';
 import { NO_NATS } from '../harness/nats.ts';
 import { POSTGRES_URL } from '../harness/postgres.ts';
 import { type HarnessResult, writeResult } from '../harness/results.ts';
-import { type Carried, facts, type Planted, type Size } from './facts.ts';
 
 // F1: three nodes on one store, hints that are dropped, doubled, delayed and invented, and a carrier that is stopped.
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { FactStore, type NumberedFact } from '../../src/cluster/fact-store.ts';
-import { until } from '../durability/until.ts';
+import { givenNode, QUICK, sharedStores, upTo, Wire, write } from '../harness/cluster/nodes.ts';
+import { until } from '../harness/durability/until.ts';
 import { STORES } from '../harness/postgres.ts';
-import { givenNode, QUICK, sharedStores, upTo, Wire, write } from './nodes.ts';
 
 const STREAM = 'made-up/1';
 

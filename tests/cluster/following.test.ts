@@ -4,11 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from '../../src/cluster/cluster.ts';
 import type { Fact } from '../../src/cluster/fact.ts';
 import type { Database } from '../../src/storage/database.ts';
+import { numbersAtInsert } from '../harness/cluster/faults/numbers-at-insert.ts';
+import { givenNode, givenStores, QUICK, upTo, Wire } from '../harness/cluster/nodes.ts';
 import { POSTGRES_URL } from '../harness/postgres.ts';
 import { type HarnessResult, writeResult } from '../harness/results.ts';
-import { Random } from '../revocation/simulation.ts';
-import { numbersAtInsert } from './faults/numbers-at-insert.ts';
-import { givenNode, givenStores, QUICK, upTo, Wire } from './nodes.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 
 // F2: a follower passes over no fact, while transactions commit in any order, it fails, and nodes come and go.
 

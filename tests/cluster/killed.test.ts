@@ -6,11 +6,11 @@ import { test } from 'node:test';
 import { PostgresCarrier } from '../../src/cluster/postgres-carrier.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { openPostgres } from '../../src/storage/postgres.ts';
-import { until } from '../durability/until.ts';
+import { givenNode, Listening, QUICK } from '../harness/cluster/nodes.ts';
+import { until } from '../harness/durability/until.ts';
 import { freshDatabase, POSTGRES_URL } from '../harness/postgres.ts';
-import { givenNode, Listening, QUICK } from './nodes.ts';
 
-const NODE = join(import.meta.dirname, 'dies-after-commit.ts');
+const NODE = join(import.meta.dirname, '../harness/cluster/dies-after-commit.ts');
 
 test('a node that is killed between a commit and its hint loses nothing, and its follower goes on elsewhere', {
   skip: !POSTGRES_URL && 'needs PostgreSQL',

@@ -6,7 +6,7 @@ import type { Fact } from '../../src/cluster/fact.ts';
 import type { Page } from '../../src/cluster/fact-store.ts';
 import type { PositionListener } from '../../src/cluster/positions.ts';
 import { RecentFacts } from '../../src/cluster/recent-facts.ts';
-import { Listening, upTo } from './nodes.ts';
+import { Listening, upTo } from '../harness/cluster/nodes.ts';
 
 const STREAM = 'made-up/1';
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Cluster } from '../../src/cluster/cluster.ts';
 import { sql } from '../../src/storage/sql.ts';
-import { until } from '../durability/until.ts';
+import { BY_HAND, givenNode, QUICK, sharedStores, Wire } from '../harness/cluster/nodes.ts';
+import { until } from '../harness/durability/until.ts';
 import { STORES } from '../harness/postgres.ts';
-import { BY_HAND, givenNode, QUICK, sharedStores, Wire } from './nodes.ts';
 
 const TOPIC = 'made-up/words';
 

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { statement } from '../../src/storage/sql.ts';
-import { until } from '../durability/until.ts';
+import { Boards } from '../harness/cluster/boards.ts';
+import { givenNode, givenStores, QUICK, Wire } from '../harness/cluster/nodes.ts';
+import { until } from '../harness/durability/until.ts';
 import { STORES } from '../harness/postgres.ts';
-import { Boards } from './boards.ts';
-import { givenNode, givenStores, QUICK, Wire } from './nodes.ts';
 
 const textOf = (...path: string[]): string => readFileSync(join(import.meta.dirname, ...path), 'utf8');
 

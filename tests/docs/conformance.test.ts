@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { OPERATIONS, TOOL_CHECKS } from '../clients/operations.ts';
-import { type ClientResults, conformancePages, nameOf, readResults, readToolResults } from '../clients/page.ts';
-import { GUIDE, guideTexts } from '../clients/troubles.ts';
+import { OPERATIONS, TOOL_CHECKS } from '../harness/clients/operations.ts';
+import { type ClientResults, conformancePages, nameOf, readResults, readToolResults } from '../harness/clients/page.ts';
+import { GUIDE, guideTexts } from '../harness/clients/troubles.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const textOf = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -12,7 +12,7 @@ const results = readResults();
 const tools = readToolResults();
 
 for (const [path, text] of conformancePages(results, tools)) {
-  test(`${path} says what the last run of the clients found (npm run test:clients -- --write)`, () => {
+  test(`${path} says what the last run of the clients found (npm run harness -- clients --write)`, () => {
     assert.equal(textOf(path), text);
   });
 }

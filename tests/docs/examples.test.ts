@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { describedRoutes } from '../harness/described.ts';
-import { recordExamples } from './examples.ts';
+import { recordExamples } from '../harness/docs/examples.ts';
 
 const FILE = join(import.meta.dirname, '../../docs/reference/examples.json');
 

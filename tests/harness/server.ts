@@ -9,6 +9,7 @@ import { readSettings } from '../../src/settings.ts';
 import { type Answer, type Sent, send } from './http.ts';
 import { freshDatabase } from './postgres.ts';
 import { sign } from './sign.ts';
+import { templateFolder } from './template.ts';
 
 export const API_VERSION = '2023-10-01';
 
@@ -139,32 +140,15 @@ export class TestServer {
   }
 }
 
-let template: Promise<string> | undefined;
-
-/** A data folder after its first start, made once per process: keys and certificates take a while. */
-async function makeTemplate(): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'linarite-template-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  // A minute ago, so that nothing in it is later than the clock of a test that began before it was made.
-  const clock = new TestClock(Date.now() - 60_000);
-  const settings = readSettings({ LINARITE_DATA: folder, LINARITE_PORT: '0' });
-  const server = await startServer(settings, { log: new TestLog(), clock });
-  await server.close();
-  return folder;
-}
-
 /** Starts a server on a free port with a data folder of its own; both are gone after the test. */
 export async function startTestServer(
   t: TestContext,
   { env = {}, clock, store = 'sqlite', folder }: Options = {},
 ): Promise<TestServer> {
   const own = folder ?? mkdtempSync(join(tmpdir(), 'linarite-test-'));
-  if (folder === undefined) {
-    template ??= makeTemplate();
-    cpSync(await template, own, { recursive: true });
-  }
+  if (folder === undefined) cpSync(await templateFolder(), own, { recursive: true });
   const database: Record<string, string> =
-    store === 'postgres' ? { LINARITE_DATABASE_URL: await freshDatabase(t) } : {};
+    store === 'postgres' ? { LINARITE_DATABASE_URL: await freshDatabase(t, folder === undefined) } : {};
   const log = new TestLog();
   const settings = readSettings({
     LINARITE_DATA: own,

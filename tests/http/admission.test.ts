@@ -6,8 +6,8 @@ import { listOf, maybe, object, optional, recordOf, text } from '../../src/http/
 import { digestOf } from '../../src/lib/bytes.ts';
 import { assertError } from '../harness/envelope.ts';
 import { inPath, unusedId } from '../harness/resources.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
-import { Random } from '../revocation/simulation.ts';
 
 const given = (usual: number, urgent: number, bodyBytes = 1000): Admission =>
   new Admission({ places: { usual, urgent }, bodyBytes });

@@ -6,13 +6,13 @@ import { after, describe, type TestContext, test } from 'node:test';
 import { listen } from '../../src/http/listen.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
 import type { Road, WireRequest } from '../../src/http/wire.ts';
+import { type Reading, type ReadRequest, readRequests } from '../harness/http/reference-parser.ts';
 import { type RawAnswer, takeAnswer } from '../harness/raw.ts';
 import { writeResult } from '../harness/results.ts';
 import { roadOf } from '../harness/road.ts';
-import { Draw } from '../vectors/forgeries.ts';
-import { type Reading, type ReadRequest, readRequests } from './reference-parser.ts';
+import { Draw } from '../harness/vectors/forgeries.ts';
 
-// A thousand in every test run; `npm run test:framing` for a release (security-and-reliability, A2).
+// A thousand in every test run; `npm run harness -- framing` for a release (security-and-reliability, A2).
 const COUNT = Number(process.env.TEST_FRAMING_CASES ?? 1000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 8;

@@ -10,12 +10,12 @@ import { RequestScope } from '../../src/http/request-scope.ts';
 import { ReturnQueue } from '../../src/http/return-queue.ts';
 import { noContent, ok, route } from '../../src/http/route.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { eventually, type Running, SessionsByHand, startPlane } from '../harness/http/made-up-plane.ts';
 import { send } from '../harness/http.ts';
 import { requestText } from '../harness/raw.ts';
 import { givenRoad } from '../harness/road.ts';
 import { TestLog, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { eventually, type Running, SessionsByHand, startPlane } from './made-up-plane.ts';
 
 let server: TestServer;
 let token: string;

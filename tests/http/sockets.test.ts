@@ -6,11 +6,11 @@ import { RequestGuard } from '../../src/http/request-guard.ts';
 import type { Route } from '../../src/http/route.ts';
 import { Tickets } from '../../src/http/tickets.ts';
 import { noBrowser, startBrowser } from '../harness/browser.ts';
+import { eventually, openBoard, SessionsByHand, startPlane, TICKET } from '../harness/http/made-up-plane.ts';
 import { send } from '../harness/http.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { wireRequest } from '../harness/wire-request.ts';
-import { eventually, openBoard, SessionsByHand, startPlane, TICKET } from './made-up-plane.ts';
 
 let server: TestServer;
 let token: string;

@@ -4,10 +4,10 @@ import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { deflateRawSync } from 'node:zlib';
+import { type Client, eventually, openBoard, type Running, startPlane } from '../harness/http/made-up-plane.ts';
 import { send } from '../harness/http.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { type Client, eventually, openBoard, type Running, startPlane } from './made-up-plane.ts';
 
 // Raw bytes at the upgrade and behind it. Whatever comes, the connection beside it goes on.
 

@@ -15,10 +15,10 @@ import type { Database } from '../../src/storage/database.ts';
 import type { Rows } from '../../src/storage/sql.ts';
 import { OPERATOR_KEY, withBearer } from '../harness/dev-tokens.ts';
 import { assertError } from '../harness/envelope.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
 import { DEV_ID, givenResource, inPath, unusedId } from '../harness/resources.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 const env = { LINARITE_OPERATOR_KEY: OPERATOR_KEY, LINARITE_SIGNING_ALGORITHM: 'ES256' };
 

@@ -4,7 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { writeWhole } from '../../src/lib/whole-file.ts';
-import { givenFolder } from '../durability/folders.ts';
+import { givenFolder } from '../harness/durability/folders.ts';
 
 const NAMES = ['one', 'two'];
 

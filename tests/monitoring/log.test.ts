@@ -9,8 +9,8 @@ import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { openLog } from '../../src/monitoring/log.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
-import { FACTS } from './facts.ts';
-import { logText, parsed } from './log-file.ts';
+import { FACTS } from '../harness/monitoring/facts.ts';
+import { logText, parsed } from '../harness/monitoring/log-file.ts';
 
 const logged = async (...facts: RequestFacts[]) =>
   logText((log) => {

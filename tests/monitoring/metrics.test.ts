@@ -10,8 +10,8 @@ import { MetricSet, type MetricTable } from '../../src/monitoring/metric-set.ts'
 import { Counter, OPEN_METRICS, openMetrics } from '../../src/monitoring/metrics.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { METRIC_GROUPS, METRICS, type Readings, ServerMetrics } from '../../src/monitoring/server-metrics.ts';
-import { SOURCES } from '../tables/sources.ts';
-import { FACTS } from './facts.ts';
+import { FACTS } from '../harness/monitoring/facts.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 const silent: Log = { write() {}, keeps: () => false, flushSync() {}, drain: async () => {}, dropped: 0 };
 

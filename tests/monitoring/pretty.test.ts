@@ -8,10 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { prettyFormat } from '../../src/monitoring/pretty-line.ts';
 import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
-import { cleanEnvironment, SCRIPT, terminalSkip } from '../cli/cli.ts';
+import { cleanEnvironment, SCRIPT, terminalSkip } from '../harness/cli.ts';
 import { send } from '../harness/http.ts';
-import { FACTS } from './facts.ts';
-import { logText } from './log-file.ts';
+import { FACTS } from '../harness/monitoring/facts.ts';
+import { logText } from '../harness/monitoring/log-file.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
 const ESCAPE = '\u001b';

@@ -15,10 +15,10 @@ import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { sql } from '../../src/storage/sql.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 import { TestClock } from '../harness/server.ts';
-import { givenStore } from '../stores/given-store.ts';
-import { Random } from './simulation.ts';
 
 // Memory and rows decide about the same tokens: whatever a node has let go of, its verdicts stay what they were.
 

@@ -8,9 +8,9 @@ import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { list, sql } from '../../src/storage/sql.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
 import { TestClock } from '../harness/server.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 // What a start reads of the bounds on the instant of issue: those that matter, in pages.
 

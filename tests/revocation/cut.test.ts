@@ -3,9 +3,9 @@ import { describe, type TestContext, test } from 'node:test';
 import { type Rows, statement } from '../../src/storage/sql.ts';
 import { GroupWriter } from '../../src/storage/writer.ts';
 import { OPERATOR_KEY } from '../harness/dev-tokens.ts';
+import { FOR_GOOD, FOR_NOW, type Subject } from '../harness/revocation/endings.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { FOR_GOOD, FOR_NOW, type Subject } from './endings.ts';
 
 // D1 tries kills at random moments. Here the store fails at each statement of everything that ends tokens: an event and
 // what it is about come together or not at all, so that whoever tries again does not find the work half done.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PositionTable } from '../../src/revocation/position-table.ts';
-import { Random } from './simulation.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 
 const SEED = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
 const ENTRIES = Number(process.env.TEST_POSITIONS ?? 100_000);

@@ -13,8 +13,8 @@ import type { TokenClaims } from '../../src/tokens/claims.ts';
 import { claimsOf, OPERATOR_KEY } from '../harness/dev-tokens.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { DEV_ID } from '../harness/resources.ts';
+import { FOR_GOOD, FOR_NOW, givenExchange, type Subject } from '../harness/revocation/endings.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
-import { FOR_GOOD, FOR_NOW, givenExchange, type Subject } from './endings.ts';
 
 // Below the floor of what a node remembers, the rows decide: they must say the same as the memory did.
 

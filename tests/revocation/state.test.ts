@@ -10,9 +10,9 @@ import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { sql } from '../../src/storage/sql.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
 import { TestClock } from '../harness/server.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 const RESOURCE = '00000000-0000-4000-8000-000000000001' as ResourceId;
 const HOUR_MS = 3_600_000;

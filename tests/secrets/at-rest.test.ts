@@ -16,10 +16,10 @@ import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { startProduction } from '../harness/production.ts';
 import { accessKeyOf } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
+import { Canaries, type Hit } from '../harness/secrets/canaries.ts';
 import type { TestServer } from '../harness/server.ts';
-import { Canaries, type Hit } from './canaries.ts';
 
-/** Resources with keys; 60 for a release: `npm run test:secrets`. */
+/** Resources with keys; 60 for a release: `npm run harness -- secrets`. */
 const RESOURCES = Number(process.env.TEST_SECRETS_RESOURCES ?? 4);
 const OPERATOR_KEY = randomBytes(32).toString('base64url');
 const newKek = () => randomBytes(32).toString('base64');

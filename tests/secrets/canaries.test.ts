@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { Canaries } from './canaries.ts';
+import { Canaries } from '../harness/secrets/canaries.ts';
 
 test('a secret is found in every form, at every alignment, whole or cut', () => {
   for (let round = 0; round < 50; round += 1) {

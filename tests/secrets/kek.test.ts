@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { kekId, kekReader, steadyKeks } from '../../src/secrets/kek.ts';
 import { readSettings } from '../../src/settings.ts';
-import { cli } from '../cli/cli.ts';
+import { cli } from '../harness/cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'linarite-kek-'));
 after(() => rmSync(folder, { recursive: true }));

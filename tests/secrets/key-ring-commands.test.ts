@@ -7,11 +7,11 @@ import { describe, type TestContext, test } from 'node:test';
 import { SEALED_COLUMNS } from '../../src/secrets/sealed-columns.ts';
 import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
-import { cli, cliBeside, cliJson } from '../cli/cli.ts';
+import { cli, cliBeside, cliJson } from '../harness/cli.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { startProduction } from '../harness/production.ts';
 import { accessKeyOf } from '../harness/resources.ts';
 import { startTestServer, TestClock } from '../harness/server.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 const newKek = () => randomBytes(32).toString('base64');
 const URL = { LINARITE_MODE: 'production', LINARITE_PUBLIC_URL: 'https://acs.example.org' };

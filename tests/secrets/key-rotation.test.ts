@@ -10,9 +10,9 @@ import { SettingsError } from '../../src/settings.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { MetaStore } from '../../src/storage/meta-store.ts';
 import { type Sql, sql } from '../../src/storage/sql.ts';
+import { givenStore } from '../harness/given-store.ts';
 import { STORES } from '../harness/postgres.ts';
 import { type Line, TestClock } from '../harness/server.ts';
-import { givenStore } from '../stores/given-store.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const newKek = () => createSecretKey(randomBytes(32));

@@ -13,10 +13,10 @@ import { sql } from '../../src/storage/sql.ts';
 import { openSqlite } from '../../src/storage/sqlite.ts';
 import { freshDatabase, STORES } from '../harness/postgres.ts';
 import { writeResult } from '../harness/results.ts';
+import { Random } from '../harness/revocation/simulation.ts';
 import { startTestServer } from '../harness/server.ts';
-import { Random } from '../revocation/simulation.ts';
 
-/** Resources with two keys each, and starts of a server after a swap; 25 and 60 for a release: `npm run test:secrets`. */
+/** Resources with two keys each, and starts of a server after a swap; 25 and 60 for a release: `npm run harness -- secrets`. */
 const RESOURCES = Number(process.env.TEST_SECRETS_RESOURCES ?? 4);
 const STARTS = Number(process.env.TEST_SECRETS_STARTS ?? 6);
 const SEED = Number(process.env.TEST_SECRETS_SEED ?? Date.now() % 1_000_000);

@@ -33,7 +33,7 @@ const CHAIN: Chain = {
   reasons: textOf('docs/decisions/dependencies.md'),
 };
 
-/** What `npm run test:mutation` installs for itself. */
+/** What `npm run harness -- mutation` installs for itself. */
 const MUTATION: Chain = {
   lock: JSON.parse(textOf('scripts/mutation/package-lock.json')),
   manifests: { '': JSON.parse(textOf('scripts/mutation/package.json')) },

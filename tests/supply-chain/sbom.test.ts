@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { type Lock, readLock, runtimePaths, sbomOf } from '../../scripts/sbom.ts';
 import { writeResult } from '../harness/results.ts';
-import { SOURCES } from '../tables/sources.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const LOCK = readLock();

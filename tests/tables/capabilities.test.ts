@@ -46,16 +46,17 @@ const PUBLISHED: Record<string, readonly (string | undefined)[]> = {
   'call.controlInRoom':        [N,    N,     N,        R,    R],
 };
 
-test('the tables say what is published, cell by cell', () => {
+test('the tables have the capabilities that are published', () => {
   assert.deepEqual(CAPABILITIES, Object.keys(PUBLISHED));
-  for (const [capability, row] of Object.entries(PUBLISHED)) {
+});
+
+for (const [capability, row] of Object.entries(PUBLISHED))
+  test(`${capability} is granted as it is published, scope by scope`, () => {
     assert.deepEqual(
       SCOPES.map((scope) => grantOf(scope, capability as Capability)),
       row,
-      capability,
     );
-  }
-});
+  });
 
 test('every row is as wide as its scopes', () => {
   for (const { scopes, grants } of [CHAT, VOIP]) {

@@ -21,7 +21,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { ServerMetrics } from '../../src/monitoring/server-metrics.ts';
 import { TestLog } from '../harness/server.ts';
-import { SOURCES } from './sources.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 const usersOf = (name: string): string[] =>
   [...SOURCES].filter(([path, text]) => !/^errors[./]/.test(path) && text.includes(`'${name}'`)).map(([path]) => path);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { SettingTable } from '../../src/settings/setting.ts';
 import { readSettings, SETTING_GROUPS, SETTINGS, type SettingName, settingsHelp } from '../../src/settings.ts';
-import { SOURCES } from './sources.ts';
+import { SOURCES } from '../harness/sources.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 

@@ -11,7 +11,7 @@ import { type CheckedClaims, readClaims, requireUnexpired, writeClaims } from '.
 import { signJws, verifyingKey, verifyJws } from '../../src/tokens/jws.ts';
 import { writeResult } from '../harness/results.ts';
 
-// `npm run test:tokens` for a release (security-and-reliability, T3).
+// `npm run harness -- tokens` for a release (security-and-reliability, T3).
 const COUNT = Number(process.env.TEST_CLAIMS ?? 3000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 
@@ -60,7 +60,7 @@ const refuses = (payload: JsonObject, reason: Reason, nowMs?: number) =>
   assert.throws(() => read(payload, nowMs), { name: 'ServiceError', error: 'TokenRefused', reason });
 
 test('the claims are written in the order of the original, then ours', () => {
-  const literal = JSON.parse(readFileSync(new URL('../vectors/literal-token.json', import.meta.url), 'utf8'));
+  const literal = JSON.parse(readFileSync(new URL('../harness/vectors/literal-token.json', import.meta.url), 'utf8'));
   assert.equal(JSON.stringify(writeClaims(facts)), literal.payload);
 });
 

@@ -7,9 +7,9 @@ import { ServiceError } from '../../src/errors.ts';
 import { signJws, type VerifyingKey, verifyingKey, verifyJws } from '../../src/tokens/jws.ts';
 import { writeResult } from '../harness/results.ts';
 import { startTestServer } from '../harness/server.ts';
-import { ALPHABET, Draw, edited, FAMILIES, type Family, forge, type Target } from '../vectors/forgeries.ts';
+import { ALPHABET, Draw, edited, FAMILIES, type Family, forge, type Target } from '../harness/vectors/forgeries.ts';
 
-// A few thousand in every test run; `npm run test:tokens` for a release (security-and-reliability, T2).
+// A few thousand in every run of `npm run test:all`; `npm run harness -- tokens` for a release (security-and-reliability, T2).
 const COUNT = Number(process.env.TEST_FORGERIES ?? 4000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 

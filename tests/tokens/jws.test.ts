@@ -22,7 +22,7 @@ import {
   verifyJws,
 } from '../../src/tokens/jws.ts';
 
-const literal = JSON.parse(readFileSync(new URL('../vectors/literal-token.json', import.meta.url), 'utf8'));
+const literal = JSON.parse(readFileSync(new URL('../harness/vectors/literal-token.json', import.meta.url), 'utf8'));
 const literalKey = createPrivateKey({ key: literal.privateKey, format: 'jwk' });
 
 interface Pair {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { SteadyTime } from '../../src/lib/steady-time.ts';
-import { untilChoreRan } from '../harness/chores.ts';
+import { untilChoreRan } from '../harness/chores/chores.ts';
 import { startTestServer } from '../harness/server.ts';
 
 const HOUR_MS = 3_600_000;

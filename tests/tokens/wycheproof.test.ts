@@ -16,7 +16,7 @@ import {
 } from '../../src/tokens/jws.ts';
 import { writeResult } from '../harness/results.ts';
 
-// The vectors of C2SP's Wycheproof project, version in ../vectors/go.mod. They are not part of this repository.
+// The vectors of C2SP's Wycheproof project, version in ../harness/vectors/go.mod. They are not part of this repository.
 
 interface Vector {
   tcId: number;
@@ -56,7 +56,7 @@ const options = folder ? {} : { skip: why };
 
 function findVectors(): { folder?: string; why: string } {
   const why =
-    'the Wycheproof vectors are not here: run `go mod download` in tests/vectors, or name a checkout in TEST_WYCHEPROOF';
+    'the Wycheproof vectors are not here: run `go mod download` in tests/harness/vectors, or name a checkout in TEST_WYCHEPROOF';
   const root = process.env.TEST_WYCHEPROOF ?? moduleFolder();
   const folder = root && join(root, 'testvectors_v1');
   return folder && existsSync(folder) ? { folder, why } : { why };
@@ -66,7 +66,7 @@ function findVectors(): { folder?: string; why: string } {
 function moduleFolder(): string | undefined {
   try {
     return execFileSync('go', ['list', '-m', '-f', '{{.Dir}}', 'github.com/c2sp/wycheproof'], {
-      cwd: join(import.meta.dirname, '..', 'vectors'),
+      cwd: join(import.meta.dirname, '../harness/vectors'),
       env: { ...process.env, GOPROXY: 'off', GOFLAGS: '' },
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],

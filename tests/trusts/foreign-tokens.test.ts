@@ -10,10 +10,18 @@ import { KeySets } from '../../src/trusts/key-sets.ts';
 import { type Purpose, type Trust, type TrustWish, trustDefinition } from '../../src/trusts/trust.ts';
 import { APPLICATION, KEYS, keySetOf, kidOf, Provider, SECOND_TENANT, TENANT } from '../harness/provider.ts';
 import { TestClock } from '../harness/server.ts';
-import { type Draft, GOOD_TOKENS, goodDraft, signed, tokenOf, USER, WRONG_TOKENS } from '../vectors/foreign-tokens.ts';
-import { FAMILIES, type Family, forge, type Target } from '../vectors/forgeries.ts';
+import {
+  type Draft,
+  GOOD_TOKENS,
+  goodDraft,
+  signed,
+  tokenOf,
+  USER,
+  WRONG_TOKENS,
+} from '../harness/vectors/foreign-tokens.ts';
+import { FAMILIES, type Family, forge, type Target } from '../harness/vectors/forgeries.ts';
 
-// A few thousand in every test run; TEST_FORGERIES=100000 for a release (security-and-reliability, T2).
+// A few thousand in every run of `npm run test:all`; TEST_FORGERIES=100000 for a release (security-and-reliability, T2).
 const COUNT = Number(process.env.TEST_FORGERIES ?? 10_000);
 const SEED = Number(process.env.TEST_SEED ?? randomInt(2 ** 31));
 

@@ -7,7 +7,7 @@ import type { Answer } from '../harness/http.ts';
 import { APPLICATION, type Behaviour, Provider, SECOND_TENANT, TENANT } from '../harness/provider.ts';
 import { API_VERSION, startTestServer, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
-import { GOOD_TOKENS, tokenOf, USER, WRONG_TOKENS } from '../vectors/foreign-tokens.ts';
+import { GOOD_TOKENS, tokenOf, USER, WRONG_TOKENS } from '../harness/vectors/foreign-tokens.ts';
 
 const OPERATOR_KEY = 'an-operator-key-for-foreign-tokens-012345';
 
