@@ -12,7 +12,7 @@ const textOf = (...path: string[]): string => readFileSync(join(import.meta.dirn
 
 test('the example on the page is the one that is run', () => {
   const [, example = ''] = /```ts\n(.*?)```/s.exec(textOf('../../docs/internals/facts.md')) ?? [];
-  assert.ok(example.length > 500 && textOf('boards.ts').endsWith(example));
+  assert.ok(example.length > 500 && textOf('../harness/cluster/boards.ts').endsWith(example));
 });
 
 for (const dialect of STORES) {

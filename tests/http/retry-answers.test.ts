@@ -25,6 +25,7 @@ const MEANINGS: Readonly<Record<number, 'changeIt' | 'tryAgain' | 'askSomebody'>
   415: 'changeIt',
   417: 'changeIt',
   421: 'changeIt',
+  426: 'changeIt',
   429: 'tryAgain',
   431: 'changeIt',
   500: 'askSomebody',
@@ -53,6 +54,7 @@ function complaint(name: ErrorName, { status, headers, body }: Answer): string |
   if (meaning === 'tryAgain' ? !/^[1-9]\d{0,3}$/.test(seconds ?? '') : seconds !== undefined)
     return `${name}: ${status} with Retry-After ${seconds}`;
   if (status === 405 && !headers.allow) return `${name}: 405 without Allow`;
+  if (status === 426 && headers.upgrade !== 'websocket') return `${name}: 426 without Upgrade`;
   return undefined;
 }
 
@@ -88,7 +90,7 @@ test('an answer that hides when to try again, or invites in vain, is found out',
     return { status, headers, contentType: 'application/json', body: { error: { code, message: 'x' } } };
   });
   const wrong = new Set(found.map((one) => one.split(' ')[1]));
-  assert.deepEqual([...wrong].sort(), ['409', '429', '503']);
+  assert.deepEqual([...wrong].sort(), ['409', '426', '429', '503']);
   assert.match((await complaints(t, () => ok({}))).join(), /nobody knows what 200 means/);
   planted = true;
 });

@@ -189,8 +189,9 @@ describe('a socket', () => {
     const plane = await startPlane(t, server, {
       sessions: {
         open(user, end) {
-          end(new ServiceError('TokenRefused', { reason: 'revoked.key' }));
-          return UNWATCHED.open(user, end, 'socket');
+          const refusal = new ServiceError('TokenRefused', { reason: 'revoked.key' });
+          end(refusal);
+          return { ...UNWATCHED.open(user, end, 'socket'), open: false, requireOpen: () => Promise.reject(refusal) };
         },
       },
     });

@@ -121,7 +121,7 @@ describe('signing in a device', () => {
       { Referer: `http://localhost:${port}${PAGE}` },
     ] as Record<string, string | string[]>[]) {
       const answer = await press(user_code, {}, headers);
-      assertError(answer, { status: 403, code: 'Forbidden' }, JSON.stringify(headers));
+      assert.deepEqual([answer.status, answer.body.error], [403, 'invalid_request'], JSON.stringify(headers));
       assert.equal(answer.headers['access-control-allow-origin'], undefined);
     }
     assert.equal((await redeem(device_code)).body.error, 'authorization_pending');

@@ -43,7 +43,11 @@ async function loops(nodes: Nodes, count: number, random: Random): Promise<Judge
   return sum;
 }
 
-const complaints = ({ late, openAfter, wrong }: Judged) => ({ late, openAfter, wrong });
+const complaints = ({ late, openAfter, wrong }: Pick<Judged, 'late' | 'openAfter' | 'wrong'>) => ({
+  late,
+  openAfter,
+  wrong,
+});
 const NONE = { late: 0, openAfter: 0, wrong: 0 };
 
 /** An event is judged some time after the node has applied it, and has said so. */
@@ -75,9 +79,11 @@ for (const [count, size] of [
 
     test(`${size} times: have ended when the call returns that ended their token, and get nothing afterwards`, async (t) => {
       t.diagnostic(`TEST_SEED=${SEED}`);
-      const found = await loops(await givenNodes(t, count), size, new Random(SEED));
-      t.diagnostic(JSON.stringify(found));
-      report.figures = { nodes: count, kinds: KINDS.length, ...found };
+      const nodes = await givenNodes(t, count);
+      const { otherEnds, ...found } = await loops(nodes, size, new Random(SEED));
+      const answered503 = nodes.planes.reduce((sum, { unsure }) => sum + unsure, 0);
+      t.diagnostic(JSON.stringify({ ...found, answered503, otherEnds: [...otherEnds] }));
+      report.figures = { nodes: count, kinds: KINDS.length, ...found, answered503 };
       assert.deepEqual(complaints(found), NONE);
       assert.ok(found.arrived > size, 'hardly anything was sent');
       report.passed = true;

@@ -6,6 +6,8 @@ const DROPPED = 0.3;
 const DOUBLED = 0.1;
 const DELAYED = 0.2;
 const INVENTED = 0.1;
+/** Of so many messages one is certain to meet each of these faults. */
+const EVERY = 16;
 
 /** A carrier that does everything which a hint has to survive. */
 export class FaultyCarrier implements Carrier {
@@ -13,6 +15,7 @@ export class FaultyCarrier implements Carrier {
   readonly #random: Random;
   readonly #streams: readonly string[];
   readonly #delayMsMost: number;
+  #messages = 0;
   readonly counts = { passed: 0, dropped: 0, doubled: 0, delayed: 0, invented: 0 };
 
   /** @param delayMsMost longer than a sweep takes, so that hints come when they are of no use */
@@ -45,13 +48,15 @@ export class FaultyCarrier implements Carrier {
   #withFaults(listener: CarrierListener, text: string): void {
     const random = this.#random;
     const { counts } = this;
-    if (random.next() < INVENTED) {
+    const turn = this.#messages % EVERY; // so that a short run has each fault, too
+    this.#messages += 1;
+    if (turn === 0 || random.next() < INVENTED) {
       counts.invented += 1;
       listener.onMessage(this.#invented());
     }
-    if (random.next() < DROPPED) {
+    if (turn === 1 || random.next() < DROPPED) {
       counts.dropped += 1;
-    } else if (random.next() < DELAYED) {
+    } else if (turn === 2 || random.next() < DELAYED) {
       counts.delayed += 1;
       setTimeout(() => listener.onMessage(text), random.below(this.#delayMsMost)).unref();
     } else {

@@ -64,10 +64,20 @@ export interface Judged {
   openAfter: number;
   /** Ended before the call was made, or not with its reason. */
   wrong: number;
+  /** How those ended. */
+  readonly otherEnds: Set<string>;
   mostMsOfCall: number;
 }
 
-export const nothing = (): Judged => ({ loops: 0, arrived: 0, late: 0, openAfter: 0, wrong: 0, mostMsOfCall: 0 });
+export const nothing = (): Judged => ({
+  loops: 0,
+  arrived: 0,
+  late: 0,
+  openAfter: 0,
+  wrong: 0,
+  otherEnds: new Set(),
+  mostMsOfCall: 0,
+});
 
 /** Where the subject gets its tokens and is ended, and where its sessions are open. */
 interface Nodes {
@@ -110,7 +120,11 @@ export async function endOnce(
   judge(sum, clients, { asked, done });
   sum.openAfter += stillOpen;
   const expected = [`1008 ${REASON_OF[kind]}`, `401 ${REASON_OF[kind]}`];
-  sum.wrong += ends.filter((how) => !expected.includes(how)).length;
+  for (const how of ends) {
+    if (expected.includes(how)) continue;
+    sum.wrong += 1;
+    sum.otherEnds.add(`${kind}: ${how}`);
+  }
 }
 
 function judge(sum: Judged, clients: readonly Client[], { asked, done }: { asked: number; done: number }): void {
