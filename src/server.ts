@@ -90,7 +90,7 @@ export async function startServer(
     const listener = serve(port, { tls: certificates.tls, road });
     opened.defer(() => listener.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
     certificates.serve((pair) => listener.setTls(pair));
-    watchMetrics(base, access, { admission, parked, sockets, listener });
+    watchMetrics(base, access, { admission, parked, sockets, listener, planes });
     for (const { hears } of planes) if (hears) await base.cluster.follow(hears.name, hears.run);
     const chores = startChores(base, [
       ...choresOf(mode, base, access, certificates),

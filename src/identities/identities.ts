@@ -1,4 +1,4 @@
-import type { IdentityId, ResourceId, ServiceCaller } from '../callers.ts';
+import type { IdentityId, ResourceId, ServiceCaller, UserCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../monitoring/events.ts';
@@ -79,6 +79,16 @@ export class Identities {
     // It starts where the log is: tokens of one that was deleted stay void.
     if (isFresh) await store.setRevoked(tx, [{ resourceId, id }], await revocations.positionIn(tx));
     return isFresh;
+  }
+
+  /**
+   * Insists, within a transaction that has the turn of the resource, that the identity of a user was not deleted meanwhile.
+   * So nothing is written for an identity after the deletion has removed what belongs to it.
+   * @throws ServiceError `TokenRefused`
+   */
+  async requireIn(tx: Rows, { resourceId, identityId }: Pick<UserCaller, 'resourceId' | 'identityId'>): Promise<void> {
+    if (!(await this.#uses.store.find(tx, resourceId, identityId)))
+      throw new ServiceError('TokenRefused', { reason: 'revoked.identityDeleted' });
   }
 
   /** Notes, within a transaction, when an identity was last given a token. */

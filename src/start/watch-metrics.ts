@@ -4,19 +4,21 @@ import type { Admission } from '../http/admission.ts';
 import type { Holds } from '../http/holds.ts';
 import type { Listener } from '../http/listen.ts';
 import type { Sockets } from '../http/sockets.ts';
+import type { Plane } from '../planes/plane.ts';
 
 interface Open {
   admission: Admission;
   parked: Holds;
   sockets: Sockets;
   listener: Listener;
+  planes: readonly Plane[];
 }
 
-/** Tells the metrics where to read the figures that the parts keep. */
+/** Tells the metrics where to read the figures that the parts keep, and takes those of the planes. */
 export function watchMetrics(
   { metrics, db, cluster }: Base,
   { tokens, sessions, revocations, keys }: Access,
-  { admission, parked, sockets, listener }: Open,
+  { admission, parked, sockets, listener, planes }: Open,
 ): void {
   metrics.watch({
     ...cluster.readings,
@@ -35,4 +37,8 @@ export function watchMetrics(
     connections: () => listener.connections.open,
     connectionsRefused: () => listener.connections.refused,
   });
+  for (const { metrics: own = [], readings = {} } of planes) {
+    metrics.add(...own);
+    metrics.watch(readings);
+  }
 }

@@ -90,6 +90,27 @@ for (const store of STORES)
       assert.equal(await notes.count(db.rows), 1);
     });
 
+    test('is not written again by a request that was under way', async (t) => {
+      const { db, forgetting, identities, givenIdentity } = await given(t, store);
+      const notes = new Notes();
+      forgetting.register(notes.forgetter);
+      const id = await givenIdentity();
+      const write = (requires: boolean) =>
+        db.writer.write(async (tx) => {
+          if (requires) await identities.requireIn(tx, { resourceId: RESOURCE, identityId: id });
+          await tx.run(sql`insert into notes (resource_id, identity_id) values (${RESOURCE}, ${id})`);
+        }, RESOURCE);
+      await write(true);
+      const deleting = identities.delete(CALLER, id);
+      const late = write(true).catch((cause: unknown) => cause);
+      await deleting;
+      await late; // before or after the deletion
+      await assert.rejects(write(true), { error: 'TokenRefused', reason: 'revoked.identityDeleted' });
+      assert.equal(await notes.count(db.rows), 0);
+      await write(false); // planted
+      assert.equal(await notes.count(db.rows), 1);
+    });
+
     test('stays with it when it cannot be removed: nothing of the deletion is left', async (t) => {
       const { db, forgetting, revocations, identities, givenIdentity } = await given(t, store);
       const notes = new Notes();

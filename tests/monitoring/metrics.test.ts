@@ -2,14 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { metricsPage } from '../../scripts/docs.ts';
+import type { Base } from '../../src/base.ts';
 import type { IdentityId, ResourceId } from '../../src/callers.ts';
 import { REASONS } from '../../src/errors.ts';
+import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { merged } from '../../src/lib/merged.ts';
 import type { Log } from '../../src/monitoring/log.ts';
 import { MetricSet, type MetricTable } from '../../src/monitoring/metric-set.ts';
 import { Counter, OPEN_METRICS, openMetrics } from '../../src/monitoring/metrics.ts';
 import { Monitor } from '../../src/monitoring/monitor.ts';
 import { METRIC_GROUPS, METRICS, type Readings, ServerMetrics } from '../../src/monitoring/server-metrics.ts';
+import { watchMetrics } from '../../src/start/watch-metrics.ts';
 import { FACTS } from '../harness/monitoring/facts.ts';
 import { SOURCES } from '../harness/sources.ts';
 
@@ -157,6 +160,23 @@ test('a later reading of a figure takes the place of the first', () => {
   metrics.watch({ leaseAge: () => 1 });
   metrics.watch({ leaseAge: () => 2 });
   assert.equal(sample('linarite_revocation_lease_age_seconds'), 2);
+});
+
+test('what a plane counts, and what it keeps anyway, is shown', () => {
+  const { metrics, sample } = monitored();
+  const counter = new Counter(METRICS.clockOffset);
+  const plane = { name: 'identity', dialect: serviceDialect, routes: [] } as const;
+  const unread = {} as never;
+  watchMetrics({ metrics, db: unread, cluster: unread } as unknown as Base, unread, {
+    admission: unread,
+    parked: unread,
+    sockets: unread,
+    listener: unread,
+    planes: [plane, { ...plane, metrics: [counter], readings: { leaseAge: () => 7 } }],
+  });
+  counter.add();
+  assert.equal(sample('linarite_clock_offset_seconds'), 1);
+  assert.equal(sample('linarite_revocation_lease_age_seconds'), 7);
 });
 
 test('every metric has a name of its own, and every table in src/monitoring/tables is merged', () => {

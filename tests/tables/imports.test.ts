@@ -77,7 +77,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'secrets',
   ],
   // One folder for each API. No plane knows another one.
-  'planes/plane.ts': ['http', 'chores', 'cluster', 'resources'],
+  'planes/plane.ts': ['http', 'chores', 'cluster', 'monitoring', 'resources'],
   'planes/identity': ['exchanges', 'identities', 'tokens'],
   'planes/management': ['resources', 'storage'],
   'planes/operator': [
