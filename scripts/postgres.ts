@@ -129,7 +129,7 @@ const KEEPER = `
     pid=$!
     echo $pid
   done
-  kill -INT $pid
+  kill -QUIT $pid
   kill -CONT $pid
   wait $pid
   rm -rf "$FOLDER"`;

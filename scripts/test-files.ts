@@ -19,6 +19,21 @@ export interface Wish {
   readonly all: boolean;
 }
 
+/** Files that look at their own process, or end it: each has a process of its own. */
+const ALONE = /^tests\/bin\//;
+const GROUPS = 12;
+
+/**
+ * Groups of quick files, each of which shares a process. Half a second of every process goes into loading what all files
+ * import.
+ */
+export function groupsOf(files: readonly string[]): string[][] {
+  const alone = files.filter((file) => ALONE.test(file));
+  const others = files.filter((file) => !ALONE.test(file));
+  const groups = Array.from({ length: GROUPS }, (_, group) => others.filter((_, index) => index % GROUPS === group));
+  return [...alone.map((file) => [file]), ...groups.filter((group) => group.length > 0)];
+}
+
 /** The files that a run is about, out of those given. */
 export const chosen = (files: readonly string[], { words, all }: Wish): string[] =>
   words.length > 0

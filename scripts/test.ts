@@ -2,24 +2,33 @@
 // `node --test`. npm run test:all: runs every test.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { findPostgres, type Postgres, startPostgres } from './postgres.ts';
-import { chosen, isSlow, testFiles } from './test-files.ts';
+import { chosen, groupsOf, isSlow, testFiles } from './test-files.ts';
 
 const ROOT = dirname(import.meta.dirname);
 /** Files at a time. Quick ones wait for disks and timers part of their time; slow ones measure what they are given. */
 const QUICK_AT_ONCE = Math.min(availableParallelism() + 1, 4);
 const SLOW_AT_ONCE = 2;
 /** What npm test does less of than test:all: random cases, processes for commands, and removals of databases. */
-const QUICK: Variables = { TEST_CLI: 'here', TEST_DATABASES: 'keep', TEST_FORGERIES: '1000', TEST_CLAIMS: '1000' };
+const QUICK: Variables = {
+  TEST_CLI: 'here',
+  TEST_FILE_TIMEOUT_MS: '600000',
+  TEST_DATABASES: 'keep',
+  TEST_FORGERIES: '1000',
+  TEST_CLAIMS: '1000',
+};
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const args = process.argv.slice(2);
 const words = args.filter((word) => !word.startsWith('-'));
 const flags = args.filter((word) => word.startsWith('-') && word !== '--all');
 const all = args.includes('--all');
+/** All quick files and no others: what is run for every change. */
+const isQuickRun = words.length === 0 && !all;
 process.exitCode = await runTests(wantedFiles(words, all), flags);
 
 function wantedFiles(words: readonly string[], all: boolean): string[] {
@@ -50,7 +59,8 @@ async function runTests(files: readonly string[], flags: readonly string[]): Pro
   const folder = mkdtempSync(join(tmpdir(), 'linarite-tests-'));
   try {
     const template = files.length > 1 ? makeTemplate(folder, database) : {};
-    return stopping ? 1 : await runNode(files, flags, { ...addressOf(database), ...template });
+    const modules = isQuickRun ? groupModules(files, folder) : files.map((file) => join(ROOT, file));
+    return stopping ? 1 : await runNode(modules, flags, { ...addressOf(database), ...template });
   } finally {
     rmSync(folder, { recursive: true, force: true });
     await database.server?.stop();
@@ -77,7 +87,8 @@ async function findDatabase(): Promise<Database> {
     );
     return {};
   }
-  const server = await startPostgres(binaries);
+  // Its files are removed at the end, so that it need not write them out before.
+  const server = await startPostgres(binaries, ['checkpoint_timeout=1h', 'max_wal_size=8GB']);
   console.log(`PostgreSQL suites: run, on a throwaway server from ${binaries}.`);
   return { url: server.url, server };
 }
@@ -98,21 +109,30 @@ function makeTemplate(folder: string, database: Database): Variables {
   return { TEST_TEMPLATE: folder, ...(name[0] !== undefined && { TEST_TEMPLATE_DATABASE: name[0] }) };
 }
 
+/** Modules that import a group of test files each, so that the group shares a process. */
+function groupModules(files: readonly string[], folder: string): string[] {
+  return groupsOf(files).map((group, index) => {
+    const module = join(folder, `group-${index + 1}.test.mjs`);
+    writeFileSync(module, group.map((file) => `import '${pathToFileURL(join(ROOT, file))}';\n`).join(''));
+    return module;
+  });
+}
+
 /** Settings of whoever runs the tests must not decide what the tests see. */
 function environment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:LINARITE_|TEST_TEMPLATE)/.test(name)));
 }
 
-async function runNode(files: readonly string[], flags: readonly string[], variables: Variables): Promise<number> {
+async function runNode(modules: readonly string[], flags: readonly string[], variables: Variables): Promise<number> {
   const options = [
-    `--test-concurrency=${files.some(isSlow) ? SLOW_AT_ONCE : QUICK_AT_ONCE}`,
+    `--test-concurrency=${modules.some(isSlow) ? SLOW_AT_ONCE : QUICK_AT_ONCE}`,
     `--import=${import.meta.resolve('./file-timeout.ts')}`,
     '--test-reporter=spec',
     ...flags,
   ];
-  const runner = spawn(process.execPath, ['--test', ...options, ...files.map((file) => join(ROOT, file))], {
+  const runner = spawn(process.execPath, ['--test', ...options, ...modules], {
     cwd: ROOT,
-    env: { ...(all || words.length > 0 ? {} : QUICK), ...environment(), ...variables },
+    env: { ...(isQuickRun ? QUICK : {}), ...environment(), ...variables },
     stdio: 'inherit',
   });
   for (const signal of SIGNALS) process.on(signal, () => runner.kill(signal));
