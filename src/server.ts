@@ -86,8 +86,8 @@ export async function startServer(
     const parked = new Holds(HELD_MOST);
     const sockets = new Sockets({ holds: new Holds(HELD_MOST), clock, events });
     const tickets = new Tickets({ keys: () => keyRing.derived('tickets'), now: () => time.latest() });
-    const road = requestPipeline(mode, base, access, { planes, admission, parked, sockets, tickets });
-    const listener = serve(port, { tls: certificates.tls, road });
+    const handler = requestPipeline(mode, base, access, { planes, admission, parked, sockets, tickets });
+    const listener = serve(port, { tls: certificates.tls, handler });
     opened.defer(() => listener.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
     certificates.serve((pair) => listener.setTls(pair));
     watchMetrics(base, access, { admission, parked, sockets, listener, planes });

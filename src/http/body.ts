@@ -15,8 +15,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function bodyReader({ schema, kind }: { schema: Schema; kind: BodyKind }): BodyReader {
   return (request, bytes) => {
     const value = (bytes.length === 0 ? undefined : PARSERS[kind](request, bytes)) ?? {};
-    const misfit = schema.misfit(value);
-    if (misfit) throw complaint(misfit, value as Record<string, unknown>);
+    const mismatch = schema.mismatch(value);
+    if (mismatch) throw complaint(mismatch, value as Record<string, unknown>);
     return value;
   };
 }

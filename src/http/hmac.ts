@@ -4,7 +4,7 @@ import { type Reason, ServiceError } from '../errors.ts';
 import { fromBase64, sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import { parseHttpDate } from './http-date.ts';
-import { KeyTrials } from './key-trials.ts';
+import { KeySearch } from './key-search.ts';
 import { clientAddress, isLocal } from './peer.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -70,12 +70,12 @@ const AUTHORIZATION = /^HMAC-SHA256 SignedHeaders=([A-Za-z0-9;-]{1,128})&Signatu
 export class SignatureVerifier {
   readonly #uses: Uses;
   readonly #options: Options;
-  readonly #trials: KeyTrials;
+  readonly #keySearch: KeySearch;
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
-    this.#trials = new KeyTrials(uses.clock);
+    this.#keySearch = new KeySearch(uses.clock);
   }
 
   /**
@@ -122,18 +122,18 @@ export class SignatureVerifier {
   ): Match | undefined {
     const variants = [...spellings(parts)];
     if (candidates.length <= FEW) return find(candidates, variants, names, signature);
-    const trials = this.#trials;
+    const search = this.#keySearch;
     const client = clientAddress(request, this.#options.trustedProxies ?? []);
-    const likely = new Set<string | undefined>([...trials.provenBy(client), resourceIn(parts.target)]);
+    const likely = new Set<string | undefined>([...search.provenBy(client), resourceIn(parts.target)]);
     const isLikely = ({ resource }: Signatory): boolean => likely.has(resource.id);
     let match = find(candidates.filter(isLikely), variants, names, signature);
     if (!match) {
-      trials.requireAllowance(client);
+      search.requireAllowance(client);
       const others = candidates.filter((candidate) => !isLikely(candidate));
       match = find(others, variants, names, signature);
-      if (!match) trials.failed(client, others.length * KEY_SLOTS.length * variants.length);
+      if (!match) search.failed(client, others.length * KEY_SLOTS.length * variants.length);
     }
-    if (match) trials.proved(client, match.signatory.resource.id);
+    if (match) search.proved(client, match.signatory.resource.id);
     return match;
   }
 

@@ -136,7 +136,7 @@ export type Park = <T>(wait: Promise<T>) => Promise<T>;
 export type HeaderOf = (name: string) => string | undefined;
 
 /** Which requests of a route end access. It is asked only when no usual place is left. */
-export interface Urgency<Input> {
+export interface UrgentRule<Input> {
   /** Text that the body of such a request has in it, so that other bodies are refused unread. */
   readonly bodyHas?: string;
   when(input: Input): boolean | Promise<boolean>;
@@ -159,7 +159,7 @@ export interface Route {
    * Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. Some
    * routes do so with some of their requests only.
    */
-  readonly urgent?: true | Urgency<Parameters<Route['handle']>[0]>;
+  readonly urgent?: true | UrgentRule<Parameters<Route['handle']>[0]>;
   /** Which quota of the original counts it; may depend on the body. */
   readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly query?: QueryParameters;
@@ -197,7 +197,7 @@ export function route<
     query?: Q;
     quota?: QuotaName | ((body: Shape<S>) => QuotaName);
     body?: { schema: S; kind: BodyKind };
-    urgent?: true | Urgency<RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>>;
+    urgent?: true | UrgentRule<RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>>;
     handle(input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },
 ): Route {

@@ -11,7 +11,7 @@ import { type Settings, SettingsError } from '../settings.ts';
  */
 export type ReadKeks = () => Promise<readonly KeyObject[]>;
 
-/** Published, like the well-known access key: it keeps nothing secret, it only makes dev mode take the same road. */
+/** Published, like the well-known access key: it keeps nothing secret, it only makes dev mode take the same path. */
 const DEVELOPMENT_KEK = createHash('sha256').update('Linarite development key-encryption key').digest();
 
 const COMMAND_MS = 10_000;

@@ -83,7 +83,7 @@ describe('places', () => {
       [{ name: 'x', all: { a: null, b: {}, c: { names: ['1', '2'] } } }, 5],
       [{ name: 'x', more: [['1'], ['2', '3']], other: [1, 2, 3] }, 5],
     ] as const) {
-      assert.equal(schema.misfit(value), undefined);
+      assert.equal(schema.mismatch(value), undefined);
       assert.equal(schema.entries(value), entries, JSON.stringify(value));
     }
   });
@@ -192,7 +192,7 @@ describe('a server with four places', () => {
     while ((await metric(server, 'linarite_requests_under_way{lane="usual"}')) < 2);
     const asked = performance.now();
     const refused = await Promise.all(Array.from({ length: 20 }, issue));
-    assert.ok(performance.now() - asked > 45, 'refusals are not kept back');
+    assert.ok(performance.now() - asked > 45, 'refusals are not delayed');
     const revocations = Array.from({ length: 10 }, () => server.asService(`POST ${inPath(id)}/:revokeAccessTokens`));
     const revoked = await Promise.all(revocations);
     assert.deepEqual([...new Set(revoked.map(({ status }) => status))], [204]);

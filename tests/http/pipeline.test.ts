@@ -17,8 +17,8 @@ import { type TokenFacts, UNWATCHED } from '../../src/http/session.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
 import { oauthDialect } from '../../src/planes/sign-in/oauth-dialect.ts';
-import { apiOf } from '../harness/road.ts';
 import { sign } from '../harness/sign.ts';
+import { apiOf } from '../harness/test-pipeline.ts';
 import { type WireDraft, wireRequest } from '../harness/wire-request.ts';
 
 type Uses = ConstructorParameters<typeof Pipeline>[0];
@@ -56,7 +56,7 @@ interface Given {
   operation?: (input: Parameters<Route['handle']>[0]) => Reply | Promise<Reply>;
 }
 
-/** The road over one route, and everything that it did in order. */
+/** The request pipeline over one route, and everything that it did in order. */
 function given(
   entry: Partial<Omit<Route, 'handle'>> & { access: Access },
   { beside, uses, options, api = { versions: IDENTITY_VERSIONS }, wellKnown = false, operation }: Given = {},
@@ -186,7 +186,7 @@ const failing = (error: ServiceError | Error): Given => ({
   },
 });
 
-describe('on the road', () => {
+describe('the request pipeline', () => {
   test('a request is answered with what its operation replies', async () => {
     const body = { a: 1 };
     const { ask, facts, inputs } = given(
