@@ -3,7 +3,7 @@ import type { GroupWriter } from '../storage/writer.ts';
 import type { FollowerRow, FollowerStore } from './follower-store.ts';
 
 interface Uses {
-  store: Pick<FollowerStore, 'take' | 'beat' | 'release' | 'advance'>;
+  store: Pick<FollowerStore, 'take' | 'heartbeat' | 'release' | 'advance'>;
   writer: Pick<GroupWriter, 'write'>;
   clock: Clock;
   nodeId: string;
@@ -89,7 +89,7 @@ export class FollowerLease {
 
   async #renew({ term }: Held): Promise<void> {
     if (this.#options.isAlone) return;
-    await this.#confirm(term, (tx) => this.#uses.store.beat(tx, term.name, term.term));
+    await this.#confirm(term, (tx) => this.#uses.store.heartbeat(tx, term.name, term.term));
   }
 
   async #confirm(term: Term, write: Parameters<GroupWriter['write']>[0]): Promise<boolean> {
