@@ -71,7 +71,7 @@ export async function startServer(
   try {
     const { base, port, ...made } = await openBase(mode, settings, { clock, log, onFatal, opened });
     const { db, keyRing, time, events, origin } = base;
-    const access = await openAccess(base, mode.belief, { operator: await made.operator, opened });
+    const access = await openAccess(base, mode.trustPolicy, { operator: await made.operator, opened });
     const certificates = await made.certificates;
     await mode.initialize(base, access);
     const health = new Health({ db, revocations: access.revocations, keys: access.keys, clock });

@@ -37,7 +37,7 @@ export function kekReader(settings: Settings): ReadKeks {
  * whatever is.
  * @throws SettingsError when they differ
  */
-export async function steadyKeks(read: ReadKeks): Promise<readonly KeyObject[]> {
+export async function readStableKeks(read: ReadKeks): Promise<readonly KeyObject[]> {
   const [keks, again] = [await read(), await read()];
   if (keks.length !== again.length || keks.some((kek, index) => again[index]?.equals(kek) !== true))
     throw new SettingsError(

@@ -37,7 +37,7 @@ export function devMode(settings: Settings): Mode {
       countsEndings: true,
     },
     certificates: { own: { names: allowedHosts }, insistOnPrivateKeyFile: false },
-    belief: {
+    trustPolicy: {
       plainHttp: true,
       usualResource: DEV_RESOURCE.id,
       // The port changes from start to start; the keys tell who made a token.

@@ -126,7 +126,7 @@ export class SigningKeys {
   async #read(): Promise<void> {
     const { db, store, keyRing } = this.#uses;
     const rows = await store.withoutGone(db.rows);
-    for (const row of rows) if (!this.#known.has(row.kid)) requireSound(row, keyRing);
+    for (const row of rows) if (!this.#known.has(row.kid)) requireIntact(row, keyRing);
     this.#killed = new Set(rows.filter((row) => row.state === 'killed').map((row) => row.kid));
     const usable = rows.filter((row) => row.state !== 'killed');
     const known = usable.map((row): [string, KnownKey] => {
@@ -261,10 +261,10 @@ const STATES: readonly string[] = ['next', 'active', 'retiring', 'gone', 'killed
 const ALGORITHMS: readonly string[] = ['RS256', 'ES256'] satisfies SigningKeyRow['alg'][];
 
 /** A killed key whose state cannot be read any more must not verify again. @throws StoreError when the row is damaged */
-function requireSound({ kid, alg, state, public_key, sealed }: SigningKeyRow, keyRing: KeyRing): void {
-  const isSound =
+function requireIntact({ kid, alg, state, public_key, sealed }: SigningKeyRow, keyRing: KeyRing): void {
+  const isIntact =
     STATES.includes(state) && ALGORITHMS.includes(alg) && kidOf(Buffer.from(public_key, 'base64')) === kid;
-  if (!isSound) throw new StoreError(`the store is damaged: signing key ${kid} was changed after it was written`);
+  if (!isIntact) throw new StoreError(`the store is damaged: signing key ${kid} was changed after it was written`);
   if (sealed !== null) keyRing.unseal(sealed, keyPlace(kid));
 }
 

@@ -72,7 +72,7 @@ function signatureOf({ header, key }: Draft, input: string): string {
   return sign(hash, Buffer.from(input), { key: privateKey, ...options }).toString('base64url');
 }
 
-interface Surroundings {
+interface TokenContext {
   provider: Provider;
   nowMs: number;
   /** Origin of the server that the token is presented to, without a slash at the end. */
@@ -80,7 +80,7 @@ interface Surroundings {
 }
 
 /** The token of a vector. */
-export function tokenOf({ purpose, change }: GoodToken, { provider, nowMs, endpoint }: Surroundings): string {
+export function tokenOf({ purpose, change }: GoodToken, { provider, nowMs, endpoint }: TokenContext): string {
   const draft = goodDraft(provider, purpose, nowMs);
   change(draft, { provider, now: Math.floor(nowMs / 1000), endpoint });
   return signed(draft);
