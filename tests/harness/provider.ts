@@ -20,7 +20,7 @@ export const KEYS = {
   /** Of the exponent 3. */
   cube: rsa(2048, 3),
   /** Nobody publishes it. */
-  stranger: rsa(2048),
+  unpublished: rsa(2048),
 } satisfies Record<string, { publicKey: KeyObject; privateKey: KeyObject }>;
 
 export type KeyName = keyof typeof KEYS;

@@ -130,7 +130,7 @@ describe('places', () => {
     assert.equal(admission.bodyBytes, 250);
   });
 
-  test('strangers share by address; a resource’s service and its users apart', () => {
+  test('unauthenticated callers share by address; a resource’s service and its users apart', () => {
     assert.equal(holderOf({ kind: 'nobody' }, '10.0.0.1'), 'nobody 10.0.0.1');
     assert.notEqual(
       holderOf({ kind: 'service', resourceId: 'r' } as never, '10.0.0.1'),

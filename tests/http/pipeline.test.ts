@@ -807,7 +807,7 @@ describe('a refusal', () => {
     assert.ok(!('Retry-After' in (await given(NOBODY, failing(new ServiceError('Denied'))).ask()).headers));
   });
 
-  test('by the store is told from a mistake of ours, and neither from the other to strangers', async () => {
+  test('by the store is told from a mistake of ours, and a caller without credentials sees no difference', async () => {
     const failed = new RangeError('disk');
     const store = await given(NOBODY, failing(failed)).ask();
     assert.deepEqual([store.status, store.reason, store.told?.cause], [503, 'store.failed', failed]);

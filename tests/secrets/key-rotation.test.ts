@@ -352,7 +352,7 @@ describe('the ring', () => {
   });
 
   test('puts a data key that another node has just made under the new key-encryption key as well', async (t) => {
-    const [kek, next, stranger] = [newKek(), newKek(), newKek()];
+    const [kek, next, unknownKek] = [newKek(), newKek(), newKek()];
     const { open, rows } = await given(t, kek);
     const ring = await open();
     const [known] = await rows();
@@ -371,7 +371,7 @@ describe('the ring', () => {
     }
     const again = rewrapped.map(({ id, sealed }) => ({ id, sealed, created_at: 1, encryptions: 0 }));
     assert.deepEqual(ring.rewrapped(again, next), []);
-    const foreign = { ...newDataKey(stranger), created_at: 1, encryptions: 0 };
+    const foreign = { ...newDataKey(unknownKek), created_at: 1, encryptions: 0 };
     assert.throws(() => ring.rewrapped([foreign], next), { name: 'StoreError', message: new RegExp(foreign.id) });
   });
 

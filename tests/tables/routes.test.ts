@@ -257,7 +257,7 @@ describe('the list of routes', () => {
     }
   });
 
-  test('opens to strangers, and to any scope, at these places only: a new one is a decision', () => {
+  test('opens to callers without credentials, and to any scope, at these places only: a new one is a decision', () => {
     const openIn = (list: readonly Route[]) =>
       list
         .filter(({ access }) => access.caller === 'nobody')

@@ -133,11 +133,11 @@ describe('tokens of a trusted issuer, presented over HTTP', () => {
   });
 });
 
-describe('a provider in trouble', () => {
-  const TROUBLES: readonly Behaviour[] = ['down', 'failing', 'garbage', 'list', 'redirecting', 'huge'];
+describe('a provider that fails', () => {
+  const FAILURES: readonly Behaviour[] = ['down', 'failing', 'garbage', 'list', 'redirecting', 'huge'];
   const usual = GOOD_TOKENS.find(({ purpose }) => purpose === 'service') ?? assert.fail();
 
-  for (const behaviour of TROUBLES) {
+  for (const behaviour of FAILURES) {
     test(`${behaviour}: 503 while nothing is known of its keys, and service as soon as it is`, async (t) => {
       const provider = await Provider.start({ secure: true });
       t.after(() => provider.stop());
@@ -158,8 +158,8 @@ describe('a provider in trouble', () => {
       await until(async () => (await ask()).status === 201);
       provider.behaviour = behaviour;
       assert.equal((await ask()).status, 201, 'keys that are known go on working');
-      const stranger = WRONG_TOKENS.find(({ reason }) => reason === 'foreign.keyUnknown') ?? assert.fail();
-      const unknown = { ...stranger, purpose: 'service' as const };
+      const found = WRONG_TOKENS.find(({ reason }) => reason === 'foreign.keyUnknown') ?? assert.fail();
+      const unknown = { ...found, purpose: 'service' as const };
       const endpoint = `https://localhost:${server.port}`;
       const answer = await PRESENT.service(server, tokenOf(unknown, { provider, nowMs, endpoint }));
       assertError(answer, { status: 503, code: 'ServiceUnavailable' });

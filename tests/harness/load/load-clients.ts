@@ -18,10 +18,13 @@ export interface Order {
 
 /**
  * Clients in a process of their own. Who loads a server cannot tell how long others wait for it: its own answers queue in
- * its own event loop. So one crowd makes the load, and another one, with little to do, takes the times.
+ * its own event loop. So one group of clients makes the load, and another one, with little to do, takes the times.
  */
-export class Crowd {
-  readonly #child = fork(join(import.meta.dirname, 'crowd-process.ts'), { execArgv: [], serialization: 'advanced' });
+export class LoadClients {
+  readonly #child = fork(join(import.meta.dirname, 'load-clients-process.ts'), {
+    execArgv: [],
+    serialization: 'advanced',
+  });
 
   get pid(): number {
     return this.#child.pid ?? 0;
