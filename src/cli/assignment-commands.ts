@@ -129,7 +129,7 @@ export function addAssignmentCommands(program: Command, context: CliContext): vo
       const target = targetOf(options);
       await confirm(`Remove the assignment of ${options.objectId} and end the tokens issued by it?`, options.yes);
       const client = await service(options);
-      // The server deletes what is not there without a word; who mistyped the id has to hear it.
+      // The server answers the same when nothing is there; a mistyped id has to be reported.
       await client.call('GET', target);
       await client.call('DELETE', target);
     });

@@ -63,7 +63,7 @@ export function addGrantCommands(trusts: Command, context: CliContext): void {
       await confirm(question, options.yes);
       const client = operatorAccess(context, options);
       const found = await client.call<ShownTrust>('GET', trustPath(trust));
-      // The server removes what is not there without a word; who mistyped the name has to hear it.
+      // The server answers the same when nothing is there; a mistyped name has to be reported.
       if (!found.grants.some((grant) => grant.name === name.toLowerCase()))
         throw new CommandError(`the trust ${trust} has no grant ${name}`);
       await client.call('DELETE', grantPath(trust, name));

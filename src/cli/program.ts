@@ -122,7 +122,7 @@ function codeOf(cause: unknown): number {
   throw cause;
 }
 
-/** Whoever reads our output may stop reading, as `head` does. */
+/** The reader of our output may stop reading, as `head` does. */
 function leaveQuietly(cause: NodeJS.ErrnoException): void {
   if (cause.code !== 'EPIPE') throw cause;
   process.exit(DONE);

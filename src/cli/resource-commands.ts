@@ -100,7 +100,7 @@ export function addResourceCommands(program: Command, context: CliContext): void
     .action(async (options: Named & Yes) => {
       await confirm(`Delete the resource ${options.name} with its keys, users and tokens?`, options.yes);
       const client = operatorAccess(context, options);
-      // The server deletes what is not there without a word; who mistyped the name has to hear it.
+      // The server answers the same when nothing is there; a mistyped name has to be reported.
       await client.call('GET', pathOf(options));
       await client.call('DELETE', pathOf(options));
     });

@@ -151,7 +151,7 @@ async function findOperator(context: CliContext, options: Asking): Promise<Clien
   return findOperatorAccess(context, options);
 }
 
-/** Whoever can ask asks; a token can be explained without a server, too. */
+/** Asks the server where that is possible; a token can be explained without a server, too. */
 async function ask(context: CliContext, options: Asking, token: string): Promise<ServerAnswer> {
   const body = String(new URLSearchParams({ token }));
   try {

@@ -22,7 +22,7 @@ interface Check {
   readonly failure?: string;
 }
 
-/** `linarite trust …`: whose tokens, other than the server's own, are believed. */
+/** `linarite trust …`: whose tokens, other than the server's own, are trusted. */
 export function addTrustCommands(program: Command, context: CliContext): void {
   const trusts = addGroup(program, 'trust', 'issuers whose tokens are accepted, and what these tokens permit');
   const named = (name: string, summary: string, ...examples: readonly string[]): Command =>
@@ -127,7 +127,7 @@ export function addTrustCommands(program: Command, context: CliContext): void {
       const { name } = options;
       await confirm(`Delete the trust ${name} with its grants and end the tokens issued through it?`, options.yes);
       const client = operatorAccess(context, options);
-      // The server deletes what is not there without a word; who mistyped the name has to hear it.
+      // The server answers the same when nothing is there; a mistyped name has to be reported.
       await client.call('GET', trustPath(name));
       await client.call('DELETE', trustPath(name));
     });

@@ -38,8 +38,8 @@ interface Held {
 }
 
 /**
- * The right to run one follower, which one node has at a time. Who has it shows signs of life in the row. Another node takes
- * it when it has seen the same sign for as long as the lease, by its own elapsed time. Who has it stops when no sign was
+ * The right to run one follower, which one node has at a time. Its holder shows signs of life in the row. Another node takes
+ * it when it has seen the same sign for as long as the lease, by its own elapsed time. Its holder stops when no sign was
  * confirmed for as long, counted from before it was sent. So no wall clock decides, neither a node's nor the store's.
  */
 export class FollowerLease {

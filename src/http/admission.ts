@@ -123,7 +123,7 @@ export class Admission {
 
 /** The places that a request holds. */
 export interface Place {
-  /** Holds so many from now on, where it held fewer. @throws ServiceError `Overloaded` */
+  /** Holds so many after this, where it held fewer. @throws ServiceError `Overloaded` */
   grow(places: number): void;
   /** Gives them back; to be called once. */
   leave(): void;
@@ -138,8 +138,8 @@ export interface BodyAccount {
 
 /**
  * An amount that several share without a list of who they are: everybody may hold as much as is still free (Choudhury and
- * Hahne, "Dynamic Queue Length Thresholds", 1998). One alone gets half of it, each of n an equal (n + 1)th, and whoever
- * comes next finds as much free.
+ * Hahne, "Dynamic Queue Length Thresholds", 1998). One alone gets half of it, each of n an equal (n + 1)th, and the
+ * next one finds as much free.
  */
 class Shares {
   readonly all: number;

@@ -21,7 +21,7 @@ export function bodyReader({ schema, kind }: { schema: Schema; kind: BodyKind })
   };
 }
 
-/** Forms are read for strangers too, and half a million fields would take a second. */
+/** Forms are read before authentication, and half a million fields would take a second. */
 const FIELDS_MOST = 100;
 
 const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown> = {

@@ -131,7 +131,7 @@ export class Exchange implements WireRequest {
     return this.#collect(limitBytes, onBytes);
   }
 
-  /** The bytes of this request cannot be read to their end: whoever reads, or will read, the body learns it. */
+  /** The bytes of this request cannot be read to their end: those who read the body, now or later, get the error. */
   fail(error: unknown): void {
     this.#failure ??= error;
     this.#abandonBody?.(this.#failure);

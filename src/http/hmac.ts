@@ -200,7 +200,7 @@ export class SignatureVerifier {
 const denied = (reason: Reason, detail?: string): ServiceError =>
   new ServiceError('Denied', { reason, ...(detail !== undefined && { detail }) });
 
-/** The value of a header that must be there once: with two, one side of a proxy might believe the other one. */
+/** The value of a header that must be there once: with two, one side of a proxy might use the other one. */
 function only(request: WireRequest, name: string, missing: Reason): string {
   const [value, ...more] = request.header(name);
   if (value === undefined || value === '') throw denied(missing, name);
@@ -263,7 +263,7 @@ const fits = (secret: KeyObject, text: string, signature: Buffer): boolean =>
 
 /** Candidates whose keys are tried for everybody: no more than some hundred HMACs. */
 const FEW = 16;
-/** Strangers cause it: some hundred signatures over a text of ordinary length are what they may cost. */
+/** Unauthenticated requests cause it: they may cost some hundred signatures over a text of ordinary length. */
 const MOST_DIAGNOSED = { candidates: 2, hosts: 12, characters: 2048 };
 
 /** The resource of the identity that a target names, if it does. */

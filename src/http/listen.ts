@@ -49,7 +49,7 @@ export interface Listener {
   readonly port: number;
   /** The addresses in use; one of the asked for may be missing on this machine. */
   readonly addresses: readonly string[];
-  /** Replaces the certificate for connections opened from now on. Throws, and changes nothing, if it is unusable. */
+  /** Replaces the certificate for connections opened after this. Throws, and changes nothing, if it is unusable. */
   setTls(identity: TlsIdentity): void;
   /** Open connections now, and how many were refused so far because there were too many. */
   readonly connections: { readonly open: number; readonly refused: number };
@@ -247,7 +247,7 @@ function httpServer({ limits, handler }: ListenerState, connections: ReadonlyMap
     shouldUpgradeCallback: (request) =>
       isHandshake(request, limits.maxHeaderLines) && handler.offersSocket?.(request.url ?? '') === true,
   });
-  // It drops what is above without a word; one more than we take is enough to see that there were too many.
+  // It drops what is above without an error; one more than we take is enough to see that there were too many.
   server.maxHeadersCount = limits.maxHeaderLines + 1;
   // Not in the documentation: without it Node closes as soon as the client has ended its half, answered or not.
   Object.assign(server, { httpAllowHalfOpen: true });

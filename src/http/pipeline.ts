@@ -353,7 +353,7 @@ export class Pipeline implements RequestHandler {
     return userOf(dialect.userToken(request), host);
   }
 
-  /** Whoever comes with a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
+  /** The caller behind a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
   async #bearer(
     request: WireRequest,
     route: Route,

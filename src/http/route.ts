@@ -22,7 +22,7 @@ export type Access =
   | {
       readonly caller: 'user';
       readonly requires: Capability | 'anyScope';
-      /** Also for who comes with a ticket, in place of a token: {@link Tickets}. */
+      /** Also for a caller with a ticket in place of a token: {@link Tickets}. */
       readonly ticket?: TicketPlace;
     };
 
@@ -32,7 +32,7 @@ export interface TicketPlace {
   readonly purpose: string;
 }
 
-/** `loopback`: from this machine only, and not passed on by a proxy. For routes that give much to whoever asks. */
+/** `loopback`: from this machine only, and not passed on by a proxy. For routes that give much to every caller. */
 export type From = 'loopback' | 'anywhere';
 
 interface CallerOf {

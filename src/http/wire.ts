@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 /** Why nobody waits for an answer any longer: the client has left, or the server stops. */
 export type WireEnd = 'gone' | 'stopping';
 
-/** A request as it arrived, before anything about it is believed. Made by `listen.ts`, read by the request pipeline. */
+/** A request as it arrived, before anything about it is trusted. Made by `listen.ts`, read by the request pipeline. */
 export interface WireRequest {
   readonly method: string;
   /** The request target exactly as sent. Origin-form: begins with `/`. */

@@ -18,7 +18,7 @@ interface Uses {
   clock: Clock;
 }
 
-/** A resource as the door needs it: with its keys. */
+/** A resource as authentication needs it: with its keys. */
 export interface KeyedResource {
   readonly resource: Resource;
   readonly keys: readonly AccessKey[];

@@ -12,7 +12,7 @@ const KEPT_SHARE = 3 / 4;
  * Whether it does, the row of the identity says.
  *
  * Each resource has a table with the bound of each identity, and a floor: the rows decide about everything that was issued
- * before it. So bounds are dropped by raising a floor, those of one resource without a word to the others.
+ * before it. So bounds are dropped by raising a floor, those of one resource without effect on the others.
  */
 export class Bounds {
   readonly #mostBytes: number;

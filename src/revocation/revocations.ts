@@ -131,8 +131,8 @@ export class Revocations {
   }
 
   /**
-   * Announces events to a listener from now on. A node says that it has followed an event, and a call that ended tokens
-   * returns, only after every listener has been told of it.
+   * Announces the events after this call to a listener. A node says that it has applied an event, and a call that ended
+   * tokens returns, only after every listener has been told of it.
    */
   announceTo(listener: RevocationListener): void {
     this.#listeners.push(listener);
@@ -342,7 +342,7 @@ export class Revocations {
     // to apply, so only a heartbeat that begins now proves anything.
     if (head.joined) return this.#sendHeartbeat();
     this.#lastHeartbeat = started;
-    // Tell the one who waits for it right away.
+    // Tell the node that waits for it right away.
     if (isAhead(this.#appliedHead, applied))
       await this.#withinLease(store.heartbeat(nodeId, this.#appliedHead)).catch(() => undefined);
     await this.#forgetSilentNodes().catch(() => undefined);
@@ -418,8 +418,8 @@ export class Revocations {
   }
 
   /**
-   * Waits for the store, but not for ever: a connection that was cut silently would hold up every heartbeat after
-   * this one.
+   * Waits for the store, but not for ever: a connection that was cut silently would hold up every heartbeat after this
+   * one.
    */
   async #withinLease<T>(answer: Promise<T>): Promise<T> {
     const waiting = new AbortController();

@@ -41,7 +41,7 @@ const BATCH = 100;
 
 /**
  * The life of data keys and of the key-encryption key above them, while servers run (security-and-reliability, section
- * 4.5). What is done stands in the rows alone, so whoever is killed in the middle, the next one goes on.
+ * 4.5). What is done stands in the rows alone: when a node is killed in the middle, the next one goes on.
  *
  * Every {@link Uses.change} waits for the one before, as those of access keys and signing keys do. A new data key goes under
  * the key-encryption key that the current one is under, so a node that knows of a new key-encryption key earlier than the

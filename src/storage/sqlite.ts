@@ -89,7 +89,7 @@ interface Prepared {
   readonly columns: readonly string[];
 }
 
-/** One connection for everything, with its statements kept. Who reads waits while a transaction is under way. */
+/** One connection for everything, with its statements kept. Reads wait while a transaction is under way. */
 class Connection {
   readonly #compiler = new Compiler(() => '?');
   readonly #statements = new Map<string, Prepared>();

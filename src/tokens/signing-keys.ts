@@ -82,7 +82,7 @@ export class SigningKeys {
   }
 
   /**
-   * The key of that id, if tokens may be verified with it. A killed key never comes back as a key: whoever has it can write
+   * The key of that id, if tokens may be verified with it. A killed key never comes back as a key: the one who has it can write
    * any position of the revocation log into a token.
    * @throws ServiceError `TokenRefused` for a killed key
    */
@@ -176,7 +176,7 @@ export class SigningKeys {
   async kill(kid: string): Promise<void> {
     const { store, revocations, events } = this.#uses;
     if (this.#known.get(kid)?.row.state === 'active') await this.rotateNow();
-    // Nothing is thrown within: whoever finds it killed waits as well for those who still accept its tokens.
+    // Nothing is thrown within: a call that finds it killed also waits for the nodes that still accept its tokens.
     const killed = await revocations.change(async (tx, record) => {
       const state = (await store.withoutGone(tx)).find((row) => row.kid === kid)?.state;
       if (state !== 'next' && state !== 'retiring') return false;

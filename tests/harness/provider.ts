@@ -108,7 +108,7 @@ export class Provider {
     return this.#signing;
   }
 
-  /** From now on tokens are signed with another key, and the former one is no longer published. */
+  /** After this, tokens are signed with another key, and the former one is no longer published. */
   rotate(): void {
     this.#signing = 'next';
   }

@@ -94,7 +94,7 @@ describe('places', () => {
     assert.equal(admitted(admission, 'urgent', 'a', 100), 4);
   });
 
-  test('whoever asks for more than the others end up with the same share as they', () => {
+  test('those who ask for more than the others end up with the same share as they', () => {
     const admission = given(60, 1);
     const random = new Random(7);
     const held: { holder: string; place: Place }[] = [];
@@ -108,7 +108,7 @@ describe('places', () => {
       }
       if (held.length > 0 && random.chance(0.5)) held.splice(random.below(held.length), 1)[0]?.place.leave();
       assert.equal(admission.underWay.usual, held.length);
-      assert.ok(held.length < 60, 'there is a place for whoever comes next');
+      assert.ok(held.length < 60, 'there is a place for the next one');
       assert.ok(held.filter((one) => one.holder === 'greedy').length <= 30);
     }
     for (const { place } of held) place.leave();

@@ -46,7 +46,7 @@ describe('a file', () => {
     assert.equal(log.lines[0]?.facts.operation, 'getFile');
   });
 
-  test('is not sent again to who has it, and the answer has no length', async (t) => {
+  test('is not sent again to a client that has it, and the answer has no length', async (t) => {
     const port = await givenPipeline(t, fileRoutes(FILES, SERVING));
     const { etag = '' } = (await send(port, { target: '/app/index.html' })).headers;
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
@@ -64,7 +64,7 @@ describe('a file', () => {
     assert.equal((await send(port, { target: '/app/index.html', headers: last })).status, 304);
   });
 
-  test('is sent whole to who asks for a range of it', async (t) => {
+  test('is sent whole to a client that asks for a range of it', async (t) => {
     const port = await givenPipeline(t, fileRoutes(FILES, SERVING));
     const headers = { Range: 'bytes=0-1', 'If-Range': '"x"' };
     const answer = await send(port, { target: '/app/index.html', headers });

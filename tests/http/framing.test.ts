@@ -355,7 +355,7 @@ const CASES: Case[] = [
   { ...late('chunks that end too early', chunked('5\r\nhel')), ends: true },
   { ...late('chunks without a last one', chunked('5\r\nhello\r\n')), ends: true },
 
-  // Who is asked, and for what.
+  // The host that is asked, and what for.
   refused('no Host', lines('GET / HTTP/1.1', 'X: y')),
   refused('no header at all', 'GET / HTTP/1.1\r\n\r\n'),
   refused('two Hosts', get('/', 'Host: evil.example')),

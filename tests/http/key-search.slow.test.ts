@@ -119,14 +119,14 @@ describe('wrong signatures where the host names no resource', () => {
 });
 
 describe('beside wrong signatures', () => {
-  test('every resource is served, whoever asks for it the first time', () => {
+  test('every resource is served, also to a client that asks for it the first time', () => {
     const world = new World(1000);
     world.exhaust({ peer: UNKNOWN_CALLER });
     for (let index = 0; index < 1000; index += 111)
       assert.equal(world.ask(world.keys[index] as Buffer, { peer: `198.51.100.${index % 250}` }), World.idOf(index));
   });
 
-  test('who has proven a resource goes on, also from where the wrong ones come', () => {
+  test('a client that has proven a resource goes on, also from where the wrong ones come', () => {
     const world = new World(1000);
     const mine = world.keys.slice(500, 516);
     for (const key of mine) world.ask(key, { peer: UNKNOWN_CALLER });
@@ -147,7 +147,7 @@ describe('beside wrong signatures', () => {
     }
   });
 
-  test('who has sent no wrong one for a minute is a newcomer again', () => {
+  test('a client that has sent no wrong one for a minute is a new client again', () => {
     for (const [seconds, outcome] of [
       [59, 'signature.tooManyWrong'],
       [61, World.idOf(0)],

@@ -467,7 +467,7 @@ describe('the door', () => {
     assert.equal(two.facts[0]?.detail, 'allowed: GET, HEAD, POST');
   });
 
-  test('opens routes that give much to whoever asks from this machine only', async () => {
+  test('opens routes that give much to every caller from this machine only', async () => {
     const { ask } = given({ access: { caller: 'nobody', from: 'loopback' } });
     assert.equal((await ask()).status, 200);
     for (const draft of [{ peer: '192.0.2.1' }, { headers: { forwarded: 'for=x' } }]) {
@@ -593,7 +593,7 @@ describe('the operator', () => {
   const access = { caller: 'operator' } as const;
   const scoped = { caller: 'operator', scoped: true } as const;
 
-  test('is whoever has the key', async () => {
+  test('is the one who has the key', async () => {
     for (const entry of [access, scoped, { caller: 'serviceOrOperator' } as const]) {
       const { askBearing, inputs, steps, facts } = given({ access: entry });
       assert.equal((await askBearing(OPERATOR_KEY)).status, 200);

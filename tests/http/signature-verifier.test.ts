@@ -377,7 +377,7 @@ describe('why a signature fits nothing is found out', () => {
       ['signature.date', `POST\n${TARGET}`],
     ] as const)
       assert.equal(reasonOf(stated(text)), reason, text);
-    // By either key of whoever it may be.
+    // By either key of any resource.
     for (const key of [SECONDARY, NEIGHBOUR])
       assert.equal(reasonOf(stated(`POST\n/\n${DATE};${HOST};${HASH}`, { key })), 'signature.path');
   });

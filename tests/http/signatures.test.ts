@@ -732,8 +732,8 @@ describe('the published development key', () => {
 });
 
 test('a node that was cut off learns of regenerated keys before it judges a signature', async (t) => {
-  const whoever = route({
-    operation: 'createForWhoever',
+  const anybody = route({
+    operation: 'createForAnybody',
     summary: 'Takes what is signed.',
     at: 'POST /identities',
     access: { caller: 'service' },
@@ -750,7 +750,7 @@ test('a node that was cut off learns of regenerated keys before it judges a sign
     [current, 201],
   ] as const) {
     signatories[0] = signatoryOf(Buffer.from(former, 'base64'));
-    const port = await givenPipeline(t, [whoever], { signatories, requireFresh });
+    const port = await givenPipeline(t, [anybody], { signatories, requireFresh });
     const victim = { host: `localhost:${port}`, key, send: (sent: Sent) => send(port, sent) };
     assert.equal((await create(victim)).status, status, key);
   }

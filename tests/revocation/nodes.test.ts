@@ -143,7 +143,7 @@ async function givenNode(t: TestContext, db: Database, wish: NodeWish): Promise<
   return node;
 }
 
-/** Three nodes, of which the last hears nothing from now on; its lease holds for as long as its clock stands still. */
+/** Three nodes, of which the last hears nothing after this; its lease holds for as long as its clock stands still. */
 async function givenThree(t: TestContext) {
   const db = await givenStore(t);
   const one = await givenNode(t, db, { nodeId: 'one' });

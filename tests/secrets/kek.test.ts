@@ -160,7 +160,7 @@ describe('the program that prints the key-encryption key', () => {
     assert.ok(!existsSync(touched));
   });
 
-  test('that fails is named without a word of what it printed or was given', async () => {
+  test('that fails is named, and nothing of what it printed or was given', async () => {
     const fails = script('fails.mjs', `console.log('canary'); console.error('canary'); process.exit(3)`);
     assert.equal(await complaint(`${fails} canary`), 'LINARITE_KEK_COMMAND ended with exit code 3');
     assert.equal(await complaint(join(folder, 'canary-not-there')), 'LINARITE_KEK_COMMAND cannot be run (ENOENT)');

@@ -140,7 +140,7 @@ for (const store of STORES) {
       assert.equal(one.ring.current, other.ring.current);
     });
 
-    test('is replaced once by nodes that find it due at the same time, and at once by who is asked', async (t) => {
+    test('is replaced once by nodes that find it due at the same time, and at once by the node that is asked', async (t) => {
       const { clock, kek, node, assertReadable } = await given(t, store);
       const nodes = await Promise.all(Array.from({ length: 4 }, () => node(kek)));
       clock.advance(91 * DAY_MS);

@@ -69,7 +69,7 @@ class Listener {
     return this.#secrets;
   }
 
-  /** Makes a resource, an identity and a token, whose secrets are looked for from now on. */
+  /** Makes a resource, an identity and a token, whose secrets are looked for after this. */
   async prepare(): Promise<void> {
     await this.#asOperator('PUT', `${PLACE}${VERSION}`, { location: 'global' });
     await this.#asOperator('PUT', `${SERVICE}${VERSION}`, {

@@ -50,7 +50,7 @@ class SessionByHand implements Session {
     this.#change = Promise.withResolvers();
   }
 
-  /** Nothing is sent from now on; the client is told later, with `end`. */
+  /** Nothing is sent after this; the client is told later, with `end`. */
   shut(): ServiceError {
     this.open = false;
     this.refusal = new ServiceError('TokenRefused', { reason: 'revoked.identity' });

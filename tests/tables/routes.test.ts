@@ -197,7 +197,7 @@ describe('every route', () => {
       for (const credential of CREDENTIALS) {
         const answer = await ask(production, one, credential);
         const about = `${one.at} ${credential}: ${answer.status} ${answer.text}`;
-        // Tokens of the development issuer are believed by nobody in production.
+        // Tokens of the development issuer are trusted by nobody in production.
         const isTrusted = Object.hasOwn(trusted, credential) && one.access.caller !== 'nobody';
         const opens = opensTo(one).includes(credential) && !isTrusted;
         figures.cells += 1;

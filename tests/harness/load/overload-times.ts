@@ -17,7 +17,7 @@ const WARM_UP_SECONDS = 3;
 export interface OverloadTimes extends Comparison {
   /** Served each second at four times the capacity ÷ capacity. */
   readonly servedShare: number;
-  /** The same of each second of processor time of the server ÷ at 80 %: what it does beside refusing, whoever else has the machine. */
+  /** The same of each second of processor time of the server ÷ at 80 %: what it does beside refusing, whatever else runs here. */
   readonly servedPerCpuShare: number;
 }
 
