@@ -1,4 +1,4 @@
-// npm run check: everything that a change must pass, each complaint followed by what mends it.
+// npm run check: everything that a change must pass, each complaint followed by what corrects it.
 import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 
@@ -10,8 +10,8 @@ interface Check {
 
 // biome-ignore format: a table
 const CHECKS: readonly Check[] = [
-  { name: 'types',     command: ['node_modules/typescript/bin/tsc', '--noEmit'],      advice: 'mend the lines above; npm run types looks again' },
-  { name: 'lint',      command: ['node_modules/@biomejs/biome/bin/biome', 'check', '.'], advice: 'npm run format mends most of it' },
+  { name: 'types',     command: ['node_modules/typescript/bin/tsc', '--noEmit'],      advice: 'correct the lines above; npm run types looks again' },
+  { name: 'lint',      command: ['node_modules/@biomejs/biome/bin/biome', 'check', '.'], advice: 'npm run format corrects most of it' },
   { name: 'reference', command: ['scripts/docs.ts', '--check'],                        advice: 'npm run docs' },
   { name: 'tests',     command: ['scripts/test.ts'],                                   advice: 'npm test -- <part of the file name> runs one file again' },
 ];

@@ -50,8 +50,8 @@ export interface Access {
   readonly isOperator: (secret: string) => boolean;
 }
 
-/** What the mode says about who is believed. */
-export interface Belief {
+/** What the mode says about whose tokens are trusted. */
+export interface TrustPolicy {
   /** Whether providers at private addresses may be reached without TLS. */
   readonly plainHttp: boolean;
   /** The resource that a token of a trusted issuer means where the host names none. */
@@ -65,11 +65,11 @@ export interface Belief {
 /** Joins the nodes of the store, reads what they all keep in memory, and begins to follow it. */
 export async function openAccess(
   base: Base,
-  belief: Belief,
+  trustPolicy: TrustPolicy,
   { operator, opened }: { operator: OperatorKey; opened: AsyncDisposableStack },
 ): Promise<Access> {
   const { settings, db, keyRing, readKeks, clock, time, events, origin } = base;
-  const { plainHttp, usualResource, isIssuer, ownKeys } = belief;
+  const { plainHttp, usualResource, isIssuer, ownKeys } = trustPolicy;
   const lifetimes = {
     shortest: settings.tokenMinutesShortest,
     longest: settings.tokenMinutesLongest,

@@ -9,7 +9,7 @@ export type ResourceId = string & { readonly is: 'ResourceId' };
 /** A raw identity id as it travels on the wire, such as `8:acs:<resourceId>_<suffix>`. */
 export type IdentityId = string & { readonly is: 'IdentityId' };
 
-/** The GUID of a trust: whose tokens, other than our own, are believed. */
+/** The GUID of a trust: whose tokens, other than our own, are trusted. */
 export type TrustId = string & { readonly is: 'TrustId' };
 
 /** Names an assignment within a resource: `entra/<objectId>`, `teamsExtension/<tenantId>/<objectId>`. */

@@ -71,7 +71,7 @@ export async function startServer(
   try {
     const { base, port, ...made } = await openBase(mode, settings, { clock, log, onFatal, opened });
     const { db, keyRing, time, events, origin } = base;
-    const access = await openAccess(base, mode.belief, { operator: await made.operator, opened });
+    const access = await openAccess(base, mode.trustPolicy, { operator: await made.operator, opened });
     const certificates = await made.certificates;
     await mode.initialize(base, access);
     const health = new Health({ db, revocations: access.revocations, keys: access.keys, clock });
@@ -86,8 +86,8 @@ export async function startServer(
     const parked = new Holds(HELD_MOST);
     const sockets = new Sockets({ holds: new Holds(HELD_MOST), clock, events });
     const tickets = new Tickets({ keys: () => keyRing.derived('tickets'), now: () => time.latest() });
-    const road = requestPipeline(mode, base, access, { planes, admission, parked, sockets, tickets });
-    const listener = serve(port, { tls: certificates.tls, road });
+    const handler = requestPipeline(mode, base, access, { planes, admission, parked, sockets, tickets });
+    const listener = serve(port, { tls: certificates.tls, handler });
     opened.defer(() => listener.close(settings.stopSeconds * 1000, settings.drainSeconds * 1000));
     certificates.serve((pair) => listener.setTls(pair));
     watchMetrics(base, access, { admission, parked, sockets, listener, planes });

@@ -11,7 +11,7 @@ export const MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/tokens/claims.ts':               ['tokens/claims'],
   'src/tokens/token.ts':                ['tokens/token', 'tokens/issue'],
   'src/tokens/access-tokens.ts':        ['tokens/access-tokens'],
-  'src/http/hmac.ts':                   ['http/signature-verifier', 'http/key-trials.slow'],
+  'src/http/hmac.ts':                   ['http/signature-verifier', 'http/key-search.slow'],
   'src/http/pipeline.ts':               ['http/pipeline'],
   'src/trusts/trust.ts':                ['trusts/definitions'],
   'src/trusts/foreign-token.ts':        ['trusts/foreign-claims'],

@@ -19,7 +19,7 @@ export class Recovery {
   /**
    * Accepts the loss: ends every token issued so far, and withdraws every signing key, since the loss may have brought
    * back one that was withdrawn.
-   * @returns the id of the key that signs from now on
+   * @returns the id of the key that signs after this
    */
   async acceptRollback(): Promise<string> {
     const { revocations, keys, events } = this.#uses;

@@ -62,7 +62,7 @@ export async function restore(settings: Settings, file: string, clock = systemCl
     const db = openStaged(staged, file);
     let prepared: Pick<Restored, 'applied' | 'regenerateKeys'>;
     try {
-      await requireSound(db, file);
+      await requireIntact(db, file);
       const applied = await migrate(db, clock.now());
       const ahead = await stepsAhead(db);
       if (ahead.length > 0)
@@ -150,7 +150,7 @@ function openStaged(staged: string, file: string): Database {
 }
 
 /** @throws StoreError when a page of the backup is damaged */
-async function requireSound(db: Database, file: string): Promise<void> {
+async function requireIntact(db: Database, file: string): Promise<void> {
   const found = await db.rows
     .all<{ integrity_check: string }>(statement('pragma integrity_check(1)'))
     .catch((cause: unknown) => [{ integrity_check: (cause as Error).message }]);

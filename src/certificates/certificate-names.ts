@@ -2,13 +2,13 @@ import { isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 import { SettingsError } from '../settings.ts';
 
-/** One name a certificate speaks for. Values are in the form certificates carry: ASCII, lower case, no brackets. */
+/** One name a certificate covers. Values are in the form certificates carry: ASCII, lower case, no brackets. */
 export interface CertificateName {
   readonly type: 'dns' | 'ip';
   readonly value: string;
 }
 
-/** What every certificate of our own making speaks for: this machine, also as seen from a container on it. */
+/** What every certificate of our own making covers: this machine, also as seen from a container on it. */
 const LOOPBACK_NAMES: readonly CertificateName[] = [
   { type: 'dns', value: 'localhost' },
   { type: 'dns', value: '*.localhost' },

@@ -6,7 +6,7 @@ import type { GivenCertificates } from './certificate-files.ts';
 interface Uses {
   /** Reads and checks the pair. @throws SettingsError */
   read: () => GivenCertificates;
-  /** Takes a new pair into use for connections opened from now on. */
+  /** Takes a new pair into use for connections opened after this. */
   use: (pair: GivenCertificates) => void;
   events: Pick<Events, 'notice'>;
 }

@@ -149,7 +149,7 @@ function complaintAbout(pems: Pems, names: readonly CertificateName[], nowMs: nu
     server.checkPrivateKey(createPrivateKey(pems.keyPem));
   if (!belongTogether) return DAMAGED;
   if (![ca, server].every((one) => lasting(one, nowMs))) return 'the former one was about to expire';
-  const missing = names.filter((name) => !speaksFor(server, name)).map(({ value }) => value);
+  const missing = names.filter((name) => !coversName(server, name)).map(({ value }) => value);
   // The key of the authority was destroyed, so nothing can be added to what it says.
   return missing.length === 0 ? undefined : `the former one does not cover ${missing.join(', ')}`;
 }
@@ -159,7 +159,7 @@ const endMs = (certificate: X509Certificate): number => Date.parse(certificate.v
 const lasting = (certificate: X509Certificate, nowMs: number): boolean =>
   Date.parse(certificate.validFrom) <= nowMs && nowMs < endMs(certificate) - RENEW_BEFORE_END_MS;
 
-function speaksFor(certificate: X509Certificate, { type, value }: CertificateName): boolean {
+function coversName(certificate: X509Certificate, { type, value }: CertificateName): boolean {
   if (type === 'ip') return certificate.checkIP(value) !== undefined;
   // Compared as text, since checkHost takes no pattern such as *.localhost.
   return (certificate.subjectAltName ?? '').split(', ').includes(`DNS:${value}`);

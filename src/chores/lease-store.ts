@@ -59,7 +59,7 @@ export class LeaseStore {
     return after ? refused(after, periodMs) : { isHeld: false, waitMs: 0, succeededAtMs: undefined };
   }
 
-  /** Extends a lease from now on. @returns false when another node has taken it */
+  /** Extends a lease, counted from this instant. @returns false when another node has taken it */
   async renew(name: string): Promise<boolean> {
     const { writer, clock } = this.#db;
     const { holder, leaseMs } = this.#options;

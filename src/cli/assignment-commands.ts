@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { type Assignment, narrows, PRINCIPAL_TYPES, type PrincipalType } from '../exchanges/assignment.ts';
 import type { ApiVersion } from '../http/versions.ts';
+import type { CliContext } from './cli-context.ts';
 import {
   addCommand,
   addGroup,
@@ -16,7 +17,6 @@ import { wrongUse } from './exit.ts';
 import { type Client, Refusal } from './http-client.ts';
 import { type Cells, print } from './output.ts';
 import { type ServiceOptions, serviceAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 
 const PLANES = ['entra', 'teams-extension'] as const;
 
@@ -41,13 +41,13 @@ const ENTRA = '/access/entra/assignments';
 const TEAMS_LIST = '/-/access/teamsExtension/assignments';
 
 /** `linarite assignment …`: who of other directories may get access tokens of a resource by themselves. */
-export function addAssignmentCommands(program: Command, around: Surroundings): void {
+export function addAssignmentCommands(program: Command, context: CliContext): void {
   const assignments = addGroup(
     program,
     'assignment',
     'users of other directories who may exchange their own token for an access token',
   );
-  const service = (options: ServiceOptions): Promise<Client> => serviceAccess(around, options, DEFAULT_RESOURCE);
+  const service = (options: ServiceOptions): Promise<Client> => serviceAccess(context, options, DEFAULT_RESOURCE);
 
   withService(
     addCommand(
@@ -129,7 +129,7 @@ export function addAssignmentCommands(program: Command, around: Surroundings): v
       const target = targetOf(options);
       await confirm(`Remove the assignment of ${options.objectId} and end the tokens issued by it?`, options.yes);
       const client = await service(options);
-      // The server deletes what is not there without a word; who mistyped the id has to hear it.
+      // The server answers the same when nothing is there; a mistyped id has to be reported.
       await client.call('GET', target);
       await client.call('DELETE', target);
     });

@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
 import { type Grant, type PrincipalKind, RIGHTS, type Right } from '../trusts/trust.ts';
+import type { CliContext } from './cli-context.ts';
 import { addCommand, addGroup, outputOption, type Printing, withOperator, type Yes, yesOption } from './command.ts';
 import { confirm } from './confirm.ts';
 import { CommandError, wrongUse } from './exit.ts';
 import { type Cells, print } from './output.ts';
 import { type OperatorOptions, operatorAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 import { grantPath, type ShownTrust, trustPath } from './trust-paths.ts';
 
 type OfTrust = OperatorOptions & { trust: string };
@@ -18,7 +18,7 @@ interface AddOptions extends OfTrust, Printing, Partial<Record<PrincipalKind, st
 }
 
 /** `linarite trust grant …`: what the tokens of a trust permit, and whom. */
-export function addGrantCommands(trusts: Command, around: Surroundings): void {
+export function addGrantCommands(trusts: Command, context: CliContext): void {
   const grants = addGroup(trusts, 'grant', 'who may do what with tokens of a trust');
   const ofTrust = (name: string, summary: string, ...examples: readonly string[]): Command =>
     withOperator(addCommand(grants, name, summary, ...examples)).requiredOption('--trust <name>', 'name of the trust');
@@ -46,7 +46,7 @@ export function addGrantCommands(trusts: Command, around: Surroundings): void {
     .action(async (options: AddOptions) => {
       const { trust, name, right, resource, output } = options;
       const body = { principal: principalIn(options), right, resource };
-      const made = await operatorAccess(around, options).call<Grant>('PUT', grantPath(trust, name), { body });
+      const made = await operatorAccess(context, options).call<Grant>('PUT', grantPath(trust, name), { body });
       print(made, output, [cellsOf(made)]);
     });
 
@@ -61,9 +61,9 @@ export function addGrantCommands(trusts: Command, around: Surroundings): void {
       const { trust, name } = options;
       const question = `Tokens that were issued through it stay valid. Remove the grant ${name} of the trust ${trust}?`;
       await confirm(question, options.yes);
-      const client = operatorAccess(around, options);
+      const client = operatorAccess(context, options);
       const found = await client.call<ShownTrust>('GET', trustPath(trust));
-      // The server removes what is not there without a word; who mistyped the name has to hear it.
+      // The server answers the same when nothing is there; a mistyped name has to be reported.
       if (!found.grants.some((grant) => grant.name === name.toLowerCase()))
         throw new CommandError(`the trust ${trust} has no grant ${name}`);
       await client.call('DELETE', grantPath(trust, name));
@@ -72,7 +72,7 @@ export function addGrantCommands(trusts: Command, around: Surroundings): void {
   ofTrust('list', 'list the grants of a trust', 'linarite trust grant list --trust contoso --output table')
     .addOption(outputOption())
     .action(async (options: OfTrust & Printing) => {
-      const { grants } = await operatorAccess(around, options).call<ShownTrust>('GET', trustPath(options.trust));
+      const { grants } = await operatorAccess(context, options).call<ShownTrust>('GET', trustPath(options.trust));
       print(grants, options.output, grants.map(cellsOf));
     });
 }

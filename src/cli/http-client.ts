@@ -126,7 +126,7 @@ async function send(line: Line, options: RequestOptions, body: Buffer): Promise<
 }
 
 /** Codes by which Node says that a certificate is not to be trusted. */
-const DISTRUST = /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT|CERT_)/;
+const UNTRUSTED_CODES = /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT|CERT_)/;
 
 /** And that there is no TLS at all at the other end: what came was the beginning of an answer in plain text. */
 const NO_TLS = /^(?:EPROTO|ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST))$/;
@@ -141,7 +141,7 @@ function failureText({ endpoint, source, here }: Line, cause: unknown): string {
   if (NO_TLS.test(code) && endpoint.protocol === 'https:')
     return `the server at ${origin} (from ${source}) does not speak HTTPS: on its own machine use --endpoint http://${isThisMachine(endpoint) ? endpoint.host : here.slice('http://'.length)}`;
   if (code === 'ETIMEDOUT') return `the server at ${origin} does not answer`;
-  if (DISTRUST.test(code))
+  if (UNTRUSTED_CODES.test(code))
     return `the certificate of ${hostname} is not trusted (${code}): give its certificate authority with --ca`;
   return `${origin} cannot be reached: ${message || code}`;
 }

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import type { CliContext } from './cli-context.ts';
 import {
   addCommand,
   addGroup,
@@ -15,7 +16,6 @@ import type { Client } from './http-client.ts';
 import { identityPath } from './identity-paths.ts';
 import { type Cells, print } from './output.ts';
 import { type ServiceOptions, serviceAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 
 /** An identity as the directory shows it. */
 interface Entry {
@@ -39,9 +39,9 @@ interface ListOptions extends ServiceOptions, Printing {
 const MOST_PER_PAGE = 1000;
 
 /** `linarite identity user …`: az's `communication identity user`, and the directory that az has no command for. */
-export function addUserCommands(identity: Command, around: Surroundings): void {
+export function addUserCommands(identity: Command, context: CliContext): void {
   const users = addGroup(identity, 'user', 'users of a resource');
-  const service = (options: ServiceOptions): Promise<Client> => serviceAccess(around, options, DEFAULT_RESOURCE);
+  const service = (options: ServiceOptions): Promise<Client> => serviceAccess(context, options, DEFAULT_RESOURCE);
 
   withService(addCommand(users, 'create', 'create a user', 'linarite identity user create'))
     .option('--custom-id <text>', 'your own name for the user; if a user has this name already, that user is returned')

@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import type { CliContext } from './cli-context.ts';
 import { addCommand, outputOption, type Placed, type Printing, withPlace } from './command.ts';
 import { CommandError, wrongUse } from './exit.ts';
 import { type Client, Refusal } from './http-client.ts';
@@ -8,7 +9,6 @@ import { type GivenIdentity, type ImportLine, identitiesFrom } from './import-li
 import { servicePath } from './management-paths.ts';
 import { print } from './output.ts';
 import { operatorAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 
 interface ImportOptions extends Placed, Printing {
   name: string;
@@ -38,7 +38,7 @@ const MOST_ATTEMPTS = 6;
 const LINES_SHOWN = 5;
 
 /** `linarite identity import`. */
-export function addImportCommand(identity: Command, around: Surroundings): void {
+export function addImportCommand(identity: Command, context: CliContext): void {
   withPlace(
     addCommand(
       identity,
@@ -56,7 +56,7 @@ export function addImportCommand(identity: Command, around: Surroundings): void 
     .option('--report <file>', 'write every refused line with its reason to this new file, one JSON object per line')
     .addOption(outputOption())
     .action(async (file: string, options: ImportOptions) => {
-      const client = operatorAccess(around, options);
+      const client = operatorAccess(context, options);
       const { properties } = await client.call<{ properties: { immutableResourceId: string } }>(
         'GET',
         servicePath(options, `/${encodeURIComponent(options.name)}`),

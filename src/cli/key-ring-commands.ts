@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
+import type { CliContext } from './cli-context.ts';
 import { addCommand, addGroup, outputOption, type Printing, withOperator } from './command.ts';
 import { type Cells, print } from './output.ts';
 import { type OperatorOptions, operatorAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 
 interface DataKeys {
   readonly dataKeys: readonly {
@@ -18,7 +18,7 @@ interface DataKeys {
 type Options = OperatorOptions & Printing;
 
 /** `linarite key-ring …`: the keys that encrypt the secrets in the store. */
-export function addKeyRingCommands(program: Command, around: Surroundings): void {
+export function addKeyRingCommands(program: Command, context: CliContext): void {
   const ring = addGroup(program, 'key-ring', 'keys that encrypt the secrets in the store');
 
   const add = (name: string, summary: string, action: (options: Options) => Promise<void>): Command =>
@@ -27,7 +27,7 @@ export function addKeyRingCommands(program: Command, around: Surroundings): void
       .action(action);
 
   add('show', 'list the data keys, and how many secrets each one encrypts', async (options) => {
-    const found = await operatorAccess(around, options).call<DataKeys>('GET', '/-/key-ring');
+    const found = await operatorAccess(context, options).call<DataKeys>('GET', '/-/key-ring');
     print(found, options.output, cellsOf(found));
   });
 
@@ -35,7 +35,7 @@ export function addKeyRingCommands(program: Command, around: Surroundings): void
     'rotate-data-key',
     'make a new data key, and encrypt again with it what former keys encrypted',
     async (options) => {
-      const found = await operatorAccess(around, options).call<DataKeys>('POST', '/-/key-ring/rotate-data-key');
+      const found = await operatorAccess(context, options).call<DataKeys>('POST', '/-/key-ring/rotate-data-key');
       print(found, options.output, cellsOf(found));
     },
   );
@@ -45,7 +45,7 @@ export function addKeyRingCommands(program: Command, around: Surroundings): void
     'encrypt the data keys with the key-encryption key that the server settings name now',
     async (options) => {
       type Done = { kekId: string; rewrapped: number };
-      const done = await operatorAccess(around, options).call<Done>('POST', '/-/key-ring/rotate-kek');
+      const done = await operatorAccess(context, options).call<Done>('POST', '/-/key-ring/rotate-kek');
       print(done, options.output, [{ KekId: done.kekId, Rewrapped: done.rewrapped }]);
     },
   );

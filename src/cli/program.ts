@@ -4,6 +4,7 @@ import { SETTINGS, SettingsError, settingsHelp } from '../settings.ts';
 import { StoreError } from '../storage/database.ts';
 import { VERSION } from '../version.ts';
 import { addAssignmentCommands } from './assignment-commands.ts';
+import { CliContext } from './cli-context.ts';
 import { addCommand, addGroup } from './command.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addEnvCommand } from './env-command.ts';
@@ -13,8 +14,7 @@ import { addImportCommand } from './import-command.ts';
 import { addKeyRingCommands } from './key-ring-commands.ts';
 import { addKeyCommands, addResourceCommands } from './resource-commands.ts';
 import { addStoreCommands } from './store-commands.ts';
-import { meantBy } from './suggestion.ts';
-import { Surroundings } from './surroundings.ts';
+import { suggestionsFor } from './suggestion.ts';
 import { addTokenCommands } from './token-commands.ts';
 import { addTrustCommands } from './trust-commands.ts';
 
@@ -48,7 +48,7 @@ interface Run {
 
 /** The whole tree of commands. */
 export function buildProgram(environment: Environment, { args, onServed }: Run): Command {
-  const around = new Surroundings(environment);
+  const context = new CliContext(environment);
   const program = new Command('linarite')
     .description('User identities and access tokens, compatible with the Azure Communication Services API')
     .version(VERSION, '-V, --version', 'print the release')
@@ -81,17 +81,17 @@ export function buildProgram(environment: Environment, { args, onServed }: Run):
       const { serve } = await import('./serve.ts');
       onServed(await serve({ ...environment, ...(port && { [PORT]: port }), ...(data && { [DATA]: data }) }));
     });
-  addEnvCommand(program, around);
-  addKeyCommands(program, around);
+  addEnvCommand(program, context);
+  addKeyCommands(program, context);
   const identity = addGroup(program, 'identity', 'users and their access tokens');
-  addUserCommands(identity, around);
-  addTokenCommands(identity, around);
-  addImportCommand(identity, around);
-  addResourceCommands(program, around);
-  addTrustCommands(program, around);
-  addAssignmentCommands(program, around);
-  addStoreCommands(program, around);
-  addKeyRingCommands(program, around);
+  addUserCommands(identity, context);
+  addTokenCommands(identity, context);
+  addImportCommand(identity, context);
+  addResourceCommands(program, context);
+  addTrustCommands(program, context);
+  addAssignmentCommands(program, context);
+  addStoreCommands(program, context);
+  addKeyRingCommands(program, context);
   addCompletionCommand(program);
   return program;
 }
@@ -105,8 +105,9 @@ const settingsPart = (): string => `Settings, as environment variables.\n\n${set
 /** What the parser says, and for a command that is not there which one may have been meant. */
 function complaintFrom(text: string, program: Command, args: readonly string[]): string {
   const complaint = text.replace(/^error: /, '').trim();
-  const meant = /^unknown command '[^']*'$/.test(complaint) ? meantBy(program, args) : [];
-  const question = meant.length > 0 ? ` (did you mean ${meant.map((path) => `\`${path}\``).join(' or ')}?)` : '';
+  const suggestions = /^unknown command '[^']*'$/.test(complaint) ? suggestionsFor(program, args) : [];
+  const question =
+    suggestions.length > 0 ? ` (did you mean ${suggestions.map((path) => `\`${path}\``).join(' or ')}?)` : '';
   return `${complaint}${question}; see --help`;
 }
 
@@ -121,7 +122,7 @@ function codeOf(cause: unknown): number {
   throw cause;
 }
 
-/** Whoever reads our output may stop reading, as `head` does. */
+/** The reader of our output may stop reading, as `head` does. */
 function leaveQuietly(cause: NodeJS.ErrnoException): void {
   if (cause.code !== 'EPIPE') throw cause;
   process.exit(DONE);

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { KEY_SLOTS, type KeySlot } from '../callers.ts';
+import type { CliContext } from './cli-context.ts';
 import {
   addCommand,
   addGroup,
@@ -20,7 +21,6 @@ import { type KeyFileOptions, readKeys, withKeyFiles } from './key-files.ts';
 import { groupPath, type Keys, servicePath, subscriptionServicesPath } from './management-paths.ts';
 import { type Cells, print } from './output.ts';
 import { operatorAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 
 /** A communication service, as the management plane shows it. */
 interface Service {
@@ -40,7 +40,7 @@ interface CreateOptions extends Named, Printing, KeyFileOptions {
 }
 
 /** `linarite resource …`: az's `communication create`, `list`, `show` and `delete`. */
-export function addResourceCommands(program: Command, around: Surroundings): void {
+export function addResourceCommands(program: Command, context: CliContext): void {
   const resources = addGroup(program, 'resource', 'resources; each has its own keys and users');
 
   withKeyFiles(
@@ -61,7 +61,7 @@ export function addResourceCommands(program: Command, around: Surroundings): voi
     .option('--resource-id <guid>', 'GUID that the resource has in the original: users keep their ids')
     .addOption(outputOption())
     .action(async (options: CreateOptions) => {
-      const service = await create(operatorAccess(around, options), options);
+      const service = await create(operatorAccess(context, options), options);
       print(service, options.output, [cellsOf(service)]);
     });
 
@@ -75,7 +75,7 @@ export function addResourceCommands(program: Command, around: Surroundings): voi
         resourceGroup === undefined
           ? subscriptionServicesPath(subscription)
           : servicePath({ subscription, resourceGroup });
-      const { value } = await operatorAccess(around, options).call<{ value: Service[] }>('GET', target);
+      const { value } = await operatorAccess(context, options).call<{ value: Service[] }>('GET', target);
       print(value, output, value.map(cellsOf));
     });
 
@@ -83,7 +83,7 @@ export function addResourceCommands(program: Command, around: Surroundings): voi
     .addOption(nameOption().makeOptionMandatory())
     .addOption(outputOption())
     .action(async (options: Named & Printing) => {
-      const service = await operatorAccess(around, options).call<Service>('GET', pathOf(options));
+      const service = await operatorAccess(context, options).call<Service>('GET', pathOf(options));
       print(service, options.output, [cellsOf(service)]);
     });
 
@@ -99,22 +99,22 @@ export function addResourceCommands(program: Command, around: Surroundings): voi
     .addOption(yesOption())
     .action(async (options: Named & Yes) => {
       await confirm(`Delete the resource ${options.name} with its keys, users and tokens?`, options.yes);
-      const client = operatorAccess(around, options);
-      // The server deletes what is not there without a word; who mistyped the name has to hear it.
+      const client = operatorAccess(context, options);
+      // The server answers the same when nothing is there; a mistyped name has to be reported.
       await client.call('GET', pathOf(options));
       await client.call('DELETE', pathOf(options));
     });
 }
 
 /** `linarite key …` and `linarite connection-string`: az's `communication list-key` and `regenerate-key`. */
-export function addKeyCommands(program: Command, around: Surroundings): void {
+export function addKeyCommands(program: Command, context: CliContext): void {
   const keys = addGroup(program, 'key', 'access keys of a resource');
 
   withPlace(addCommand(keys, 'list', 'show both access keys', 'linarite key list --name contoso'))
     .addOption(nameOption().makeOptionMandatory())
     .addOption(outputOption())
     .action(async (options: Named & Printing) => {
-      const found = await listKeys(around, options);
+      const found = await listKeys(context, options);
       print(found, options.output, keyCells(found));
     });
 
@@ -134,7 +134,7 @@ export function addKeyCommands(program: Command, around: Surroundings): void {
       const { name, keyType } = options;
       await confirm(`Replace the ${keyType} key of ${name} and end the tokens issued under it?`, options.yes);
       const target = pathOf(options, '/regenerateKey');
-      const fresh = await operatorAccess(around, options).call<Keys>('POST', target, { body: { keyType } });
+      const fresh = await operatorAccess(context, options).call<Keys>('POST', target, { body: { keyType } });
       print(fresh, options.output, keyCells(fresh));
     });
 
@@ -149,7 +149,7 @@ export function addKeyCommands(program: Command, around: Surroundings): void {
     .addOption(nameOption().default(DEFAULT_RESOURCE.name))
     .addOption(keyTypeOption().default('primary'))
     .action(async (options: Named & { keyType: KeySlot }) => {
-      const text = (await listKeys(around, options))[`${options.keyType}ConnectionString`];
+      const text = (await listKeys(context, options))[`${options.keyType}ConnectionString`];
       process.stdout.write(`${text}\n`); // bare, so that a shell can take it as it is
     });
 }
@@ -169,8 +169,8 @@ function keyType(text: string): KeySlot {
 const pathOf = ({ name, ...place }: Named, rest = ''): string =>
   servicePath(place, `/${encodeURIComponent(name)}${rest}`);
 
-const listKeys = (around: Surroundings, options: Named): Promise<Keys> =>
-  operatorAccess(around, options).call<Keys>('POST', pathOf(options, '/listKeys'));
+const listKeys = (context: CliContext, options: Named): Promise<Keys> =>
+  operatorAccess(context, options).call<Keys>('POST', pathOf(options, '/listKeys'));
 
 /** Creates the group, too, when it is missing: outside of Azure it is a name and nothing else. */
 async function create(client: Client, options: CreateOptions): Promise<Service> {

@@ -19,7 +19,7 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   const onSignal = (): void => {
     signal.resolve();
     firstAt ??= performance.now();
-    // Whoever asks twice does not want to wait; npm passing on what the terminal sent to everybody is not asking twice.
+    // A second request to stop means not to wait. When npm passes on what the terminal sent, that is no second request.
     if (performance.now() - firstAt > 1000) process.exit(FAILED);
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);

@@ -1,12 +1,12 @@
 import { constants, copyFile, rename, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { CliContext } from './cli-context.ts';
 import { addCommand, outputOption, type Printing, withOperator, type Yes, yesOption } from './command.ts';
 import { confirm } from './confirm.ts';
 import { CommandError, wrongUse } from './exit.ts';
 import { print } from './output.ts';
 import { type OperatorOptions, operatorAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 
 interface BackupMade {
   readonly path: string;
@@ -17,7 +17,7 @@ interface BackupMade {
 const HOUR_MS = 3_600_000;
 
 /** `linarite migrate`, `backup`, `restore` and `recover`: care for the store. */
-export function addStoreCommands(program: Command, around: Surroundings): void {
+export function addStoreCommands(program: Command, context: CliContext): void {
   addCommand(
     program,
     'migrate',
@@ -27,7 +27,7 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
     .addOption(outputOption())
     .action(async ({ output }: Printing) => {
       const { migrateOffline } = await import('../backup/migrate-offline.ts'); // the store is loaded by those who need it
-      const { store, applied } = await migrateOffline(around.settings);
+      const { store, applied } = await migrateOffline(context.settings);
       print(
         { store, applied },
         output,
@@ -50,7 +50,7 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
     )
     .addOption(outputOption())
     .action(async (file: string | undefined, options: OperatorOptions & Printing) => {
-      const made = await backUp(around, options, file);
+      const made = await backUp(context, options, file);
       print(made, options.output, [{ Path: made.path, Bytes: made.bytes, CreatedAt: made.createdAt }]);
     });
 
@@ -66,7 +66,7 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
     .action(async (file: string, options: Yes & Printing) => {
       await confirm(`Replace the store by ${file} and end every token issued so far?`, options.yes);
       const { restore } = await import('../backup/restore.ts');
-      const restored = await restore(around.settings, resolve(file));
+      const restored = await restore(context.settings, resolve(file));
       print(restored, options.output, [
         { Database: restored.database, Kept: restored.kept, RegenerateKeys: restored.regenerateKeys.length },
       ]);
@@ -92,14 +92,14 @@ export function addStoreCommands(program: Command, around: Surroundings): void {
         throw wrongUse('recover needs --accept-rollback: the changes that the store has lost stay lost');
       await confirm('Accept the rollback and end every token issued so far?', options.yes);
       const body = { acceptRollback: true };
-      const done = await operatorAccess(around, options).call<{ signingKey: string }>('POST', '/-/recover', { body });
+      const done = await operatorAccess(context, options).call<{ signingKey: string }>('POST', '/-/recover', { body });
       print(done, options.output, [{ SigningKey: done.signingKey }]);
     });
 }
 
-async function backUp(around: Surroundings, options: OperatorOptions, file: string | undefined): Promise<BackupMade> {
+async function backUp(context: CliContext, options: OperatorOptions, file: string | undefined): Promise<BackupMade> {
   if (file !== undefined && (await exists(file))) throw new CommandError(`${file} already exists`);
-  const client = operatorAccess(around, options);
+  const client = operatorAccess(context, options);
   const made = await client.call<BackupMade>('POST', '/-/backup', { patienceMs: HOUR_MS });
   if (file === undefined) return made;
   const path = resolve(file);

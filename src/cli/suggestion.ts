@@ -7,7 +7,7 @@ const MOST = 3;
  * @param args the whole command line
  * @returns none when nothing fits, or too much
  */
-export function meantBy(program: Command, args: readonly string[]): readonly string[] {
+export function suggestionsFor(program: Command, args: readonly string[]): readonly string[] {
   const firstOption = args.findIndex((word) => word.startsWith('-'));
   const words = firstOption < 0 ? args : args.slice(0, firstOption);
   const paths = pathsBelow(program);

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { SCOPES } from '../capabilities/tables.ts';
+import type { CliContext } from './cli-context.ts';
 import {
   addCommand,
   addGroup,
@@ -27,7 +28,6 @@ import {
   type ServiceOptions,
   serviceAccess,
 } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 
 interface IssueOptions extends ServiceOptions, Printing {
   scope: string[];
@@ -43,7 +43,7 @@ interface Issued {
 type Asking = ServiceOptions & OperatorOptions & Printing & { token: string };
 
 /** `linarite identity token …`: az's `communication identity token`, and questions about a token. */
-export function addTokenCommands(identity: Command, around: Surroundings): void {
+export function addTokenCommands(identity: Command, context: CliContext): void {
   const tokens = addGroup(identity, 'token', 'access tokens of users');
 
   withService(
@@ -59,7 +59,7 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
     .addOption(new Option('--minutes <number>', 'lifetime of the token').argParser(wholeNumber))
     .addOption(outputOption())
     .action(async (options: IssueOptions) => {
-      const { user, token, expiresOn } = await issue(around, options);
+      const { user, token, expiresOn } = await issue(context, options);
       print({ expires_on: expiresOn, token, user_id: user }, options.output, [
         { User: user, ExpiresOn: expiresOn, Token: token },
       ]);
@@ -72,7 +72,7 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
     .addOption(yesOption())
     .action(async (options: ServiceOptions & Yes & { user: string }) => {
       await confirm(`End every token of ${options.user}?`, options.yes);
-      const client = await serviceAccess(around, options, DEFAULT_RESOURCE);
+      const client = await serviceAccess(context, options, DEFAULT_RESOURCE);
       await client.call('POST', identityPath(options.user, '/:revokeAccessTokens'));
     });
 
@@ -85,8 +85,8 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
       'echo "$TOKEN" | linarite identity token introspect --token -',
     ),
   ).action(async (options: Asking) => {
-    const token = await tokenFrom(around, options);
-    const client = (await findOperator(around, options)) ?? (await serviceAccess(around, options, DEFAULT_RESOURCE));
+    const token = await tokenFrom(context, options);
+    const client = (await findOperator(context, options)) ?? (await serviceAccess(context, options, DEFAULT_RESOURCE));
     const answer = await client.call<Introspection>('POST', '/-/introspect', {
       body: String(new URLSearchParams({ token })),
     });
@@ -101,8 +101,8 @@ export function addTokenCommands(identity: Command, around: Surroundings): void 
       'linarite identity token explain --token eyJ… --output table',
     ),
   ).action(async (options: Asking) => {
-    const token = await tokenFrom(around, options);
-    const explanation = explainToken(token, await ask(around, options, token), Date.now());
+    const token = await tokenFrom(context, options);
+    const explanation = explainToken(token, await ask(context, options, token), Date.now());
     print(explanation, options.output, explanationCells(explanation));
   });
 }
@@ -119,10 +119,10 @@ const asking = (command: Command): Command =>
   ).addOption(outputOption());
 
 async function issue(
-  around: Surroundings,
+  context: CliContext,
   { scope, user, minutes, ...options }: IssueOptions,
 ): Promise<Issued & { user: string }> {
-  const client = await serviceAccess(around, options, DEFAULT_RESOURCE);
+  const client = await serviceAccess(context, options, DEFAULT_RESOURCE);
   const life = minutes !== undefined && { expiresInMinutes: minutes };
   if (user !== undefined) {
     const body = { scopes: scope, ...life };
@@ -136,29 +136,29 @@ async function issue(
   return { user: identity.id, ...accessToken };
 }
 
-async function tokenFrom(around: Surroundings, { token, connectionStringFile }: Asking): Promise<string> {
+async function tokenFrom(context: CliContext, { token, connectionStringFile }: Asking): Promise<string> {
   if (token !== '-') return token;
   if (connectionStringFile === '-')
     throw wrongUse('--token and --connection-string-file cannot both be read from standard input');
-  return (await around.input()).trim();
+  return (await context.input()).trim();
 }
 
 /** The operator is told why, so the operator asks, unless the connection string is that of another server. */
-async function findOperator(around: Surroundings, options: Asking): Promise<Client | undefined> {
+async function findOperator(context: CliContext, options: Asking): Promise<Client | undefined> {
   if (options.connectionString !== undefined || options.connectionStringFile !== undefined) return undefined;
-  const given = options.endpoint === undefined ? await givenConnection(around, options) : undefined;
-  if (given && given.endpoint.origin !== operatorAddress(around, options).endpoint.origin) return undefined;
-  return findOperatorAccess(around, options);
+  const given = options.endpoint === undefined ? await givenConnection(context, options) : undefined;
+  if (given && given.endpoint.origin !== operatorAddress(context, options).endpoint.origin) return undefined;
+  return findOperatorAccess(context, options);
 }
 
-/** Whoever can ask asks; a token can be explained without a server, too. */
-async function ask(around: Surroundings, options: Asking, token: string): Promise<ServerAnswer> {
+/** Asks the server where that is possible; a token can be explained without a server, too. */
+async function ask(context: CliContext, options: Asking, token: string): Promise<ServerAnswer> {
   const body = String(new URLSearchParams({ token }));
   try {
-    const operator = await findOperator(around, options);
-    const isGiven = (await givenConnection(around, options)) !== undefined;
+    const operator = await findOperator(context, options);
+    const isGiven = (await givenConnection(context, options)) !== undefined;
     if (!operator && !isGiven) return { asked: 'nobody', problem: 'neither an operator key nor a connection string' };
-    const client = operator ?? (await serviceAccess(around, options, DEFAULT_RESOURCE));
+    const client = operator ?? (await serviceAccess(context, options, DEFAULT_RESOURCE));
     const answer = await client.call<Introspection>('POST', '/-/introspect', { body });
     return { asked: operator ? 'operator' : 'resource', answer };
   } catch (cause) {

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Command, Option } from 'commander';
 import { narrows, type TrustDefinition } from '../trusts/trust.ts';
+import type { CliContext } from './cli-context.ts';
 import { addCommand, addGroup, outputOption, type Printing, withOperator, type Yes, yesOption } from './command.ts';
 import { confirm } from './confirm.ts';
 import { CommandError, complain, wrongUse } from './exit.ts';
@@ -8,7 +9,6 @@ import { addGrantCommands } from './grant-commands.ts';
 import { type Client, Refusal } from './http-client.ts';
 import { type Cells, print } from './output.ts';
 import { type OperatorOptions, operatorAccess } from './server-access.ts';
-import type { Surroundings } from './surroundings.ts';
 import { type DefinitionOptions, definitionFrom, withDefinition } from './trust-definition.ts';
 import { type ShownTrust, trustPath } from './trust-paths.ts';
 
@@ -22,8 +22,8 @@ interface Check {
   readonly failure?: string;
 }
 
-/** `linarite trust …`: whose tokens, other than the server's own, are believed. */
-export function addTrustCommands(program: Command, around: Surroundings): void {
+/** `linarite trust …`: whose tokens, other than the server's own, are trusted. */
+export function addTrustCommands(program: Command, context: CliContext): void {
   const trusts = addGroup(program, 'trust', 'issuers whose tokens are accepted, and what these tokens permit');
   const named = (name: string, summary: string, ...examples: readonly string[]): Command =>
     withOperator(addCommand(trusts, name, summary, ...examples)).addOption(nameOption().makeOptionMandatory());
@@ -44,7 +44,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
       const { issuer, entra, keycloak } = options;
       if (!issuer && !entra && !keycloak) throw wrongUse('one of --issuer, --entra and --keycloak is needed');
       const body = definitionFrom(options);
-      const client = operatorAccess(around, options);
+      const client = operatorAccess(context, options);
       if (await find(client, name))
         throw new CommandError(`the trust ${name} already exists: change it with \`trust update\``);
       show(await client.call<ShownTrust>('PUT', trustPath(name), { body }), options);
@@ -65,7 +65,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
     .addOption(outputOption())
     .action(async (options: Named & DefinitionOptions & Printing & Yes & Checking) => {
       const { name } = options;
-      const client = operatorAccess(around, options);
+      const client = operatorAccess(context, options);
       const former = await client.call<ShownTrust>('GET', trustPath(name));
       const body = definitionFrom(options, former);
       if (isSame(former, body)) throw wrongUse('nothing would change: give an option with a new value');
@@ -78,7 +78,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
   named('check', "read the keys of a trust's issuer now", 'linarite trust check --name contoso --output table')
     .addOption(outputOption())
     .action(async (options: Named & Printing) => {
-      const checks = await check(operatorAccess(around, options), options.name);
+      const checks = await check(operatorAccess(context, options), options.name);
       print(checks, options.output, checks.map(checkCells));
       const failures = checks.filter(({ failure }) => failure !== undefined);
       if (failures.length > 0) throw new CommandError(`the keys of the trust ${options.name} cannot be read`);
@@ -87,21 +87,21 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
   withOperator(addCommand(trusts, 'list', 'list trusts', 'linarite trust list --output table'))
     .addOption(outputOption())
     .action(async (options: OperatorOptions & Printing) => {
-      const { value } = await operatorAccess(around, options).call<{ value: ShownTrust[] }>('GET', trustPath());
+      const { value } = await operatorAccess(context, options).call<{ value: ShownTrust[] }>('GET', trustPath());
       print(value, options.output, value.map(cellsOf));
     });
 
   named('show', 'show a trust with its grants', 'linarite trust show --name contoso')
     .addOption(outputOption())
     .action(async (options: Named & Printing) => {
-      show(await operatorAccess(around, options).call<ShownTrust>('GET', trustPath(options.name)), options);
+      show(await operatorAccess(context, options).call<ShownTrust>('GET', trustPath(options.name)), options);
     });
 
   named('enable', 'enable a trust again; tokens that were ended stay ended', 'linarite trust enable --name contoso')
     .addOption(outputOption())
     .action(async (options: Named & Printing) => {
       const target = trustPath(options.name, '/:enable');
-      show(await operatorAccess(around, options).call<ShownTrust>('POST', target), options);
+      show(await operatorAccess(context, options).call<ShownTrust>('POST', target), options);
     });
 
   named(
@@ -114,7 +114,7 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
     .action(async (options: Named & Printing & Yes) => {
       await confirm(`Disable the trust ${options.name} and end the tokens issued through it?`, options.yes);
       const target = trustPath(options.name, '/:disable');
-      show(await operatorAccess(around, options).call<ShownTrust>('POST', target), options);
+      show(await operatorAccess(context, options).call<ShownTrust>('POST', target), options);
     });
 
   named(
@@ -126,13 +126,13 @@ export function addTrustCommands(program: Command, around: Surroundings): void {
     .action(async (options: Named & Yes) => {
       const { name } = options;
       await confirm(`Delete the trust ${name} with its grants and end the tokens issued through it?`, options.yes);
-      const client = operatorAccess(around, options);
-      // The server deletes what is not there without a word; who mistyped the name has to hear it.
+      const client = operatorAccess(context, options);
+      // The server answers the same when nothing is there; a mistyped name has to be reported.
       await client.call('GET', trustPath(name));
       await client.call('DELETE', trustPath(name));
     });
 
-  addGrantCommands(trusts, around);
+  addGrantCommands(trusts, context);
 }
 
 const nameOption = (): Option => new Option('-n, --name <name>', 'name of the trust');

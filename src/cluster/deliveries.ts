@@ -73,7 +73,7 @@ export class Deliveries {
     return count;
   }
 
-  /** Ends all watches without a word: the sessions end by themselves. */
+  /** Ends all watches and tells nobody: the sessions end by themselves. */
   stop(): void {
     for (const { watches } of [...this.#streams.values()]) for (const watch of [...watches]) watch.stop();
   }

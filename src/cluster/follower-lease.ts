@@ -3,7 +3,7 @@ import type { GroupWriter } from '../storage/writer.ts';
 import type { FollowerRow, FollowerStore } from './follower-store.ts';
 
 interface Uses {
-  store: Pick<FollowerStore, 'take' | 'beat' | 'release' | 'advance'>;
+  store: Pick<FollowerStore, 'take' | 'heartbeat' | 'release' | 'advance'>;
   writer: Pick<GroupWriter, 'write'>;
   clock: Clock;
   nodeId: string;
@@ -38,8 +38,8 @@ interface Held {
 }
 
 /**
- * The right to run one follower, which one node has at a time. Who has it shows signs of life in the row. Another node takes
- * it when it has seen the same sign for as long as the lease, by its own elapsed time. Who has it stops when no sign was
+ * The right to run one follower, which one node has at a time. Its holder shows signs of life in the row. Another node takes
+ * it when it has seen the same sign for as long as the lease, by its own elapsed time. Its holder stops when no sign was
  * confirmed for as long, counted from before it was sent. So no wall clock decides, neither a node's nor the store's.
  */
 export class FollowerLease {
@@ -89,7 +89,7 @@ export class FollowerLease {
 
   async #renew({ term }: Held): Promise<void> {
     if (this.#options.isAlone) return;
-    await this.#confirm(term, (tx) => this.#uses.store.beat(tx, term.name, term.term));
+    await this.#confirm(term, (tx) => this.#uses.store.heartbeat(tx, term.name, term.term));
   }
 
   async #confirm(term: Term, write: Parameters<GroupWriter['write']>[0]): Promise<boolean> {

@@ -50,7 +50,7 @@ export class FollowerStore {
   }
 
   /** Shows a sign of life. @returns false when another node has taken the follower */
-  async beat(tx: Rows, name: string, term: number): Promise<boolean> {
+  async heartbeat(tx: Rows, name: string, term: number): Promise<boolean> {
     return (await tx.run(sql`update followers set beat = beat + 1 where name = ${name} and term = ${term}`)) > 0;
   }
 

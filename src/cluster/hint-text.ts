@@ -47,7 +47,7 @@ export function messagesOf(from: string, moved: readonly Moved[], whispers: read
   return parts.length > 1 ? [...messages, `[${parts}]`] : messages;
 }
 
-/** Reads a message, of which nothing is believed. @returns undefined for what is no message of ours */
+/** Reads a message, of which nothing is trusted. @returns undefined for what is no message of ours */
 export function messageFrom(text: string): HintMessage | undefined {
   const parts = listFrom(text);
   const [from, ...entries] = parts ?? [];

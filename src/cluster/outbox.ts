@@ -72,7 +72,7 @@ export class Outbox {
     return this.#uses.store.position(stream, rows);
   }
 
-  /** Removes a stream with its facts, whoever follows them still. The name must never be used again. */
+  /** Removes a stream with its facts, even if followers still read them. The name must never be used again. */
   remove(tx: Rows, stream: string): Promise<void> {
     return this.#uses.store.remove(tx, stream);
   }

@@ -50,7 +50,7 @@ export class Watch {
     return this.#position;
   }
 
-  /** Ends it without a word. */
+  /** Ends it and tells nobody. */
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -11,18 +11,18 @@ const OVERLOADED = {
   bodies: new ServiceError('Overloaded', { reason: 'overload.bodies' }),
 };
 
-const KEPT_BACK_MS = 100;
+const REFUSAL_DELAY_MS = 100;
 /** Times as long for the largest. */
-const KEPT_BACK_MOST = 8;
+const REFUSAL_DELAY_MOST = 8;
 
 /**
- * How long the answer to a request that was refused for load is kept back. A refusal costs a fifth of a token, so clients
+ * How long the answer to a request that was refused for load is delayed. A refusal costs a fifth of a token, so clients
  * that come again at once, whatever `Retry-After` says, would have the server do nothing but refuse: now a connection is
  * refused some ten times a second. At random around that, or those who were refused together would come again together.
  * @param places that the request would take by its body: a large body costs more to refuse, too
  */
-export const keepBackMs = (places: number): number =>
-  KEPT_BACK_MS * Math.min(places, KEPT_BACK_MOST) * (0.5 + Math.random());
+export const refusalDelayMs = (places: number): number =>
+  REFUSAL_DELAY_MS * Math.min(places, REFUSAL_DELAY_MOST) * (0.5 + Math.random());
 
 interface Bounds {
   /** How many requests may be under way in each lane. */
@@ -123,7 +123,7 @@ export class Admission {
 
 /** The places that a request holds. */
 export interface Place {
-  /** Holds so many from now on, where it held fewer. @throws ServiceError `Overloaded` */
+  /** Holds so many after this, where it held fewer. @throws ServiceError `Overloaded` */
   grow(places: number): void;
   /** Gives them back; to be called once. */
   leave(): void;
@@ -138,8 +138,8 @@ export interface BodyAccount {
 
 /**
  * An amount that several share without a list of who they are: everybody may hold as much as is still free (Choudhury and
- * Hahne, "Dynamic Queue Length Thresholds", 1998). One alone gets half of it, each of n an equal (n + 1)th, and whoever
- * comes next finds as much free.
+ * Hahne, "Dynamic Queue Length Thresholds", 1998). One alone gets half of it, each of n an equal (n + 1)th, and the
+ * next one finds as much free.
  */
 class Shares {
   readonly all: number;

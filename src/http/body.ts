@@ -15,13 +15,13 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function bodyReader({ schema, kind }: { schema: Schema; kind: BodyKind }): BodyReader {
   return (request, bytes) => {
     const value = (bytes.length === 0 ? undefined : PARSERS[kind](request, bytes)) ?? {};
-    const misfit = schema.misfit(value);
-    if (misfit) throw complaint(misfit, value as Record<string, unknown>);
+    const mismatch = schema.mismatch(value);
+    if (mismatch) throw complaint(mismatch, value as Record<string, unknown>);
     return value;
   };
 }
 
-/** Forms are read for strangers too, and half a million fields would take a second. */
+/** Forms are read before authentication, and half a million fields would take a second. */
 const FIELDS_MOST = 100;
 
 const PARSERS: Record<BodyKind, (request: WireRequest, bytes: Buffer) => unknown> = {

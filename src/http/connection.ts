@@ -4,7 +4,7 @@ import { ServiceError } from '../errors.ts';
 import { http } from '../lib/node-http.ts';
 import { release } from '../lib/release.ts';
 import { Exchange, type Expectation, malformed } from './exchange.ts';
-import type { Road, Takeover, WireEnd, WireReply } from './wire.ts';
+import type { RequestHandler, Takeover, WireEnd, WireReply } from './wire.ts';
 
 /** How much of everything one listener puts up with. */
 export interface WireLimits {
@@ -30,12 +30,12 @@ export interface WireLimits {
   readonly lingerBytes: number;
 }
 
-/** What the listener tells about itself; requests are the road's to tell about. */
+/** What the listener tells about itself; what is said of a request is for the pipeline. */
 export type OnProblem = (level: 'debug' | 'warn' | 'error', message: string, facts?: Record<string, unknown>) => void;
 
 /** What all connections of a listener share. */
 export interface ListenerState {
-  readonly road: Road;
+  readonly handler: RequestHandler;
   readonly limits: WireLimits;
   readonly onProblem: OnProblem;
   /** True from the moment the listener was asked to stop: every answer is the last of its connection. */
@@ -45,7 +45,7 @@ export interface ListenerState {
 }
 
 /**
- * One connection that has begun to speak HTTP. Its requests go down the road one after another, so that there is
+ * One connection that has begun to speak HTTP. Its requests go through the pipeline one after another, so that there is
  * never a doubt which of them an answer, or a fault in the bytes, belongs to.
  */
 export class Connection {
@@ -123,7 +123,7 @@ export class Connection {
     this.#discardInput(); // the parser would go on to complain about every further byte
     if (newest !== undefined && !newest.complete) {
       // They belong to the body of a request, which gets one answer like any other, and may have got it already.
-      if (newest.answered) this.#hangUp();
+      if (newest.answered) this.#closeAfterAnswer();
       else newest.fail(error);
       return;
     }
@@ -160,11 +160,11 @@ export class Connection {
 
   async #answer(exchange: Exchange): Promise<void> {
     try {
-      const reply = await this.#state.road.answer(exchange);
+      const reply = await this.#state.handler.answer(exchange);
       if (reply.takeover) this.#handOver(reply.takeover, reply, exchange);
       else this.#send(reply, exchange);
     } catch (cause) {
-      // The road promises not to get here; a client must have its answer all the same.
+      // The request pipeline promises not to get here; a client must have its answer all the same.
       this.#state.onProblem('error', 'a request could not be answered', { cause });
       this.#refuse(cause, exchange.method);
     }
@@ -221,13 +221,13 @@ export class Connection {
     if (next !== undefined) this.#start(next);
     else if (this.#refusal !== undefined) this.#refuse(this.#refusal.error, this.#refusal.method);
     // Until then a client that was told nothing may have its next request on the way.
-    else if (this.#state.closing) this.#hangUp();
+    else if (this.#state.closing) this.#closeAfterAnswer();
   }
 
   #refuse(error: unknown, method: string | undefined): void {
     if (this.#finished) return;
     try {
-      this.#sendLast(this.#state.road.refuse(error), method);
+      this.#sendLast(this.#state.handler.refuse(error), method);
     } catch (cause) {
       this.#state.onProblem('error', 'an error answer could not be written', { cause });
       this.#socket.destroy();
@@ -244,11 +244,11 @@ export class Connection {
     if (this.#current) this.#current.answered = true;
     if (!socket.writable) socket.destroy();
     else socket.write(bytes);
-    this.#hangUp();
+    this.#closeAfterAnswer();
   }
 
   /** Ends our half of the connection and gives the client a moment to notice. */
-  #hangUp(): void {
+  #closeAfterAnswer(): void {
     const socket = this.#socket;
     const { lingerMs, requestTimeoutMs } = this.#state.limits;
     this.#finished = true;

@@ -21,7 +21,7 @@ export const malformed = (detail: string, cause?: unknown): ServiceError =>
 export class Exchange implements WireRequest {
   readonly secure: boolean;
   readonly peer: string;
-  /** Why the road must not see this request. */
+  /** Why the request pipeline must not see this request. */
   readonly fault: ServiceError | undefined;
   /** Announced length of the body; infinite when it comes in chunks. */
   readonly bodyBytes: number;
@@ -103,7 +103,7 @@ export class Exchange implements WireRequest {
     return this.#expectation === 'nothing' && !this.#bodyAsked && this.bodyBytes <= limitBytes;
   }
 
-  // A scan, no map: the road asks for about a dozen of some twenty headers, and comparing lengths first makes each
+  // A scan, no map: the pipeline asks for about a dozen of some twenty headers, and comparing lengths first makes each
   // question cheaper than building a map for all.
   header(name: string): readonly string[] {
     const raw = this.#request.rawHeaders;
@@ -131,7 +131,7 @@ export class Exchange implements WireRequest {
     return this.#collect(limitBytes, onBytes);
   }
 
-  /** The bytes of this request cannot be read to their end: whoever reads, or will read, the body learns it. */
+  /** The bytes of this request cannot be read to their end: those who read the body, now or later, get the error. */
   fail(error: unknown): void {
     this.#failure ??= error;
     this.#abandonBody?.(this.#failure);
@@ -233,7 +233,7 @@ interface Framing {
 
 /**
  * Looks at what the parser lets through although it is ambiguous or not for us, in one pass over the header lines.
- * Lengths and codings are the parser's business too; here they are checked before the road sees the request, because
+ * Lengths and codings are the parser's business too; here they are checked before the pipeline sees the request, because
  * the parser notices some of them only in the body.
  */
 function examine(request: IncomingMessage, maxHeaderLines: number, mayUpgrade = false): Framing {

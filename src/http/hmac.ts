@@ -4,7 +4,7 @@ import { type Reason, ServiceError } from '../errors.ts';
 import { fromBase64, sameBytes } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import { parseHttpDate } from './http-date.ts';
-import { KeyTrials } from './key-trials.ts';
+import { KeySearch } from './key-search.ts';
 import { clientAddress, isLocal } from './peer.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -70,12 +70,12 @@ const AUTHORIZATION = /^HMAC-SHA256 SignedHeaders=([A-Za-z0-9;-]{1,128})&Signatu
 export class SignatureVerifier {
   readonly #uses: Uses;
   readonly #options: Options;
-  readonly #trials: KeyTrials;
+  readonly #keySearch: KeySearch;
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
-    this.#trials = new KeyTrials(uses.clock);
+    this.#keySearch = new KeySearch(uses.clock);
   }
 
   /**
@@ -122,18 +122,18 @@ export class SignatureVerifier {
   ): Match | undefined {
     const variants = [...spellings(parts)];
     if (candidates.length <= FEW) return find(candidates, variants, names, signature);
-    const trials = this.#trials;
+    const search = this.#keySearch;
     const client = clientAddress(request, this.#options.trustedProxies ?? []);
-    const likely = new Set<string | undefined>([...trials.provenBy(client), resourceIn(parts.target)]);
+    const likely = new Set<string | undefined>([...search.provenBy(client), resourceIn(parts.target)]);
     const isLikely = ({ resource }: Signatory): boolean => likely.has(resource.id);
     let match = find(candidates.filter(isLikely), variants, names, signature);
     if (!match) {
-      trials.requireAllowance(client);
+      search.requireAllowance(client);
       const others = candidates.filter((candidate) => !isLikely(candidate));
       match = find(others, variants, names, signature);
-      if (!match) trials.failed(client, others.length * KEY_SLOTS.length * variants.length);
+      if (!match) search.failed(client, others.length * KEY_SLOTS.length * variants.length);
     }
-    if (match) trials.proved(client, match.signatory.resource.id);
+    if (match) search.proved(client, match.signatory.resource.id);
     return match;
   }
 
@@ -200,7 +200,7 @@ export class SignatureVerifier {
 const denied = (reason: Reason, detail?: string): ServiceError =>
   new ServiceError('Denied', { reason, ...(detail !== undefined && { detail }) });
 
-/** The value of a header that must be there once: with two, one side of a proxy might believe the other one. */
+/** The value of a header that must be there once: with two, one side of a proxy might use the other one. */
 function only(request: WireRequest, name: string, missing: Reason): string {
   const [value, ...more] = request.header(name);
   if (value === undefined || value === '') throw denied(missing, name);
@@ -263,7 +263,7 @@ const fits = (secret: KeyObject, text: string, signature: Buffer): boolean =>
 
 /** Candidates whose keys are tried for everybody: no more than some hundred HMACs. */
 const FEW = 16;
-/** Strangers cause it: some hundred signatures over a text of ordinary length are what they may cost. */
+/** Unauthenticated requests cause it: they may cost some hundred signatures over a text of ordinary length. */
 const MOST_DIAGNOSED = { candidates: 2, hosts: 12, characters: 2048 };
 
 /** The resource of the identity that a target names, if it does. */

@@ -15,7 +15,7 @@ import {
   type WireLimits,
 } from './connection.ts';
 import { type Expectation, isHandshake, malformed } from './exchange.ts';
-import type { Road } from './wire.ts';
+import type { RequestHandler } from './wire.ts';
 
 /** What holds unless the caller says otherwise. The security page, 1.6, gives the reasons. */
 export const WIRE_LIMITS: WireLimits = {
@@ -41,7 +41,7 @@ export interface TlsIdentity {
 export interface ServeOptions {
   /** Undefined: plain HTTP only, until {@link Listener.setTls}. */
   readonly tls: TlsIdentity | undefined;
-  readonly road: Road;
+  readonly handler: RequestHandler;
   readonly limits?: Partial<WireLimits>;
 }
 
@@ -49,7 +49,7 @@ export interface Listener {
   readonly port: number;
   /** The addresses in use; one of the asked for may be missing on this machine. */
   readonly addresses: readonly string[];
-  /** Replaces the certificate for connections opened from now on. Throws, and changes nothing, if it is unusable. */
+  /** Replaces the certificate for connections opened after this. Throws, and changes nothing, if it is unusable. */
   setTls(identity: TlsIdentity): void;
   /** Open connections now, and how many were refused so far because there were too many. */
   readonly connections: { readonly open: number; readonly refused: number };
@@ -61,11 +61,11 @@ export interface Listener {
   close(graceMs: number, drainMs?: number): Promise<void>;
 }
 
-/** Answers on an open port, by HTTP and HTTPS alike: every request takes the road. */
-export function serve(port: BoundPort, { tls, road, limits }: ServeOptions): Listener {
+/** Answers on an open port, by HTTP and HTTPS alike: every request goes through the request pipeline. */
+export function serve(port: BoundPort, { tls, handler, limits }: ServeOptions): Listener {
   const { onProblem } = port;
   const state: ListenerState = {
-    road,
+    handler,
     limits: { ...WIRE_LIMITS, ...limits },
     onProblem,
     stopping: false,
@@ -159,11 +159,11 @@ class Acceptor {
       socket,
       setTimeout(() => socket.destroy(), limits.headersTimeoutMs),
     );
-    this.#sniff(socket);
+    this.#detectTls(socket);
   }
 
   /** Looks at the first byte and passes the socket on with it. */
-  #sniff(socket: net.Socket): void {
+  #detectTls(socket: net.Socket): void {
     const leave = (): unknown => socket.destroy();
     socket.once('end', leave);
     socket.once('data', (first: Buffer) => {
@@ -234,7 +234,7 @@ const ignore = (): void => {};
 const TLS_HANDSHAKE = 0x16;
 
 /** The parser and keeper of keep-alive connections. It gets its sockets from the acceptor and listens nowhere itself. */
-function httpServer({ limits, road }: ListenerState, connections: ReadonlyMap<object, Connection>): Server {
+function httpServer({ limits, handler }: ListenerState, connections: ReadonlyMap<object, Connection>): Server {
   const server = http.createServer({
     insecureHTTPParser: false, // said aloud, so that no command-line flag can switch it on
     requireHostHeader: false, // we look ourselves: this one would answer without our envelope
@@ -245,9 +245,9 @@ function httpServer({ limits, road }: ListenerState, connections: ReadonlyMap<ob
     connectionsCheckingInterval: limits.checkIntervalMs,
     // Every other Upgrade header arrives with an ordinary request, where it is refused.
     shouldUpgradeCallback: (request) =>
-      isHandshake(request, limits.maxHeaderLines) && road.offersSocket?.(request.url ?? '') === true,
+      isHandshake(request, limits.maxHeaderLines) && handler.offersSocket?.(request.url ?? '') === true,
   });
-  // It drops what is above without a word; one more than we take is enough to see that there were too many.
+  // It drops what is above without an error; one more than we take is enough to see that there were too many.
   server.maxHeadersCount = limits.maxHeaderLines + 1;
   // Not in the documentation: without it Node closes as soon as the client has ended its half, answered or not.
   Object.assign(server, { httpAllowHalfOpen: true });

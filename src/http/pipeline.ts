@@ -13,9 +13,9 @@ import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/random.ts';
-import { turnForLongWork } from '../lib/time-slice.ts';
+import { waitForTimeSlice } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
-import { type Admission, type BodyAccount, holderOf, keepBackMs, type Lane, placesFor } from './admission.ts';
+import { type Admission, type BodyAccount, holderOf, type Lane, placesFor, refusalDelayMs } from './admission.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import { bearerToken, isBearer } from './credentials.ts';
 import type { Api, Dialect } from './dialect.ts';
@@ -33,7 +33,7 @@ import { type Match, pathOf, type RouteTable } from './routes.ts';
 import type { ProvenUser, Sessions } from './session.ts';
 import type { Sockets } from './sockets.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
-import type { Road, Takeover, WireReply, WireRequest } from './wire.ts';
+import type { RequestHandler, Takeover, WireReply, WireRequest } from './wire.ts';
 
 interface Uses {
   routes: RouteTable;
@@ -113,11 +113,11 @@ const newTrace = (): Trace => ({
 const REFUSED_FOR_LOAD: ReadonlySet<ErrorName> = new Set(['Overloaded', 'TooManyRequests']);
 
 /**
- * The one road that every request takes: host → route → caller → capability → body → place → version → operation → reply.
+ * The request pipeline. Its steps: host → route → caller → capability → body → place → version → operation → reply.
  * A body is read only for callers who proved who they are and for whom there is a place, and nothing happens before all
  * of it has arrived.
  */
-export class Pipeline implements Road {
+export class Pipeline implements RequestHandler {
   readonly #uses: Uses;
   readonly #options: Options;
   readonly #readers: ReadonlyMap<Route, BodyReader>;
@@ -145,7 +145,7 @@ export class Pipeline implements Road {
       reply = this.#dialectOf(trace).refusal(error, request);
     }
     const answer = this.#finish(request, trace, reply, error, started);
-    if (error && REFUSED_FOR_LOAD.has(error.error)) await sleep(keepBackMs(placesFor(announcedBytes(request))));
+    if (error && REFUSED_FOR_LOAD.has(error.error)) await sleep(refusalDelayMs(placesFor(announcedBytes(request))));
     return answer;
   }
 
@@ -200,7 +200,7 @@ export class Pipeline implements Road {
       const lane = this.#laneOf(route, holder, first, bytes);
       let place = admission.enter(lane, holder, first);
       scope.enter(place, lane);
-      if (first > 1) await turnForLongWork(holder); // to read a large body takes a millisecond or more
+      if (first > 1) await waitForTimeSlice(holder); // to read a large body takes a millisecond or more
       if (bodyHash) requireHash(bytes, bodyHash);
       const input = this.#inputOf(request, match, bytes, trace, scope);
       const places = placesFor(bytes.length, route.body?.schema.entries(input.body));
@@ -353,7 +353,7 @@ export class Pipeline implements Road {
     return userOf(dialect.userToken(request), host);
   }
 
-  /** Whoever comes with a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
+  /** The caller behind a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
   async #bearer(
     request: WireRequest,
     route: Route,

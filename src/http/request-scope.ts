@@ -15,7 +15,7 @@ interface Uses {
   clock: Clock;
 }
 
-/** Who asks, and whose places that takes. */
+/** The request, and the caller whose places it takes. */
 interface Asking {
   readonly request: WireRequest;
   readonly caller: Caller;
@@ -55,7 +55,7 @@ export class RequestScope {
     return this.#parkedMs;
   }
 
-  /** From now on it holds these places. */
+  /** After this it holds these places. */
   enter(place: Place, lane: Lane): void {
     this.#place?.leave();
     this.#place = place;
@@ -148,7 +148,7 @@ export class RequestScope {
     return promise;
   }
 
-  /** Begins the session: from now on the request ends with its client, the server or its user's access. */
+  /** Begins the session: after this the request ends with its client, the server or its user's access. */
   watch(kind: SessionKind = 'parked'): void {
     if (this.#watches) return;
     this.#watches = true;

@@ -22,7 +22,7 @@ export type Access =
   | {
       readonly caller: 'user';
       readonly requires: Capability | 'anyScope';
-      /** Also for who comes with a ticket, in place of a token: {@link Tickets}. */
+      /** Also for a caller with a ticket in place of a token: {@link Tickets}. */
       readonly ticket?: TicketPlace;
     };
 
@@ -32,7 +32,7 @@ export interface TicketPlace {
   readonly purpose: string;
 }
 
-/** `loopback`: from this machine only, and not passed on by a proxy. For routes that give much to whoever asks. */
+/** `loopback`: from this machine only, and not passed on by a proxy. For routes that give much to every caller. */
 export type From = 'loopback' | 'anywhere';
 
 interface CallerOf {
@@ -136,7 +136,7 @@ export type Park = <T>(wait: Promise<T>) => Promise<T>;
 export type HeaderOf = (name: string) => string | undefined;
 
 /** Which requests of a route end access. It is asked only when no usual place is left. */
-export interface Urgency<Input> {
+export interface UrgentRule<Input> {
   /** Text that the body of such a request has in it, so that other bodies are refused unread. */
   readonly bodyHas?: string;
   when(input: Input): boolean | Promise<boolean>;
@@ -159,7 +159,7 @@ export interface Route {
    * Ends access, or tells how the server is: it has places of its own and is never refused for the sake of the rest. Some
    * routes do so with some of their requests only.
    */
-  readonly urgent?: true | Urgency<Parameters<Route['handle']>[0]>;
+  readonly urgent?: true | UrgentRule<Parameters<Route['handle']>[0]>;
   /** Which quota of the original counts it; may depend on the body. */
   readonly quota?: QuotaName | ((body: unknown) => QuotaName);
   readonly query?: QueryParameters;
@@ -197,7 +197,7 @@ export function route<
     query?: Q;
     quota?: QuotaName | ((body: Shape<S>) => QuotaName);
     body?: { schema: S; kind: BodyKind };
-    urgent?: true | Urgency<RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>>;
+    urgent?: true | UrgentRule<RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>>;
     handle(input: RouteInput<A, At, Q, Shape<S>, V extends undefined ? false : true>): Promise<Reply> | Reply;
   },
 ): Route {

@@ -9,7 +9,7 @@ export interface Schema<T = unknown> {
   /** Whether a member of this shape may be missing. */
   readonly optional: boolean;
   /** @returns where the value does not fit, as member names from the outside in; undefined when it does */
-  misfit(value: unknown): readonly string[] | undefined;
+  mismatch(value: unknown): readonly string[] | undefined;
   /** How many entries the lists and records of a value have that fits: what it costs to serve it grows with them. */
   entries(value: unknown): number;
   /** Only for the type; never there. */
@@ -25,7 +25,7 @@ const HERE: readonly string[] = [];
 const leaf = <T>(json: Record<string, unknown>, fits: (value: unknown) => boolean): Schema<T> => ({
   json,
   optional: false,
-  misfit: (value) => (fits(value) ? FITS : HERE),
+  mismatch: (value) => (fits(value) ? FITS : HERE),
   entries: () => 0,
 });
 
@@ -50,9 +50,9 @@ export const anything = (): Schema<unknown> => leaf({}, () => true);
 export const listOf = <T>(item: Schema<T>): Schema<T[]> => ({
   json: { type: 'array', items: item.json },
   optional: false,
-  misfit: (value) => {
+  mismatch: (value) => {
     if (!Array.isArray(value)) return HERE;
-    return value.some((entry) => item.misfit(entry) !== FITS) ? HERE : FITS;
+    return value.some((entry) => item.mismatch(entry) !== FITS) ? HERE : FITS;
   },
   entries: (value) => entriesOf(item, value as unknown[]),
 });
@@ -61,9 +61,9 @@ export const listOf = <T>(item: Schema<T>): Schema<T[]> => ({
 export const recordOf = <T>(member: Schema<T>): Schema<Record<string, T>> => ({
   json: { type: 'object', additionalProperties: member.json },
   optional: false,
-  misfit: (value) => {
+  mismatch: (value) => {
     if (!isObject(value)) return HERE;
-    return Object.values(value).some((entry) => member.misfit(entry) !== FITS) ? HERE : FITS;
+    return Object.values(value).some((entry) => member.mismatch(entry) !== FITS) ? HERE : FITS;
   },
   entries: (value) => entriesOf(member, Object.values(value as object)),
 });
@@ -78,7 +78,7 @@ function entriesOf(schema: Schema, values: readonly unknown[]): number {
 export const optional = <T>(schema: Schema<T>): Schema<T | null | undefined> => ({
   json: { anyOf: [schema.json, { type: 'null' }] },
   optional: true,
-  misfit: (value) => (value === undefined || value === null ? FITS : schema.misfit(value)),
+  mismatch: (value) => (value === undefined || value === null ? FITS : schema.mismatch(value)),
   entries: (value) => (value === undefined || value === null ? 0 : schema.entries(value)),
 });
 
@@ -86,7 +86,7 @@ export const optional = <T>(schema: Schema<T>): Schema<T | null | undefined> => 
 export const maybe = <T>(schema: Schema<T>): Schema<T | undefined> => ({
   json: schema.json,
   optional: true,
-  misfit: (value) => (value === undefined ? FITS : schema.misfit(value)),
+  mismatch: (value) => (value === undefined ? FITS : schema.mismatch(value)),
   entries: (value) => (value === undefined ? 0 : schema.entries(value)),
 });
 
@@ -106,10 +106,10 @@ export const object = <const M extends Members>(members: M): Schema<ObjectShape<
       required: schemas.flatMap(([name, schema]) => (schema.optional ? [] : [name])),
     },
     optional: false,
-    misfit: (value) => {
+    mismatch: (value) => {
       if (!isObject(value)) return HERE;
       for (const [name, schema] of schemas) {
-        const path = schema.misfit(Object.hasOwn(value, name) ? value[name] : undefined);
+        const path = schema.mismatch(Object.hasOwn(value, name) ? value[name] : undefined);
         if (path !== FITS) return [name, ...path];
       }
       return FITS;

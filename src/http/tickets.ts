@@ -23,9 +23,9 @@ interface Payload {
 }
 
 /**
- * Tickets open a socket whose address is all that its client can send. A checked request gets one, and who comes with it
- * is the user of that request. A ticket is short-lived, and each node takes it once: so in an address, where it may be
- * seen, it is worth nothing afterwards. It is made as `<base64url of JSON>.<HMAC-SHA256>`.
+ * Tickets open a socket whose address is all that its client can send. A checked request gets one, and the client that
+ * presents it is the user of that request. A ticket is short-lived, and each node takes it once: so in an address, where it
+ * may be seen, it is worth nothing afterwards. It is made as `<base64url of JSON>.<HMAC-SHA256>`.
  */
 export class Tickets {
   readonly #uses: Uses;

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 /** Why nobody waits for an answer any longer: the client has left, or the server stops. */
 export type WireEnd = 'gone' | 'stopping';
 
-/** A request as it arrived, before anything about it is believed. Made by `listen.ts`, read by the road. */
+/** A request as it arrived, before anything about it is trusted. Made by `listen.ts`, read by the request pipeline. */
 export interface WireRequest {
   readonly method: string;
   /** The request target exactly as sent. Origin-form: begins with `/`. */
@@ -58,8 +58,8 @@ export interface WireReply {
   readonly takeover?: Takeover | undefined;
 }
 
-/** The road, as the listener sees it. Never rejects. */
-export interface Road {
+/** The request pipeline, as the listener sees it. Never rejects. */
+export interface RequestHandler {
   /** Whether a WebSocket may be asked for at a target. Undefined: nowhere. */
   offersSocket?(target: string): boolean;
   answer(request: WireRequest): Promise<WireReply>;

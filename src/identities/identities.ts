@@ -140,7 +140,7 @@ export class Identities {
   #newBatch(resourceId: ResourceId): Batch {
     const { store, revocations } = this.#uses;
     const keys: IdentityKey[] = [];
-    /** Who comes from now on is too late for it. */
+    /** A call that arrives after this is too late for the batch. */
     const begin = (): void => {
       if (this.#batches.get(resourceId)?.keys === keys) this.#batches.delete(resourceId);
     };
@@ -159,7 +159,7 @@ export class Identities {
 
   /**
    * The preview's way to revoke: tokens issued before an instant are worthless. Everything issued so far is, when the
-   * instant is now or later; until a later instant comes, so is everything issued from now on. An instant that is not later
+   * instant is now or later; until a later instant comes, so is everything issued after this call. An instant that is not later
    * than the one before changes nothing, so it records nothing either.
    * @throws ServiceError `IdentityNotFound`
    */

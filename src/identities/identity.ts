@@ -61,7 +61,7 @@ export function pageStart(text: string | undefined): IdentityId | undefined {
   return text as IdentityId;
 }
 
-/** An identity as somebody has written it down who has it already elsewhere. */
+/** An identity as it is written down, for those who have it already elsewhere. */
 export interface GivenIdentity {
   readonly id: string;
   readonly customId?: string | null | undefined;

@@ -10,7 +10,7 @@ export interface JwsHeader {
   readonly typ: string | undefined;
 }
 
-/** A token of the right form. Nobody has looked at its signature yet, so nothing in it may be believed. */
+/** A token of the right form. Nobody has looked at its signature yet, so nothing in it may be trusted. */
 export interface UnverifiedJws {
   readonly header: JwsHeader;
   readonly payload: Buffer;
@@ -20,7 +20,7 @@ export interface UnverifiedJws {
 }
 
 interface Rules {
-  /** In characters: bounds what a stranger can make us decode. */
+  /** In characters: bounds what an unauthenticated request can make us decode. */
   readonly longest: number;
   /** Exact values of `typ`; it may also be missing. */
   readonly types: readonly string[];

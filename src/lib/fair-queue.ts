@@ -27,7 +27,7 @@ export class FairQueue {
     return promise;
   }
 
-  /** Whoever is next takes the place of the job that ended. */
+  /** The next job takes the place of the one that ended. */
   #passOn(): void {
     const [next] = this.#waiting;
     if (next === undefined) {

@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 
 /** What a clock may be off by without anybody calling it a jump. */
 const JUMP_MS = 60_000;
-/** After so long the clock is believed again. */
+/** After so long the clock is trusted again. */
 const DOUBT_MS = 3_600_000;
 
 /**
@@ -11,7 +11,7 @@ const DOUBT_MS = 3_600_000;
  */
 export class SteadyTime {
   readonly #clock: Clock;
-  /** Wall clock minus elapsed time, as last believed. */
+  /** Wall clock minus elapsed time, as last trusted. */
   #offset: number;
   /** Elapsed time since which the clock says something else. */
   #doubtedSince: number | undefined;
@@ -32,14 +32,14 @@ export class SteadyTime {
     return this.#doubtedSince === undefined;
   }
 
-  /** @returns the offset that is believed */
+  /** @returns the offset that is trusted */
   #look(): number {
     const elapsed = this.#clock.elapsed();
     const offset = this.#clock.now() - elapsed;
     const hasJumped = Math.abs(offset - this.#offset) > JUMP_MS;
     if (hasJumped) this.#doubtedSince ??= elapsed;
-    const isBelieved = !hasJumped || elapsed - (this.#doubtedSince ?? elapsed) > DOUBT_MS;
-    if (isBelieved) {
+    const isTrusted = !hasJumped || elapsed - (this.#doubtedSince ?? elapsed) > DOUBT_MS;
+    if (isTrusted) {
       this.#offset = offset;
       this.#doubtedSince = undefined;
     }

@@ -10,7 +10,7 @@ const turns = new FairQueue(1);
  * that short work waits for one only.
  * @param holder of those who wait each holder has its turns, one after the other
  */
-export const turnForLongWork = (holder: string): Promise<void> =>
+export const waitForTimeSlice = (holder: string): Promise<void> =>
   turns.run(holder, () => new Promise((resolve) => setImmediate(resolve)));
 
 /** Lets the event loop serve others in the middle of long work, which asks for a pause at each of its steps. */
@@ -25,7 +25,7 @@ export class TimeSlice {
   /** @returns undefined while the slice lasts; afterwards a promise that settles when others have been served */
   pause(): Promise<void> | undefined {
     if (performance.now() - this.#begun < SLICE_MS) return undefined;
-    return turnForLongWork(this.#holder).then(() => {
+    return waitForTimeSlice(this.#holder).then(() => {
       this.#begun = performance.now();
     });
   }

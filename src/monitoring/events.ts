@@ -68,7 +68,7 @@ export interface Events {
   signingKeyChanged(change: 'made' | 'activated' | 'retired' | 'gone' | 'killed', keyId: string): void;
   /** A token named a signing key that this node does not know, even after it looked again. */
   signingKeyUnknown(keyId: string): void;
-  /** The server runs these chores from now on. */
+  /** The server runs these chores after this. */
   choresStarted(chores: readonly string[]): void;
   /** A run of a chore ended on this node: it succeeded at an instant, or failed. */
   choreRan(chore: string, outcome: { readonly succeededAtMs: number } | { readonly cause: unknown }): void;

@@ -7,7 +7,7 @@ const MOST_ENTRIES = 50;
 
 /**
  * Characters that a JSON encoder lets through and a terminal or an editor acts on: DEL and C1 controls, line separators,
- * text direction marks and other invisible format characters. C0 is here for whoever does not encode; LF ends our own lines.
+ * text direction marks and other invisible format characters. C0 is here for output without an encoder; LF ends our own lines.
  */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 const UNPRINTABLE_EACH = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
@@ -29,7 +29,7 @@ const HIDDEN = '[hidden]';
 /** Cuts a text that a caller chose, so that nobody can fill the disk with one header. */
 export const callerText = (text: string): string => (text.length > CALLER_TEXT ? text.slice(0, CALLER_TEXT) : text);
 
-/** Hides what looks like a secret, cuts, and mends half characters, which strict JSON readers refuse. */
+/** Hides what looks like a secret, cuts, and replaces half characters, which strict JSON readers refuse. */
 export function safeText(text: string, longest = ANY_TEXT): string {
   const cut = text.length > longest ? text.slice(0, longest) : text;
   return NEEDS_CARE.test(cut) ? cut.replace(SECRET_LOOK, HIDDEN).toWellFormed() : cut;

@@ -18,7 +18,7 @@ interface Uses {
   clock: Clock;
 }
 
-/** A resource as the door needs it: with its keys. */
+/** A resource as authentication needs it: with its keys. */
 export interface KeyedResource {
   readonly resource: Resource;
   readonly keys: readonly AccessKey[];
@@ -34,7 +34,7 @@ interface Wish {
 }
 
 /** Work of the caller's in the same transaction. */
-type Alongside = (tx: Rows, id: ResourceId) => Promise<void>;
+type InSameTransaction = (tx: Rows, id: ResourceId) => Promise<void>;
 
 const KEY_BYTES = 64;
 /** A request that was under way at a deletion may write something after the first sweep. None lasts as long as this. */
@@ -104,7 +104,7 @@ export class Resources {
   }
 
   /** Insists that a host does not name another resource. @param host host name without port. @throws ServiceError `TokenRefused` */
-  requireMeant(host: string, id: ResourceId): void {
+  requireResourceOfHost(host: string, id: ResourceId): void {
     const named = this.namedBy(host);
     if (named && named.resource.id !== id) throw new ServiceError('TokenRefused', { reason: 'token.otherResource' });
   }
@@ -123,7 +123,7 @@ export class Resources {
    * Makes a resource with two fresh access keys, which every node knows when this returns.
    * @throws ServiceError `ResourceNameInvalid`, `ResourceNameTaken`
    */
-  async create(wish: Wish, alongside?: Alongside): Promise<Resource> {
+  async create(wish: Wish, inSameTransaction?: InSameTransaction): Promise<Resource> {
     const { location = 'unitedstates', id = newResourceId(), keys = {} } = wish;
     const name = resourceName(wish.name);
     const { store, revocations, keyRing, clock } = this.#uses;
@@ -145,18 +145,18 @@ export class Resources {
           created_at: createdAtMs,
         });
       }
-      await alongside?.(tx, id);
+      await inSameTransaction?.(tx, id);
     });
     await this.reload();
     return { id, name, location, region, createdAtMs, keysDisabled: false };
   }
 
   /** Switches access keys off, or on again, on every node before this returns. Tokens issued under them stay as they are. */
-  async setKeysDisabled(id: ResourceId, disabled: boolean, alongside?: Alongside): Promise<void> {
+  async setKeysDisabled(id: ResourceId, disabled: boolean, inSameTransaction?: InSameTransaction): Promise<void> {
     const { store, revocations } = this.#uses;
     await revocations.change(async (tx) => {
       await store.setKeysDisabled(tx, id, disabled);
-      await alongside?.(tx, id);
+      await inSameTransaction?.(tx, id);
     }, id);
     await this.reload();
   }
@@ -186,12 +186,12 @@ export class Resources {
    * Deletes a resource for good: keys and tokens at once, and the rest in the background (resources/forgetting.ts).
    * @throws ServiceError `ResourceNotFound`
    */
-  async delete(id: ResourceId, alongside?: Alongside): Promise<void> {
+  async delete(id: ResourceId, inSameTransaction?: InSameTransaction): Promise<void> {
     const { store, revocations } = this.#uses;
     await revocations.change(async (tx, record) => {
       const seq = await record({ kind: 'resource', resourceId: id });
       if (!(await store.delete(tx, id, seq))) throw new ServiceError('ResourceNotFound');
-      await alongside?.(tx, id);
+      await inSameTransaction?.(tx, id);
     }, id);
     await this.reload();
   }

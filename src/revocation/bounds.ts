@@ -12,7 +12,7 @@ const KEPT_SHARE = 3 / 4;
  * Whether it does, the row of the identity says.
  *
  * Each resource has a table with the bound of each identity, and a floor: the rows decide about everything that was issued
- * before it. So bounds are dropped by raising a floor, those of one resource without a word to the others.
+ * before it. So bounds are dropped by raising a floor, those of one resource without effect on the others.
  */
 export class Bounds {
   readonly #mostBytes: number;
@@ -61,12 +61,12 @@ export class Bounds {
     const bytesBefore = this.#tables.has(resourceId) ? table.bytes : 0;
     if (table.isFull) {
       this.#raiseFloor(resourceId, outlived);
-      table.makeRoom(outlived);
+      table.reserve(outlived);
     }
     table.raise(fingerprint, seconds);
     this.#tables.set(resourceId, table);
     this.#bytes += table.bytes - bytesBefore;
-    if (this.#bytes > this.#mostBytes) this.#giveUpLargest();
+    if (this.#bytes > this.#mostBytes) this.#evictLargest();
     return seconds > this.#floorOf(resourceId);
   }
 
@@ -76,7 +76,7 @@ export class Bounds {
     this.#floors.delete(resourceId);
   }
 
-  #giveUpLargest(): void {
+  #evictLargest(): void {
     const largestFirst = [...this.#tables].sort(([, one], [, other]) => other.bytes - one.bytes);
     for (const [resourceId, { highest }] of largestFirst) {
       this.#raiseFloor(resourceId, highest);

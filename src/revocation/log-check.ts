@@ -7,7 +7,7 @@ const PAGE = 1000;
 /**
  * Reads the revocation log of an embedded store up to where {@link Revocations.start} begins to read it itself, and insists
  * that every entry is there and as it was written, and that the counter stands at the last one: an entry with another
- * instant would be left out, and bring somebody back without a word. PostgreSQL has checksums of its own.
+ * instant would be left out, and bring somebody's access back unnoticed. PostgreSQL has checksums of its own.
  * @throws StoreError when it is damaged
  */
 export async function checkLog(db: Database, end: number): Promise<void> {

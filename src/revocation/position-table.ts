@@ -49,7 +49,7 @@ export class PositionTable {
     let slot = this.#slotOf(key);
     if (this.#positions[slot] === 0) {
       if (this.isFull) {
-        this.makeRoom();
+        this.reserve();
         slot = this.#slotOf(key);
       }
       this.#keys.set(key, slot * WORDS);
@@ -75,7 +75,7 @@ export class PositionTable {
   }
 
   /** Drops the entries up to a position, and leaves a quarter more room than the others take. */
-  makeRoom(position = 0): void {
+  reserve(position = 0): void {
     const { 0: keys, 1: positions } = [this.#keys, this.#positions] as const;
     if (position > 0) this.#size = positions.reduce((count, one) => count + Number(one > position), 0);
     this.#capacity = Math.max(FIRST_CAPACITY, Math.ceil((this.#size / LOAD) * GROWTH));

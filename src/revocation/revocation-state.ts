@@ -13,12 +13,12 @@ import { PositionTable } from './position-table.ts';
 
 /** Of the memory, for bounds on the instant of issue. */
 const BOUNDS_SHARE = 1 / 8;
-/** A table takes 2.25 times its bytes while it grows and 1.25 times afterwards: the young generation's share, and the old one's. */
+/** A table takes 2.25 times its bytes while it grows (current generation) and 1.25 times afterwards (previous). */
 const GROWING_SHARE = ((1 - BOUNDS_SHARE) * 9) / 14;
 
 interface Generation {
   readonly table: PositionTable;
-  /** Every event from this position on is in this generation or a younger one. */
+  /** Every event from this position on is in this generation or a later one. */
   readonly firstSeq: number;
   readonly sinceMs: number;
 }
@@ -33,8 +33,8 @@ interface Generation {
 export class RevocationState {
   readonly #windowMs: number;
   readonly #mostBytes: number;
-  #young: Generation;
-  #old: Generation | undefined;
+  #current: Generation;
+  #previous: Generation | undefined;
   readonly #keys = new Map<string, number>();
   readonly #resources = new Map<string, number>();
   readonly #signingKeys = new Map<string, number>();
@@ -52,7 +52,7 @@ export class RevocationState {
     this.#applied = applied;
     this.#windowMs = windowMs;
     this.#mostBytes = mostBytes;
-    this.#young = { table: new PositionTable(), firstSeq: applied + 1, sinceMs: nowMs };
+    this.#current = { table: new PositionTable(), firstSeq: applied + 1, sinceMs: nowMs };
     this.#bounds = new Bounds(this.#outlived(nowMs), mostBytes * BOUNDS_SHARE);
   }
 
@@ -63,12 +63,12 @@ export class RevocationState {
 
   /** Tokens issued at a position below this one may have been ended by an event that is no longer in memory. */
   get floor(): number {
-    return (this.#old ?? this.#young).firstSeq - 1;
+    return (this.#previous ?? this.#current).firstSeq - 1;
   }
 
   /** Identities and assignments whose tokens were ended, and bounds. */
   get size(): number {
-    return this.#young.table.size + (this.#old?.table.size ?? 0) + this.#bounds.size;
+    return this.#current.table.size + (this.#previous?.table.size ?? 0) + this.#bounds.size;
   }
 
   /** Milliseconds since 1970: bounds up to here are not recalled. */
@@ -97,7 +97,7 @@ export class RevocationState {
       case 'identity':
       case 'identityDeleted':
         // The position doubled, with the last bit for what happened, so that one number holds both.
-        this.#young.table.raise(
+        this.#current.table.raise(
           fingerprint(event.resourceId, event.identityId),
           event.seq * 2 + Number(event.kind === 'identityDeleted'),
         );
@@ -116,7 +116,7 @@ export class RevocationState {
         this.#trusts.set(event.trustId, event.seq);
         break;
       case 'assignment':
-        this.#young.table.raise(assignmentFingerprint(event.resourceId, event.assignmentId), event.seq * 2);
+        this.#current.table.raise(assignmentFingerprint(event.resourceId, event.assignmentId), event.seq * 2);
         break;
       case 'signingKey':
         this.#signingKeys.set(event.kid, event.seq);
@@ -146,12 +146,12 @@ export class RevocationState {
   }
 
   /** Whether the rows have to be asked about a token that has no {@link verdict}. */
-  leavesToRows(token: RevocableToken): boolean {
+  needsRows(token: RevocableToken): boolean {
     return token.position < this.floor || this.#bounds.mayEnd(token);
   }
 
   #newest(fingerprint: Uint32Array): number {
-    return Math.max(this.#young.table.get(fingerprint), this.#old?.table.get(fingerprint) ?? 0);
+    return Math.max(this.#current.table.get(fingerprint), this.#previous?.table.get(fingerprint) ?? 0);
   }
 
   /** The second before which no token that still lives was issued. */
@@ -160,11 +160,11 @@ export class RevocationState {
   }
 
   #turnGenerations(nextSeq: number, nowMs: number): void {
-    const outlived = nowMs - this.#young.sinceMs > this.#windowMs;
-    const tooLarge = this.#young.table.bytesForOneMore > this.#mostBytes * GROWING_SHARE;
+    const outlived = nowMs - this.#current.sinceMs > this.#windowMs;
+    const tooLarge = this.#current.table.bytesForOneMore > this.#mostBytes * GROWING_SHARE;
     if (!outlived && !tooLarge) return;
-    this.#old?.table.discard();
-    this.#old = this.#young;
-    this.#young = { table: new PositionTable(), firstSeq: nextSeq, sinceMs: nowMs };
+    this.#previous?.table.discard();
+    this.#previous = this.#current;
+    this.#current = { table: new PositionTable(), firstSeq: nextSeq, sinceMs: nowMs };
   }
 }

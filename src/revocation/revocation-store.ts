@@ -189,7 +189,7 @@ export class RevocationStore {
    * fenced off can still answer reads, but cannot complete a replicated commit.
    * @returns with `joined` when the node was not among the nodes before
    */
-  async beat(nodeId: string, { seq, config }: Head): Promise<Head & { joined: boolean }> {
+  async heartbeat(nodeId: string, { seq, config }: Head): Promise<Head & { joined: boolean }> {
     const { clock, writer } = this.#db;
     return writer.write(async (tx) => {
       const written = await tx.run(

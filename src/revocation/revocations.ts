@@ -79,19 +79,19 @@ export class Revocations {
   readonly #options: Options;
   #state: RevocationState;
   /** Start of the last heartbeat that completed, by both clocks: a suspended machine may stop one of them. */
-  #beat: { elapsed: number; now: number } | undefined;
-  #beating: Promise<void> | undefined;
+  #lastHeartbeat: { elapsed: number; now: number } | undefined;
+  #heartbeatUnderWay: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #config = 0;
   #configListeners: (() => Promise<void>)[] = [];
   readonly #listeners: RevocationListener[] = [];
-  /** How far this node has followed with all that depends on it: what it tells the others. */
-  #followed: Head = { seq: 0, config: 0 };
-  /** Since when it has followed the log so far, by its own clock. */
-  #followedAt = Number.NEGATIVE_INFINITY;
-  /** Last heartbeats of other nodes, and since when they are the last ones, by this node's own clock. */
-  #heard: ReadonlyMap<string, { beat: number; since: number }> = new Map();
-  #listenedAt = Number.NEGATIVE_INFINITY;
+  /** The head up to which this node has applied everything, with all that depends on it: what it tells the others. */
+  #appliedHead: Head = { seq: 0, config: 0 };
+  /** Since when it has applied the log so far, by its own clock. */
+  #appliedHeadAt = Number.NEGATIVE_INFINITY;
+  /** The last heartbeat of each other node, and since when it is the last one, by this node's own clock. */
+  #lastSeen: ReadonlyMap<string, { beat: number; since: number }> = new Map();
+  #lookedForNodesAt = Number.NEGATIVE_INFINITY;
   /** Set once the store is seen to have lost committed state; only {@link recover} ends it. */
   #rolledBack: string | undefined;
 
@@ -101,13 +101,13 @@ export class Revocations {
     this.#state = this.#emptyState(0);
   }
 
-  /** Loads the log, joins the nodes and begins to beat. Nothing may be accepted before this has returned. */
+  /** Loads the log, joins the nodes and begins its heartbeats. Nothing may be accepted before this has returned. */
   async start(): Promise<void> {
     const { store, writer, check } = this.#uses;
     await writer.write((tx) => store.ensureHead(tx, randomInt(1, FIRST_POSITIONS)));
     this.#state = this.#emptyState(await store.startOfWindow(this.#options.windowMs));
     await check?.(this.#state.applied);
-    await this.#recallBounds(); // before the log, which tells what has happened to them since
+    await this.#loadBounds(); // before the log, which tells what has happened to them since
     await this.heartbeat();
     if (this.#options.exclusive) return;
     this.#timer = setInterval(() => void this.heartbeat().catch(() => undefined), HEARTBEAT_MS);
@@ -116,7 +116,7 @@ export class Revocations {
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#beating?.catch(() => undefined);
+    await this.#heartbeatUnderWay?.catch(() => undefined);
     if (!this.#options.exclusive) await this.#uses.store.forgetNode(this.#options.nodeId).catch(() => undefined);
   }
 
@@ -131,8 +131,8 @@ export class Revocations {
   }
 
   /**
-   * Announces events to a listener from now on. A node says that it has followed an event, and a call that ended tokens
-   * returns, only after every listener has been told of it.
+   * Announces the events after this call to a listener. A node says that it has applied an event, and a call that ended
+   * tokens returns, only after every listener has been told of it.
    */
   announceTo(listener: RevocationListener): void {
     this.#listeners.push(listener);
@@ -151,9 +151,9 @@ export class Revocations {
   /** Age of the lease in milliseconds; 0 where nothing can be stale. */
   get leaseAgeMs(): number {
     if (this.#options.exclusive) return 0;
-    if (!this.#beat) return Number.POSITIVE_INFINITY;
+    if (!this.#lastHeartbeat) return Number.POSITIVE_INFINITY;
     const { clock } = this.#uses;
-    return Math.max(clock.elapsed() - this.#beat.elapsed, clock.now() - this.#beat.now);
+    return Math.max(clock.elapsed() - this.#lastHeartbeat.elapsed, clock.now() - this.#lastHeartbeat.now);
   }
 
   /** Why this node accepts no tokens now, or undefined when it does. */
@@ -198,7 +198,7 @@ export class Revocations {
     await this.#listenersDone();
     if (this.#options.exclusive) return;
     const { seq } = await this.#uses.store.head();
-    await this.#untilAllNodesKnow({ seq, config: 0 }, this.#committedBy(seq));
+    await this.#waitForNodes({ seq, config: 0 }, this.#committedBy(seq));
   }
 
   /**
@@ -211,7 +211,7 @@ export class Revocations {
       await this.heartbeat().catch(notFresh); // may be one that had read the head before the token was issued,
       if (token.position > this.#state.applied) await this.heartbeat().catch(notFresh); // the next one cannot
       if (token.position > this.#state.applied) {
-        this.#noticeRollback(
+        this.#reportRollback(
           `a token was issued at position ${token.position}, the store is at position ${this.#state.applied}`,
         );
         throw new ServiceError('NotFresh', { reason: 'token.ahead' });
@@ -219,7 +219,7 @@ export class Revocations {
     }
     const verdict =
       this.#state.verdict(token) ??
-      (this.#state.leavesToRows(token) ? await this.#verdictFromRows(token).catch(notFresh) : undefined);
+      (this.#state.needsRows(token) ? await this.#verdictFromRows(token).catch(notFresh) : undefined);
     if (verdict) throw await this.#refusal(verdict, token);
   }
 
@@ -240,10 +240,10 @@ export class Revocations {
    * from the start of this call. Several callers share one.
    */
   heartbeat(): Promise<void> {
-    this.#beating ??= this.#beatOnce().finally(() => {
-      this.#beating = undefined;
+    this.#heartbeatUnderWay ??= this.#sendHeartbeat().finally(() => {
+      this.#heartbeatUnderWay = undefined;
     });
-    return this.#beating;
+    return this.#heartbeatUnderWay;
   }
 
   /**
@@ -251,7 +251,7 @@ export class Revocations {
    * @throws ServiceError `NotFresh`
    */
   async catchUp(): Promise<void> {
-    await this.#beating?.catch(() => undefined); // may have read the head before,
+    await this.#heartbeatUnderWay?.catch(() => undefined); // may have read the head before,
     await this.heartbeat().catch(notFresh); // the next one cannot
   }
 
@@ -299,17 +299,17 @@ export class Revocations {
     const seq = logged.at(-1)?.seq ?? head?.seq ?? 0;
     const config = changes ? (head?.config ?? 0) : 0;
     const isNew = changes || logged.length > 0;
-    await this.#untilAllNodesKnow({ seq, config }, isNew ? committedAt : this.#committedBy(seq));
+    await this.#waitForNodes({ seq, config }, isNew ? committedAt : this.#committedBy(seq));
     return result;
   }
 
   /** When everything up to a position was committed, or later, by this node's clock. */
   #committedBy(seq: number): number {
-    return this.#followed.seq >= seq && !this.#rolledBack ? this.#followedAt : this.#uses.clock.elapsed();
+    return this.#appliedHead.seq >= seq && !this.#rolledBack ? this.#appliedHeadAt : this.#uses.clock.elapsed();
   }
 
   /** Bounds are about instants, so one may matter long after its event, and the rows have them all. */
-  async #recallBounds(): Promise<void> {
+  async #loadBounds(): Promise<void> {
     const { store, clock } = this.#uses;
     const since = this.#state.boundsFloorMs;
     for (const resourceId of await store.resourcesBoundAfter(since)) {
@@ -326,32 +326,32 @@ export class Revocations {
     return this.#uses.store.verdictFromRows(token, this.#state.applied);
   }
 
-  async #beatOnce(): Promise<void> {
+  async #sendHeartbeat(): Promise<void> {
     const { store, clock } = this.#uses;
     const { exclusive, nodeId } = this.#options;
     const started = { elapsed: clock.elapsed(), now: clock.now() };
     const known = this.#state.applied;
-    const followed = this.#followed;
+    const applied = this.#appliedHead;
     if (exclusive) {
-      await this.#follow(await store.head(), known);
+      await this.#applyUpTo(await store.head(), known);
       return;
     }
-    const head = await this.#withinLease(store.beat(nodeId, followed));
-    await this.#follow(head, known);
+    const head = await this.#withinLease(store.heartbeat(nodeId, applied));
+    await this.#applyUpTo(head, known);
     // The head was read before the others could see this node. What was committed in between nobody waited for this node
     // to apply, so only a heartbeat that begins now proves anything.
-    if (head.joined) return this.#beatOnce();
-    this.#beat = started;
-    // Tell the one who waits for it right away.
-    if (isAhead(this.#followed, followed))
-      await this.#withinLease(store.beat(nodeId, this.#followed)).catch(() => undefined);
+    if (head.joined) return this.#sendHeartbeat();
+    this.#lastHeartbeat = started;
+    // Tell the node that waits for it right away.
+    if (isAhead(this.#appliedHead, applied))
+      await this.#withinLease(store.heartbeat(nodeId, this.#appliedHead)).catch(() => undefined);
     await this.#forgetSilentNodes().catch(() => undefined);
   }
 
   /** @param known what this node had applied before the head was read; since then events of its own may have come */
-  async #follow({ seq, config }: Head, known: number): Promise<void> {
+  async #applyUpTo({ seq, config }: Head, known: number): Promise<void> {
     if (seq < known) {
-      this.#noticeRollback(`the store is at position ${seq}, this node has seen position ${known}`);
+      this.#reportRollback(`the store is at position ${seq}, this node has seen position ${known}`);
       return;
     }
     while (this.#state.applied < seq) {
@@ -367,8 +367,8 @@ export class Revocations {
       for (const listener of this.#configListeners) await this.#withinLease(listener());
       this.#config = config;
     }
-    if (this.#followed.seq !== seq) this.#followedAt = this.#uses.clock.elapsed();
-    this.#followed = { seq, config };
+    if (this.#appliedHead.seq !== seq) this.#appliedHeadAt = this.#uses.clock.elapsed();
+    this.#appliedHead = { seq, config };
   }
 
   #apply(event: LoggedEvent): void {
@@ -403,23 +403,23 @@ export class Revocations {
   async #forgetSilentNodes(): Promise<void> {
     const { store, clock } = this.#uses;
     const { nodeId, leaseMs, forgetAfterMs = Math.max(FORGET_AFTER_MS, 2 * leaseMs) } = this.#options;
-    if (clock.elapsed() - this.#listenedAt < forgetAfterMs / 4) return;
-    this.#listenedAt = clock.elapsed();
+    if (clock.elapsed() - this.#lookedForNodesAt < forgetAfterMs / 4) return;
+    this.#lookedForNodesAt = clock.elapsed();
     const nodes = await this.#withinLease(store.nodes());
     const now = clock.elapsed();
-    const heard = nodes.map(({ id, beat }) => {
-      const before = this.#heard.get(id);
+    const seen = nodes.map(({ id, beat }) => {
+      const before = this.#lastSeen.get(id);
       return [id, { beat, since: before?.beat === beat ? before.since : now }] as const;
     });
-    this.#heard = new Map(heard);
-    for (const [id, { beat, since }] of heard) {
+    this.#lastSeen = new Map(seen);
+    for (const [id, { beat, since }] of seen) {
       if (id !== nodeId && now - since > forgetAfterMs) await this.#withinLease(store.forgetNode(id, beat));
     }
   }
 
   /**
-   * Waits for the store, but not for ever: a connection that was cut without a word would hold up every heartbeat after
-   * this one.
+   * Waits for the store, but not for ever: a connection that was cut silently would hold up every heartbeat after this
+   * one.
    */
   async #withinLease<T>(answer: Promise<T>): Promise<T> {
     const waiting = new AbortController();
@@ -431,7 +431,7 @@ export class Revocations {
   }
 
   /** @param committedAt by this node's clock, or later */
-  async #untilAllNodesKnow(head: Head, committedAt: number): Promise<void> {
+  async #waitForNodes(head: Head, committedAt: number): Promise<void> {
     const { store, clock, sleep } = this.#uses;
     const { exclusive, leaseMs, nodeId } = this.#options;
     if (exclusive) return;
@@ -458,7 +458,7 @@ export class Revocations {
     return `event ${seq}${at ? ` at ${instant(at)}` : ''}, token issued at ${position}`;
   }
 
-  #noticeRollback(what: string): void {
+  #reportRollback(what: string): void {
     if (this.#rolledBack) return;
     this.#rolledBack = `the store has lost committed state (${what}): no token is accepted until the operator recovers it`;
     this.#uses.events.notice('error', this.#rolledBack);

@@ -11,7 +11,7 @@ import { type Settings, SettingsError } from '../settings.ts';
  */
 export type ReadKeks = () => Promise<readonly KeyObject[]>;
 
-/** Published, like the well-known access key: it keeps nothing secret, it only makes dev mode take the same road. */
+/** Published, like the well-known access key: it keeps nothing secret, it only makes dev mode take the same path. */
 const DEVELOPMENT_KEK = createHash('sha256').update('Linarite development key-encryption key').digest();
 
 const COMMAND_MS = 10_000;
@@ -37,7 +37,7 @@ export function kekReader(settings: Settings): ReadKeks {
  * whatever is.
  * @throws SettingsError when they differ
  */
-export async function steadyKeks(read: ReadKeks): Promise<readonly KeyObject[]> {
+export async function readStableKeks(read: ReadKeks): Promise<readonly KeyObject[]> {
   const [keks, again] = [await read(), await read()];
   if (keks.length !== again.length || keks.some((kek, index) => again[index]?.equals(kek) !== true))
     throw new SettingsError(

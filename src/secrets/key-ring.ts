@@ -4,7 +4,7 @@ import { type Database, type DataKeyRow, StoreError } from '../storage/database.
 import { MetaStore } from '../storage/meta-store.ts';
 import { DataKeyStore } from './data-key-store.ts';
 import { type Place, seal, unseal } from './envelope.ts';
-import { type ReadKeks, steadyKeks } from './kek.ts';
+import { type ReadKeks, readStableKeks } from './kek.ts';
 
 interface Uses {
   db: Database;
@@ -140,7 +140,7 @@ export class KeyRing {
   async #ensureFirst(): Promise<void> {
     const { db, clock, readKeks } = this.#uses;
     const [oldest] = await this.#store.all(db.rows);
-    const [kek] = oldest ? [] : await steadyKeks(readKeks);
+    const [kek] = oldest ? [] : await readStableKeks(readKeks);
     await db.writer.write(async (tx) => {
       const fresh = kek && newDataKey(kek);
       // Servers that start together wait here for the first of them.

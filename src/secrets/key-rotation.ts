@@ -5,7 +5,7 @@ import { SettingsError } from '../settings.ts';
 import { type Database, StoreError } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';
 import { DataKeyStore } from './data-key-store.ts';
-import { kekId, type ReadKeks, steadyKeks } from './kek.ts';
+import { kekId, type ReadKeks, readStableKeks } from './kek.ts';
 import { type KeyRing, newDataKey } from './key-ring.ts';
 import { SEALED_COLUMNS, type SealedValue, SealedValueStore } from './sealed-columns.ts';
 
@@ -41,7 +41,7 @@ const BATCH = 100;
 
 /**
  * The life of data keys and of the key-encryption key above them, while servers run (security-and-reliability, section
- * 4.5). What is done stands in the rows alone, so whoever is killed in the middle, the next one goes on.
+ * 4.5). What is done stands in the rows alone: when a node is killed in the middle, the next one goes on.
  *
  * Every {@link Uses.change} waits for the one before, as those of access keys and signing keys do. A new data key goes under
  * the key-encryption key that the current one is under, so a node that knows of a new key-encryption key earlier than the
@@ -51,7 +51,7 @@ export class KeyRotation {
   readonly #uses: Uses;
   readonly #store = new DataKeyStore();
   readonly #values = new SealedValueStore();
-  #tending: Promise<void> = Promise.resolve();
+  #maintaining: Promise<void> = Promise.resolve();
   #stopped = false;
 
   constructor(uses: Uses) {
@@ -76,10 +76,10 @@ export class KeyRotation {
     return Promise.all(infos);
   }
 
-  /** Makes a data key that seals from now on, and begins to move what the former ones have sealed. @returns its id */
+  /** Makes a data key that seals what comes after it, and begins to move what the former ones have sealed. @returns its id */
   async rotateDataKey(): Promise<string> {
     await this.#makeDataKey(() => true);
-    void this.tend().catch((cause: unknown) =>
+    void this.maintain().catch((cause: unknown) =>
       this.#uses.events.notice('error', 'encrypting values with the current data key failed', { cause }),
     );
     return this.#uses.ring.current;
@@ -93,7 +93,7 @@ export class KeyRotation {
    */
   async rotateKek(): Promise<{ kekId: string; rewrapped: number }> {
     const { ring, readKeks, change, events } = this.#uses;
-    const keks = await steadyKeks(readKeks).catch(unusable);
+    const keks = await readStableKeks(readKeks).catch(unusable);
     const [kek] = keks;
     if (!kek) throw new Error('no key-encryption key was read');
     ring.addKeks(keks);
@@ -113,19 +113,19 @@ export class KeyRotation {
    * that seal nothing any more. To be called now and then, one call after the other; every node may.
    * @param signal ends it early, as {@link stop} does
    */
-  tend(signal?: AbortSignal): Promise<void> {
-    this.#tending = this.#tending.catch(() => undefined).then(() => this.#tend(signal));
-    return this.#tending;
+  maintain(signal?: AbortSignal): Promise<void> {
+    this.#maintaining = this.#maintaining.catch(() => undefined).then(() => this.#maintain(signal));
+    return this.#maintaining;
   }
 
-  /** Ends what {@link tend} does, at a point where another node or the next start goes on. */
+  /** Ends what {@link maintain} does, at a point where another node or the next start goes on. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#tending.catch(() => undefined);
+    await this.#maintaining.catch(() => undefined);
     await this.noteEncryptions().catch(() => undefined); // a store that is gone does not hold up the stop
   }
 
-  async #tend(signal: AbortSignal | undefined): Promise<void> {
+  async #maintain(signal: AbortSignal | undefined): Promise<void> {
     const { ring, clock } = this.#uses;
     if (this.#stopped) return;
     await this.noteEncryptions();

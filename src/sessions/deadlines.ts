@@ -9,7 +9,7 @@ const SLACK_MS = 1000;
  * most, which has 86,400 of them.
  *
  * Time is that of requests ({@link SteadyTime}), except that it never goes back: when the wall clock was set back, and the
- * former time is no longer believed, what was added before keeps the time that it had left. When a clock went forward and
+ * former time is no longer trusted, what was added before keeps the time that it had left. When a clock went forward and
  * was set right, that may be less than the token has: it ends early, and no later than it should.
  */
 export class Deadlines<Item> {

@@ -192,7 +192,7 @@ export class Sessions implements RevocationListener {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** From now on events find it. */
+  /** After this, events find it. */
   #enter({ caller, token }: ProvenUser): Proof {
     const proof = new Proof(caller, token);
     this.#index.add(proof);
@@ -239,7 +239,7 @@ export class Sessions implements RevocationListener {
     this.#untold.push(session);
   }
 
-  /** From now on nothing is sent. */
+  /** After this, nothing is sent. */
   #shut(session: Session): void {
     session.isOver = true;
     this.#counts[session.kind] -= 1;

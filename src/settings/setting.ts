@@ -1,4 +1,4 @@
-/** A setting that cannot be used, said so that one line is enough to mend it. */
+/** A setting that cannot be used, said so that one line is enough to correct it. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError';
 }

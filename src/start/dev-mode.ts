@@ -37,7 +37,7 @@ export function devMode(settings: Settings): Mode {
       countsEndings: true,
     },
     certificates: { own: { names: allowedHosts }, insistOnPrivateKeyFile: false },
-    belief: {
+    trustPolicy: {
       plainHttp: true,
       usualResource: DEV_RESOURCE.id,
       // The port changes from start to start; the keys tell who made a token.
@@ -48,7 +48,7 @@ export function devMode(settings: Settings): Mode {
     checkSettings: () => checkSettings(settings),
     prepare(folder) {
       secrets = Promise.all([issuerKey(folder), issuerSecret(settings, folder)]);
-      secrets.catch(() => undefined); // whoever waits for it is told
+      secrets.catch(() => undefined); // those who wait for it get the error
     },
     checkStore: async () => undefined,
     noteRequest: (facts, nowMs) => recent.add(facts, nowMs),
@@ -88,7 +88,7 @@ async function seedResource(resources: Resources, { wellKnownKey }: Settings): P
   await resources.create({ id, name, location, keys });
 }
 
-/** The development issuer is believed, and its applications may do everything: they are there to be tried with. */
+/** The development issuer is trusted, and its applications may do everything: they are there to try the server with. */
 async function seedTrust(trusts: Trusts): Promise<void> {
   if (trusts.list().some(({ name }) => name === DEV_TRUST)) return;
   const issuer = `{endpoint}/${DIRECTORY_TENANT}/v2.0`;

@@ -1,4 +1,4 @@
-import type { Access, Belief } from '../access.ts';
+import type { Access, TrustPolicy } from '../access.ts';
 import type { Base } from '../base.ts';
 import type { ServerCertificates } from '../certificates/server-certificates.ts';
 import type { Chore } from '../chores/chore.ts';
@@ -27,7 +27,7 @@ export interface Mode {
     readonly own: { readonly names: readonly string[] } | undefined;
     readonly insistOnPrivateKeyFile: boolean;
   };
-  readonly belief: Belief;
+  readonly trustPolicy: TrustPolicy;
   /** Whether metrics and the description of the API are for everybody, or for the operator alone. */
   readonly statusIsPublic: boolean;
 

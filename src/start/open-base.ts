@@ -62,7 +62,7 @@ export async function openBase(
   mode.prepare(folder);
   const certificates = certificatesOf(mode, settings, { folder, clock, events });
   const operator = operatorKey(settings, folder);
-  for (const part of [certificates, operator]) part.catch(() => undefined); // who waits for it is told
+  for (const part of [certificates, operator]) part.catch(() => undefined); // those who wait for it get the error
   opened.defer(async () => (await certificates.catch(() => undefined))?.close());
   await openSchema(db, clock, events);
   await checkMark(db, mode.name);

@@ -21,7 +21,7 @@ export function productionMode(settings: Settings): Mode {
       countsEndings: false,
     },
     certificates: { own: undefined, insistOnPrivateKeyFile: true },
-    belief: {
+    trustPolicy: {
       plainHttp: false,
       usualResource: undefined,
       isIssuer: (issuer) => issuer === publicUrl,

@@ -52,13 +52,13 @@ export function requestPipeline(
       ),
       userOf: async (jwt, host) => {
         const { caller, revocable } = await tokens.verify(jwt);
-        resources.requireMeant(host, caller.resourceId);
+        resources.requireResourceOfHost(host, caller.resourceId);
         return { caller, token: revocable };
       },
       userOfTicket: async (ticket, purpose, host) => {
         const user = tickets.redeem(purpose, ticket);
         await tokens.requireStillHeld(user.caller, user.token);
-        resources.requireMeant(host, user.caller.resourceId);
+        resources.requireResourceOfHost(host, user.caller.resourceId);
         return user;
       },
       isOperator,

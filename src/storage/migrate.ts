@@ -28,7 +28,7 @@ const WORDS = {
   postgres: { id: 'text collate "C"', clustered: '' },
 } as const;
 
-/** Any number, the same in every node: whoever holds it migrates. */
+/** Any number, the same in every node: the node that holds it migrates. */
 const ADVISORY_LOCK = 741_774_177;
 
 /**
@@ -41,7 +41,7 @@ export function migrate({ dialect, writer }: Database, now: number, steps = MIGR
   return writer.write(async (tx) => {
     if (dialect === 'postgres') {
       await tx.all(sql`select pg_advisory_xact_lock(${ADVISORY_LOCK})`);
-      // Whoever wants a table after us waits for as long as we do.
+      // Those that want a table after us wait for as long as we do.
       await tx.run(statement("set local lock_timeout = '1s'"));
     }
     await tx.run(

@@ -35,7 +35,7 @@ export async function openPostgres(url: string): Promise<Database> {
     max: CONNECTIONS,
     connectionTimeoutMillis: 5000,
     statement_timeout: 10_000,
-    query_timeout: 12_000, // ours, for a connection that was cut without a word
+    query_timeout: 12_000, // ours, for a connection that was cut without notice
     keepAlive: true,
     idle_in_transaction_session_timeout: 15_000,
     application_name: 'linarite',
@@ -72,7 +72,7 @@ export async function openPostgres(url: string): Promise<Database> {
 
 /**
  * Takes advisory locks, which end with the transaction: all in the order of their numbers, before anything else is locked.
- * Nobody who waits for one has what its holder waits for.
+ * No transaction that waits for a lock has one that the holder waits for.
  */
 async function takeTurns(tx: Rows, turns: readonly string[]): Promise<void> {
   const numbers = turns.map((turn) => hash('sha256', turn, 'buffer').readUIntBE(0, 6)).sort((a, b) => a - b);

@@ -5,7 +5,7 @@ import { TimeSlice } from '../lib/time-slice.ts';
 import { type Database, StoreError } from './database.ts';
 import { Compiler, type Rows, type Sql, sql, type Value } from './sql.ts';
 import { isLogDamaged } from './sqlite-log.ts';
-import { GivenWay, GroupWriter } from './writer.ts';
+import { GroupWriter, Yielded } from './writer.ts';
 
 /**
  * The lock is exclusive: a second server on the same folder would have a revocation log of its own, and what it revoked
@@ -57,7 +57,7 @@ export const isDamaged = (cause: unknown): boolean =>
 export function openSqlite(file: string, onSyncFailed: (cause: unknown) => void = () => undefined): Database {
   const connection = new Connection(file);
   const writer = new GroupWriter({
-    onConnection: (work, givesWay) => connection.exclusively(work, givesWay),
+    onConnection: (work, shouldYield) => connection.exclusively(work, shouldYield),
     begin: 'begin immediate',
     lanes: 1,
     isStoreFailure,
@@ -89,7 +89,7 @@ interface Prepared {
   readonly columns: readonly string[];
 }
 
-/** One connection for everything, with its statements kept. Who reads waits while a transaction is under way. */
+/** One connection for everything, with its statements kept. Reads wait while a transaction is under way. */
 class Connection {
   readonly #compiler = new Compiler(() => '?');
   readonly #statements = new Map<string, Prepared>();
@@ -113,9 +113,9 @@ class Connection {
   /**
    * Gives the connection to one piece of work, which begins and ends a transaction. Statements run on the thread of the event
    * loop, so a long transaction pauses between two of them: those who neither read nor write are served meanwhile.
-   * @param givesWay asked after each pause: true has the statement throw {@link GivenWay}
+   * @param shouldYield asked after each pause: true has the statement throw {@link Yielded}
    */
-  async exclusively(work: (tx: Rows) => Promise<void>, givesWay: () => boolean): Promise<void> {
+  async exclusively(work: (tx: Rows) => Promise<void>, shouldYield: () => boolean): Promise<void> {
     while (this.#busy) await this.#busy;
     if (!this.isWriteable) throw this.#syncFailure;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -127,8 +127,8 @@ class Connection {
         isOver
           ? undefined
           : slice.pause()?.then(() => {
-              isOver = givesWay();
-              if (isOver) throw new GivenWay();
+              isOver = shouldYield();
+              if (isOver) throw new Yielded();
             });
       await work(this.#rows(pause));
     } finally {
@@ -213,7 +213,7 @@ function open(file: string): DatabaseSync {
     for (const pragma of PRAGMAS) db.exec(pragma);
     db.exec('begin immediate; commit'); // takes the lock now, not at the first write
     writeLogAgain(`${file}-wal`);
-    requireSoundPages(db);
+    requireIntactPages(db);
     return db;
   } catch (cause) {
     db?.close();
@@ -258,7 +258,7 @@ function writeLogAgain(log: string): void {
 }
 
 /** Reads every page, which takes about a second for a million identities. Nothing else would notice one that is seldom used. */
-function requireSoundPages(db: DatabaseSync): void {
+function requireIntactPages(db: DatabaseSync): void {
   const complaint = db.prepare('pragma quick_check(1)').get()?.quick_check;
   if (complaint !== 'ok') throw damaged(String(complaint));
 }

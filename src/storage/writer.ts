@@ -5,7 +5,7 @@ interface Job {
   readonly turn: string | undefined;
   readonly weight: number;
   /** How often its transaction was given up for others. */
-  gaveWay: number;
+  yields: number;
   run(tx: Rows): Promise<unknown>;
   resolve(value: unknown): void;
   reject(cause: unknown): void;
@@ -14,9 +14,9 @@ interface Job {
 interface Uses {
   /**
    * Gives one connection to a piece of work that begins and ends a transaction on it.
-   * @param givesWay asked when the work has paused: true has its next statement throw {@link GivenWay}
+   * @param shouldYield asked when the work has paused: true has its next statement throw {@link Yielded}
    */
-  onConnection(work: (tx: Rows) => Promise<void>, givesWay: () => boolean): Promise<void>;
+  onConnection(work: (tx: Rows) => Promise<void>, shouldYield: () => boolean): Promise<void>;
   /** How a transaction begins: SQLite takes the write lock at once, so that no upgrade can fail later. */
   begin: string;
   /** Waits until no other transaction, of any process, has one of these turns, and keeps them until the transaction ends. */
@@ -36,12 +36,12 @@ const MOST_PER_GROUP = 256;
 /** A job that weighs more than this is alone in its transaction, so that no other job waits for its commit. */
 const MOST_IN_COMPANY = 16;
 const MOST_ATTEMPTS = 5;
-/** After so many times a heavy job goes through, whoever waits. */
-const MOST_GIVEN_WAY = 3;
+/** After so many times a heavy job yields no more, even if others wait. */
+const MOST_YIELDS = 3;
 
 /** Ends a transaction of a heavy job in the middle, because others wait. It is run again after them. */
-export class GivenWay extends Error {
-  override readonly name = 'GivenWay';
+export class Yielded extends Error {
+  override readonly name = 'Yielded';
 }
 
 /**
@@ -50,7 +50,7 @@ export class GivenWay extends Error {
  * and harms no other; a job's promise settles only after the commit returned.
  *
  * A job says how much it changes. Heavy jobs have transactions of their own, which alternate with those of the others. Where
- * the store has one writer, a heavy job gives way in the middle to what arrives meanwhile, a few times, and is run again.
+ * the store has one writer, a heavy job yields in the middle to what arrives meanwhile, a few times, and is run again.
  */
 export class GroupWriter {
   readonly #uses: Uses;
@@ -81,7 +81,7 @@ export class GroupWriter {
    */
   write<T>(work: (tx: Rows) => Promise<T>, turn?: string, weight = 1): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const job = { turn, weight, gaveWay: 0, run: work, resolve: resolve as (value: unknown) => void, reject };
+      const job = { turn, weight, yields: 0, run: work, resolve: resolve as (value: unknown) => void, reject };
       (isHeavy(job) ? this.#heavyWaiting : this.#waiting).push(job);
       this.#schedule();
     });
@@ -164,11 +164,11 @@ export class GroupWriter {
       try {
         await this.#uses.onConnection(
           (tx) => this.#transaction(tx, group, outcomes),
-          () => this.#waiting.length > 0 && group.every((job) => isHeavy(job) && job.gaveWay < MOST_GIVEN_WAY),
+          () => this.#waiting.length > 0 && group.every((job) => isHeavy(job) && job.yields < MOST_YIELDS),
         );
       } catch (cause) {
-        if (cause instanceof GivenWay) {
-          for (const job of group) job.gaveWay += 1;
+        if (cause instanceof Yielded) {
+          for (const job of group) job.yields += 1;
           this.#heavyWaiting.unshift(...group);
           return;
         }
@@ -210,7 +210,7 @@ export class GroupWriter {
           outcomes.push({ job, value: await job.run(tx) });
           if (shared) await execute(tx, 'release savepoint job');
         } catch (cause) {
-          if (cause instanceof GivenWay || this.#uses.isStoreFailure(cause)) throw cause;
+          if (cause instanceof Yielded || this.#uses.isStoreFailure(cause)) throw cause;
           outcomes.push({ job, value: undefined, failure: { cause } });
           if (shared) await execute(tx, 'rollback to savepoint job');
         }

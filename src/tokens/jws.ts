@@ -29,7 +29,7 @@ export interface SigningKeyMaterial {
   readonly privateKey: KeyObject;
 }
 
-/** Ours have about 900 characters with RSA-2048; the limit only bounds what a stranger can make us decode. */
+/** Ours have about 900 characters with RSA-2048; the limit only bounds what an unauthenticated request can make us decode. */
 const LONGEST_TOKEN = 8 * 1024;
 
 const refused = (reason: Reason, detail: string) => new ServiceError('TokenRefused', { reason, detail });
@@ -49,7 +49,7 @@ export function verifyJws(
   keyFor: (kid: string) => VerifyingKey | undefined,
 ): { header: JwsHeader; payload: JsonObject; key: VerifyingKey } {
   const { header, payload, key } = verifyCompact(token, keyFor);
-  // Only after the signature: a stranger's payload is never parsed.
+  // Only after the signature: an unverified payload is never parsed.
   return { header, payload: readJsonObject(payload, 'payload', malformed), key };
 }
 

@@ -82,7 +82,7 @@ export class SigningKeys {
   }
 
   /**
-   * The key of that id, if tokens may be verified with it. A killed key never comes back as a key: whoever has it can write
+   * The key of that id, if tokens may be verified with it. A killed key never comes back as a key: the one who has it can write
    * any position of the revocation log into a token.
    * @throws ServiceError `TokenRefused` for a killed key
    */
@@ -126,7 +126,7 @@ export class SigningKeys {
   async #read(): Promise<void> {
     const { db, store, keyRing } = this.#uses;
     const rows = await store.withoutGone(db.rows);
-    for (const row of rows) if (!this.#known.has(row.kid)) requireSound(row, keyRing);
+    for (const row of rows) if (!this.#known.has(row.kid)) requireIntact(row, keyRing);
     this.#killed = new Set(rows.filter((row) => row.state === 'killed').map((row) => row.kid));
     const usable = rows.filter((row) => row.state !== 'killed');
     const known = usable.map((row): [string, KnownKey] => {
@@ -176,7 +176,7 @@ export class SigningKeys {
   async kill(kid: string): Promise<void> {
     const { store, revocations, events } = this.#uses;
     if (this.#known.get(kid)?.row.state === 'active') await this.rotateNow();
-    // Nothing is thrown within: whoever finds it killed waits as well for those who still accept its tokens.
+    // Nothing is thrown within: a call that finds it killed also waits for the nodes that still accept its tokens.
     const killed = await revocations.change(async (tx, record) => {
       const state = (await store.withoutGone(tx)).find((row) => row.kid === kid)?.state;
       if (state !== 'next' && state !== 'retiring') return false;
@@ -261,10 +261,10 @@ const STATES: readonly string[] = ['next', 'active', 'retiring', 'gone', 'killed
 const ALGORITHMS: readonly string[] = ['RS256', 'ES256'] satisfies SigningKeyRow['alg'][];
 
 /** A killed key whose state cannot be read any more must not verify again. @throws StoreError when the row is damaged */
-function requireSound({ kid, alg, state, public_key, sealed }: SigningKeyRow, keyRing: KeyRing): void {
-  const isSound =
+function requireIntact({ kid, alg, state, public_key, sealed }: SigningKeyRow, keyRing: KeyRing): void {
+  const isIntact =
     STATES.includes(state) && ALGORITHMS.includes(alg) && kidOf(Buffer.from(public_key, 'base64')) === kid;
-  if (!isSound) throw new StoreError(`the store is damaged: signing key ${kid} was changed after it was written`);
+  if (!isIntact) throw new StoreError(`the store is damaged: signing key ${kid} was changed after it was written`);
   if (sealed !== null) keyRing.unseal(sealed, keyPlace(kid));
 }
 

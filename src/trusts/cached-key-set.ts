@@ -65,7 +65,7 @@ export class CachedKeySet {
     return { failure: this.#failure };
   }
 
-  /** Never rejects. Whoever comes while it is being read waits for the same answer. */
+  /** Never rejects. Calls that come while it is being read wait for the same answer. */
   async #readUnlessTriedWithin(ms: number): Promise<void> {
     if (!this.#reading && this.#since(this.#triedAtMs) >= ms) {
       this.#triedAtMs = this.#uses.clock.elapsed();

@@ -150,7 +150,7 @@ function requireAccessToken(payload: JsonObject, refuse: Refuse): void {
   if (isOther || ID_TOKEN_CLAIMS.some((claim) => Object.hasOwn(payload, claim))) {
     throw refuse('foreign.kind', 'it is not an access token');
   }
-  // Whoever presents it would have to prove that they hold a key (RFC 7800), which nothing here asks for.
+  // Its caller would have to prove possession of a key (RFC 7800), which nothing here asks for.
   if (Object.hasOwn(payload, 'cnf')) throw refuse('foreign.kind', 'it is bound to a key, so it is not a bearer token');
 }
 

@@ -61,13 +61,13 @@ export const ENTRA_CLAIMS: ClaimNames = {
 export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
 
-/** What is believed of whose tokens: the whole of it configured, nothing taken from a token. */
+/** Which tokens of which issuer are trusted: the whole of it configured, nothing taken from a token. */
 export interface TrustDefinition {
   /** Exact values of `iss`, the first that fits decides. `{tenantId}` stands for each of the tenants, `{endpoint}` for this server. */
   readonly issuers: readonly string[];
   /** Address of the discovery document (OpenID Connect Discovery 1.0), the only place to learn of keys from. */
   readonly metadata: string;
-  /** Address of the key set, where it is at another host than the metadata and is to be believed all the same. */
+  /** Address of the key set, where it is at another host than the metadata and is to be trusted all the same. */
   readonly keySet: string | undefined;
   /** GUIDs of directories, lower case. Empty: the issuers alone decide, and no user's token is exchanged. */
   readonly tenants: readonly string[];
@@ -103,7 +103,7 @@ export interface Grant {
   readonly resource: ResourceId | '*';
 }
 
-/** An issuer of tokens that somebody decided to believe. */
+/** An issuer of tokens that somebody decided to trust. */
 export interface Trust {
   /** A GUID that is never given again: tokens issued through the trust name it. */
   readonly id: TrustId;
@@ -188,7 +188,7 @@ function entries(list: readonly string[], target: string): string[] {
   return [...new Set(list)];
 }
 
-/** Entries that are compared as they are: whoever writes `*` means more than that. */
+/** Entries that are compared as they are: an entry `*` would mean more than that. */
 function exactEntries(list: readonly string[], target: string): string[] {
   if (list.includes('*')) throw invalid(target, "'*' does not stand for any value here: name each value");
   return entries(list, target);

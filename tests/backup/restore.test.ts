@@ -9,10 +9,10 @@ import { restore } from '../../src/backup/restore.ts';
 import { readSettings } from '../../src/settings.ts';
 import { startTestServer } from '../harness/server.ts';
 
-/** How a file is spoilt, and what the refusal says. */
+/** How a file is corrupted, and what the refusal says. */
 interface Row {
   what: string;
-  spoil: (file: string) => void;
+  corrupt: (file: string) => void;
   complaint: RegExp;
 }
 
@@ -21,13 +21,13 @@ const alterBy = (text: string) => (file: string) => alter(file, text);
 const ROWS: Row[] = [
   {
     what: 'is no database',
-    spoil: (file) => writeFileSync(file, 'hello '.repeat(1000)),
+    corrupt: (file) => writeFileSync(file, 'hello '.repeat(1000)),
     complaint: /is damaged or not a/,
   },
-  { what: 'is empty', spoil: (file) => writeFileSync(file, ''), complaint: /not a store of Linarite/ },
+  { what: 'is empty', corrupt: (file) => writeFileSync(file, ''), complaint: /not a store of Linarite/ },
   {
     what: 'is the database of another program',
-    spoil(file) {
+    corrupt(file) {
       rmSync(file);
       alter(file, 'create table t (x)');
     },
@@ -35,40 +35,40 @@ const ROWS: Row[] = [
   },
   {
     what: 'is cut off',
-    spoil: (file) => writeFileSync(file, readFileSync(file).subarray(0, 40_960)),
+    corrupt: (file) => writeFileSync(file, readFileSync(file).subarray(0, 40_960)),
     complaint: /damaged/,
   },
   {
     what: 'has a damaged page',
-    spoil: (file) => writeFileSync(file, withNoise(readFileSync(file))),
+    corrupt: (file) => writeFileSync(file, withNoise(readFileSync(file))),
     complaint: /damaged/,
   },
   {
     what: 'was made by a newer release',
-    spoil: alterBy("insert into migrations values ('9999-later', 0)"),
+    corrupt: alterBy("insert into migrations values ('9999-later', 0)"),
     complaint: /newer release/,
   },
   {
     what: 'has another schema',
-    spoil: alterBy('alter table identities add column more text'),
+    corrupt: alterBy('alter table identities add column more text'),
     complaint: /^the schema of .* differs from that of this release \(table identities\)/,
   },
   {
     what: 'would do something by itself',
-    spoil: alterBy('create trigger t after delete on nodes begin delete from head; end'),
+    corrupt: alterBy('create trigger t after delete on nodes begin delete from head; end'),
     complaint: /^the schema of .* differs from that of this release \(trigger t\)/,
   },
   {
     what: 'is of the other mode',
-    spoil: alterBy("update meta set value = 'production' where name = 'mode'"),
+    corrupt: alterBy("update meta set value = 'production' where name = 'mode'"),
     complaint: /made in production mode/,
   },
   {
     what: 'has a log beside it',
-    spoil: (file) => writeFileSync(`${file}-wal`, 'x'),
+    corrupt: (file) => writeFileSync(`${file}-wal`, 'x'),
     complaint: /write-ahead log beside it/,
   },
-  { what: 'is not there', spoil: (file) => rmSync(file), complaint: /cannot be read \(ENOENT\)/ },
+  { what: 'is not there', corrupt: (file) => rmSync(file), complaint: /cannot be read \(ENOENT\)/ },
 ];
 
 const digest = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
@@ -94,11 +94,11 @@ describe('a backup is refused, and nothing is touched, when it', () => {
     );
   };
 
-  for (const { what, spoil, complaint } of ROWS) {
+  for (const { what, corrupt, complaint } of ROWS) {
     test(what, async () => {
       const file = join(mkdtempSync(join(root, 'backup-')), 'backup.db');
       copyFileSync(database, file);
-      spoil(file);
+      corrupt(file);
       await assert.rejects(restore(settings, file), { name: 'StoreError', message: complaint });
       assertUntouched();
     });

@@ -244,11 +244,11 @@ describe('backups made under load, restored elsewhere,', () => {
     // Planted: a restore that does all but write that everything ended.
     const [backup] = made;
     assert.ok(backup);
-    const forgetful = await elsewhere(t, async (folder) => {
+    const withoutEnd = await elsewhere(t, async (folder) => {
       await restoreInto(folder, backup.at);
       forgetTheEnd(join(folder, 'linarite.db'), backup.at);
     });
-    const back = await accepted(forgetful, lives, backup.span.from);
+    const back = await accepted(withoutEnd, lives, backup.span.from);
     assert.ok(
       back.some((text) => text.endsWith(', ended: 200')),
       String(back.length),

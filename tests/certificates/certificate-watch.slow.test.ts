@@ -193,7 +193,7 @@ test('renewals under load fail no handshake, and open connections go on', { time
   const seen = new Map<string, number>();
   const failures: unknown[] = [];
   let going = true;
-  const crowd = Array.from({ length: 8 }, async () => {
+  const clients = Array.from({ length: 8 }, async () => {
     while (going)
       await ask(server.port, ca).then(
         (serial) => seen.set(serial, (seen.get(serial) ?? 0) + 1),
@@ -215,7 +215,7 @@ test('renewals under load fail no handshake, and open connections go on', { time
   const last = serialOf((pairs.at(-1) as Pair).certPem);
   for (let tries = 0; tries < 20; tries += 1) assert.equal(await ask(server.port, ca), last);
   going = false;
-  await Promise.all(crowd);
+  await Promise.all(clients);
   assert.deepEqual(failures, []);
   assert.equal(seen.size, pairs.length);
   t.diagnostic(`${[...seen.values()].reduce((sum, count) => sum + count, 0)} handshakes, ${pairs.length - 1} renewals`);

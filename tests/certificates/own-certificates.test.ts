@@ -249,7 +249,7 @@ test('a host that no certificate can name is a settings error', async () => {
 });
 
 describe('a kill in the middle', () => {
-  const spoil: Record<string, (path: string) => void> = {
+  const corrupt: Record<string, (path: string) => void> = {
     missing: (path) => rmSync(path),
     empty: (path) => truncateSync(path, 0),
     'cut off': (path) => truncateSync(path, 100),
@@ -257,18 +257,18 @@ describe('a kill in the middle', () => {
   };
   const subsets = Array.from({ length: 7 }, (_, index) => FILES.filter((_name, bit) => (index + 1) & (1 << bit)));
 
-  for (const [state, damage] of Object.entries(spoil)) {
-    test(`leaves any of the files ${state}, and the next start mends it`, async () => {
+  for (const [state, damage] of Object.entries(corrupt)) {
+    test(`leaves any of the files ${state}, and the next start replaces it`, async () => {
       const pristine = freshFolder();
       await certificatesIn(pristine, today);
       for (const subset of subsets) {
         const folder = freshFolder();
         for (const name of FILES) writeFileSync(join(folder, name), readFileSync(join(pristine, name)));
         for (const name of subset) damage(join(folder, name));
-        const mended = await certificatesIn(folder, today);
-        assert.equal(mended.madeNow, state !== 'half written', subset.join());
-        assertCoherent(mended);
-        assert.equal((await certificatesIn(folder, today)).caPem, mended.caPem);
+        const repaired = await certificatesIn(folder, today);
+        assert.equal(repaired.madeNow, state !== 'half written', subset.join());
+        assertCoherent(repaired);
+        assert.equal((await certificatesIn(folder, today)).caPem, repaired.caPem);
       }
     });
   }
@@ -287,9 +287,9 @@ describe('a kill in the middle', () => {
       await certificatesIn(folder, today);
       const pem = readFileSync(join(folder, name), 'utf8');
       writeFileSync(join(folder, name), pem.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA'));
-      const mended = await certificatesIn(folder, today);
-      assert.equal(mended.madeNow, true, name);
-      assertCoherent(mended);
+      const repaired = await certificatesIn(folder, today);
+      assert.equal(repaired.madeNow, true, name);
+      assertCoherent(repaired);
     }
   });
 });

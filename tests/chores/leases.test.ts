@@ -119,7 +119,7 @@ class Nodes {
     return nodes;
   }
 
-  /** From now on the store does not hear a node, nor does the node hear the store. */
+  /** After this the store does not hear a node, nor does the node hear the store. */
   cutOff(node: string): void {
     this.#cutOff.add(node);
   }
@@ -193,7 +193,7 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
   }
 }
 
-/** Cuts off whoever runs the chore, again and again. @returns the overlaps of runs that were seen */
+/** Cuts off the node that runs the chore, again and again. @returns the overlaps of runs that were seen */
 async function withCuts(t: TestContext, cuts: number, planted?: Planted): Promise<{ nodes: Nodes; overlaps: number }> {
   const nodes = await Nodes.of(t, undefined, planted);
   const cut: string[] = [];
@@ -214,7 +214,7 @@ async function withCuts(t: TestContext, cuts: number, planted?: Planted): Promis
   return { nodes, overlaps };
 }
 
-/** Says that it is held, whoever holds it. */
+/** Says to every node that it holds the lease. */
 class EverybodysLease extends LeaseStore {
   override async take(): Promise<Claim> {
     return { isHeld: true };

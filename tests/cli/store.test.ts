@@ -196,7 +196,7 @@ describe('recover', () => {
     await before.asService(`POST ${inPath(id)}/:revokeAccessTokens`);
     const token = await before.givenToken(id);
     await before.server.close();
-    copyFileSync(snapshot, database(folder)); // what a snapshot of the disk brings back, without a word
+    copyFileSync(snapshot, database(folder)); // what a snapshot of the disk brings back, with no message
 
     const server = await startTestServer(t, { folder });
     assert.equal(await statusOf(server, token), 503);

@@ -185,11 +185,11 @@ for (const dialect of STORES) {
       const [a, b] = [start(0), start(1)];
       const seen: string[] = [];
       let cut = false;
-      const { promise: mended, resolve: mend } = Promise.withResolvers<void>();
+      const { promise: repaired, resolve: repair } = Promise.withResolvers<void>();
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       const write = db.writer.write.bind(db.writer);
       t.mock.method(db.writer, 'write', (...args: Parameters<typeof write>) =>
-        cut ? mended.then(() => Promise.reject(new Error('no connection'))) : write(...args),
+        cut ? repaired.then(() => Promise.reject(new Error('no connection'))) : write(...args),
       );
       await a.follow('audit', async (facts, signal) => {
         seen.push(...facts.map(({ position }) => `a${position}`));
@@ -201,7 +201,7 @@ for (const dialect of STORES) {
       await b.outbox.write(STREAM, (_, append) => append({ kind: 'said', payload: '1' }));
       await ended;
       await until('the other one has it', () => seen.includes('b1'));
-      mend();
+      repair();
       assert.deepEqual(seen, ['a1', 'b1']);
     });
   });

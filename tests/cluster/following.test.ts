@@ -120,8 +120,8 @@ describe('a follower beside transactions that commit in any order', () => {
     let passedOver = 0;
     for (let attempt = 0; attempt < 5 && passedOver === 0; attempt += 1) {
       const stores = await givenStores(t, 'postgres', 2);
-      const mend = await numbersAtInsert(stores[0] as Database);
-      const { skipped, missing } = await follow(t, stores, 300, 500).finally(mend);
+      const repair = await numbersAtInsert(stores[0] as Database);
+      const { skipped, missing } = await follow(t, stores, 300, 500).finally(repair);
       passedOver += skipped + missing;
     }
     assert.ok(passedOver > 0);

@@ -68,7 +68,7 @@ async function firstFailure(steps: readonly Step[], folder: string): Promise<str
 const isDone = existsSync(join(ROOT, 'src/planes/pins')) && 'the plane of the page is here';
 const skip = isDone || (POSTGRES_URL === undefined && 'needs PostgreSQL');
 
-test('who does what add-a-plane.md says has a plane, and every check passes', { skip }, async (t) => {
+test('the steps of add-a-plane.md give a plane, and every check passes', { skip }, async (t) => {
   assert.equal(await firstFailure(stepsOf(PAGE), givenCopy(t)), undefined);
 });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { OPERATIONS, TOOL_CHECKS } from '../harness/clients/operations.ts';
 import { type ClientResults, conformancePages, nameOf, readResults, readToolResults } from '../harness/clients/page.ts';
-import { GUIDE, guideTexts } from '../harness/clients/troubles.ts';
+import { GUIDE, guideTexts } from '../harness/clients/sdk-problems.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const textOf = (path: string): string => readFileSync(join(ROOT, path), 'utf8');

@@ -6,7 +6,7 @@ import { operationsPage, referencePages } from '../../scripts/docs.ts';
 import { ok, route } from '../../src/http/route.ts';
 import { listOf, object, optional, text } from '../../src/http/schema.ts';
 import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
-import { apiOf } from '../harness/road.ts';
+import { apiOf } from '../harness/test-pipeline.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 

@@ -8,8 +8,8 @@ import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { versions } from '../../src/planes/identity/versions.ts';
 import { describedPlanes } from '../../src/start/planes.ts';
 import { startProduction } from '../harness/production.ts';
-import { apiOf } from '../harness/road.ts';
 import { startTestServer } from '../harness/server.ts';
+import { apiOf } from '../harness/test-pipeline.ts';
 
 /** The published schema of OpenAPI 3.1, with that of JSON Schema 2020-12 for the schemas within. */
 const fitsStandard = await validate('https://spec.openapis.org/oas/3.1/schema-base');

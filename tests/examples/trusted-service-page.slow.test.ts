@@ -178,14 +178,14 @@ describe('the page of the trusted service, in a real browser', { skip: noBrowser
 
   for (const host of ['127.0.0.1', 'localhost']) {
     test(`cannot be used by a page of http://${host} at another port`, async (t) => {
-      const evil = await evilPage(t, host, service.origin);
+      const foreign = await foreignPage(t, host, service.origin);
       const { page } = await opened();
       await signIn(page, ada);
       await signedInAs(page, ada.name);
       const other = await page.context().newPage();
       const answered: number[] = [];
       other.on('response', (response) => response.request().method() === 'POST' && answered.push(response.status()));
-      await other.goto(evil);
+      await other.goto(foreign);
       await other.waitForFunction('document.title === "tried"');
       await other.locator('button').click();
       await other.waitForURL(`${service.origin}/**`);
@@ -200,7 +200,7 @@ describe('the page of the trusted service, in a real browser', { skip: noBrowser
 });
 
 /** A page that tries to sign its reader out everywhere, in the ways that need no leave: by script, and by a form. */
-async function evilPage(t: { after(work: () => unknown): void }, host: string, target: string): Promise<string> {
+async function foreignPage(t: { after(work: () => unknown): void }, host: string, target: string): Promise<string> {
   const at = `${target}/api/sign-out-everywhere`;
   const html = `<!doctype html><form method="post" enctype="text/plain" action="${at}"><input name='{"a":"' value='"}'><button>Win</button></form>
 <script>

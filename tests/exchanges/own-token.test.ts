@@ -168,7 +168,7 @@ for (const plane of Object.keys(PLANES) as Plane[]) {
       assert.equal(body.id, identity(ALICE.objectId));
     });
 
-    test('refuses with 401 what is no such token, and with 403 who is not assigned', async () => {
+    test('refuses with 401 what is no such token, and with 403 a user who is not assigned', async () => {
       const other = plane === 'entra' ? `${TEAMS}/TeamsExtension.ManageCalls` : `${CLIENTS}/Chat`;
       const tokens: Record<string, string> = {
         text: 'x',
@@ -280,7 +280,7 @@ for (const store of STORES) {
       assert.equal(claimsOf(hers).as, `entra/${GROUP.objectId}`);
       assertError(await world.exchange(await world.presented(CAROL)), NOT_ASSIGNED);
 
-      // From now on she comes in by an assignment of her own.
+      // After this she comes in by an assignment of her own.
       await world.assign(ALICE.objectId);
       const own = await world.exchanged(ALICE);
       await world.unassign(GROUP.objectId);

@@ -11,7 +11,7 @@ interface Written {
 
 const commands = new AsyncLocalStorage<Written>();
 
-/** Gives each command streams of its own; whoever runs no command keeps those of the process. */
+/** Gives each command streams of its own; code that runs no command keeps those of the process. */
 function divertStreams(): void {
   for (const name of ['stdout', 'stderr'] as const) {
     const stream = process[name];

@@ -6,7 +6,7 @@ interface Sleeper {
   wake(): void;
 }
 
-/** Turns of the event loop after each wake-up, for whoever was woken to come to a rest. */
+/** Turns of the event loop after each wake-up, so that the code that was woken comes to a rest. */
 const TURNS = 6;
 
 /** A clock and its timers, which move when they are told to. */

@@ -20,7 +20,7 @@ export const KEYS = {
   /** Of the exponent 3. */
   cube: rsa(2048, 3),
   /** Nobody publishes it. */
-  stranger: rsa(2048),
+  unpublished: rsa(2048),
 } satisfies Record<string, { publicKey: KeyObject; privateKey: KeyObject }>;
 
 export type KeyName = keyof typeof KEYS;
@@ -108,7 +108,7 @@ export class Provider {
     return this.#signing;
   }
 
-  /** From now on tokens are signed with another key, and the former one is no longer published. */
+  /** After this, tokens are signed with another key, and the former one is no longer published. */
   rotate(): void {
     this.#signing = 'next';
   }

@@ -12,7 +12,7 @@ export interface WireDraft {
   readBody?: WireRequest['readBody'];
 }
 
-/** A request as the listener would hand it to the road, without a socket. */
+/** A request as the listener would hand it to the pipeline, without a socket. */
 export function wireRequest({
   method = 'GET',
   target = '/',

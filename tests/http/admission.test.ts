@@ -83,7 +83,7 @@ describe('places', () => {
       [{ name: 'x', all: { a: null, b: {}, c: { names: ['1', '2'] } } }, 5],
       [{ name: 'x', more: [['1'], ['2', '3']], other: [1, 2, 3] }, 5],
     ] as const) {
-      assert.equal(schema.misfit(value), undefined);
+      assert.equal(schema.mismatch(value), undefined);
       assert.equal(schema.entries(value), entries, JSON.stringify(value));
     }
   });
@@ -94,7 +94,7 @@ describe('places', () => {
     assert.equal(admitted(admission, 'urgent', 'a', 100), 4);
   });
 
-  test('whoever asks for more than the others end up with the same share as they', () => {
+  test('those who ask for more than the others end up with the same share as they', () => {
     const admission = given(60, 1);
     const random = new Random(7);
     const held: { holder: string; place: Place }[] = [];
@@ -108,7 +108,7 @@ describe('places', () => {
       }
       if (held.length > 0 && random.chance(0.5)) held.splice(random.below(held.length), 1)[0]?.place.leave();
       assert.equal(admission.underWay.usual, held.length);
-      assert.ok(held.length < 60, 'there is a place for whoever comes next');
+      assert.ok(held.length < 60, 'there is a place for the next one');
       assert.ok(held.filter((one) => one.holder === 'greedy').length <= 30);
     }
     for (const { place } of held) place.leave();
@@ -130,7 +130,7 @@ describe('places', () => {
     assert.equal(admission.bodyBytes, 250);
   });
 
-  test('strangers share by address; a resource’s service and its users apart', () => {
+  test('unauthenticated callers share by address; a resource’s service and its users apart', () => {
     assert.equal(holderOf({ kind: 'nobody' }, '10.0.0.1'), 'nobody 10.0.0.1');
     assert.notEqual(
       holderOf({ kind: 'service', resourceId: 'r' } as never, '10.0.0.1'),
@@ -192,7 +192,7 @@ describe('a server with four places', () => {
     while ((await metric(server, 'linarite_requests_under_way{lane="usual"}')) < 2);
     const asked = performance.now();
     const refused = await Promise.all(Array.from({ length: 20 }, issue));
-    assert.ok(performance.now() - asked > 45, 'refusals are not kept back');
+    assert.ok(performance.now() - asked > 45, 'refusals are not delayed');
     const revocations = Array.from({ length: 10 }, () => server.asService(`POST ${inPath(id)}/:revokeAccessTokens`));
     const revoked = await Promise.all(revocations);
     assert.deepEqual([...new Set(revoked.map(({ status }) => status))], [204]);

@@ -6,7 +6,7 @@ import { ok, route } from '../../src/http/route.ts';
 import { text } from '../../src/http/schema.ts';
 import { serviceDialect } from '../../src/http/service-dialect.ts';
 import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
-import { apiOf, roadOfApis } from '../harness/road.ts';
+import { apiOf, pipelineOfApis } from '../harness/test-pipeline.ts';
 import { wireRequest } from '../harness/wire-request.ts';
 
 // Two APIs on one pipeline: one as it is, and one made up as chat is, whose list begins with a version of the other's.
@@ -71,10 +71,10 @@ const chat = apiOf(
   ],
   { name: 'chat', versions: CHAT_VERSIONS, dialect: chatDialect },
 );
-const road = roadOfApis([identity, chat]);
+const pipeline = pipelineOfApis([identity, chat]);
 
 const ask = async (target: string, headers: Record<string, string> = {}) => {
-  const reply = await road.answer(
+  const reply = await pipeline.answer(
     wireRequest({ method: 'GET', target, headers: { host: 'localhost:7417', ...headers } }),
   );
   return { ...reply, json: JSON.parse(String(reply.body ?? 'null')) };

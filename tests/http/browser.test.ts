@@ -7,7 +7,7 @@ import { inPath } from '../harness/resources.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 
-// security-and-reliability, section 1.4: what stands between a stranger's web page and a key that everybody knows.
+// security-and-reliability, section 1.4: what stands between a foreign web page and a key that everybody knows.
 
 const MISDIRECTED = {
   status: 421,

@@ -8,9 +8,9 @@ import { RouteTable } from '../../src/http/routes.ts';
 import { describedPlanes } from '../../src/start/planes.ts';
 import { describedRoutes } from '../harness/described.ts';
 import { send } from '../harness/http.ts';
-import { givenRoad } from '../harness/road.ts';
 import { TestLog, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 const NOBODY = { caller: 'nobody' } as const;
 const PAGE = Buffer.from('<!doctype html><title>ä</title>');
@@ -24,9 +24,13 @@ const SERVING = { below: '/app', operation: 'getFile', summary: 'A file.', acces
 describe('a file', () => {
   test('is sent byte by byte, with its type, its tag and how long to keep it', async (t) => {
     const log = new TestLog();
-    const port = await givenRoad(t, fileRoutes(FILES, { ...SERVING, headers: { 'Content-Security-Policy': 'x' } }), {
-      log,
-    });
+    const port = await givenPipeline(
+      t,
+      fileRoutes(FILES, { ...SERVING, headers: { 'Content-Security-Policy': 'x' } }),
+      {
+        log,
+      },
+    );
     const page = await send(port, { target: '/app/index.html' });
     assert.deepEqual([page.status, page.text], [200, PAGE.toString()]);
     assert.equal(page.headers['content-type'], 'text/html; charset=utf-8');
@@ -42,8 +46,8 @@ describe('a file', () => {
     assert.equal(log.lines[0]?.facts.operation, 'getFile');
   });
 
-  test('is not sent again to who has it, and the answer has no length', async (t) => {
-    const port = await givenRoad(t, fileRoutes(FILES, SERVING));
+  test('is not sent again to a client that has it, and the answer has no length', async (t) => {
+    const port = await givenPipeline(t, fileRoutes(FILES, SERVING));
     const { etag = '' } = (await send(port, { target: '/app/index.html' })).headers;
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
       const answer = await send(port, { target: '/app/index.html', headers: { 'If-None-Match': known } });
@@ -60,8 +64,8 @@ describe('a file', () => {
     assert.equal((await send(port, { target: '/app/index.html', headers: last })).status, 304);
   });
 
-  test('is sent whole to who asks for a range of it', async (t) => {
-    const port = await givenRoad(t, fileRoutes(FILES, SERVING));
+  test('is sent whole to a client that asks for a range of it', async (t) => {
+    const port = await givenPipeline(t, fileRoutes(FILES, SERVING));
     const headers = { Range: 'bytes=0-1', 'If-Range': '"x"' };
     const answer = await send(port, { target: '/app/index.html', headers });
     assert.deepEqual([answer.status, answer.text.length], [200, PAGE.toString().length]);
@@ -69,7 +73,7 @@ describe('a file', () => {
   });
 
   test('is there under its own name and no other', async (t) => {
-    const port = await givenRoad(t, fileRoutes(FILES, SERVING));
+    const port = await givenPipeline(t, fileRoutes(FILES, SERVING));
     for (const name of [
       '',
       '../index.html',
@@ -126,7 +130,7 @@ describe('an entity tag', () => {
   });
 
   test('of an object and of a refusal', async (t) => {
-    const port = await givenRoad(t, [
+    const port = await givenPipeline(t, [
       route({
         operation: 'list',
         summary: '',
@@ -180,7 +184,9 @@ describe('HEAD', () => {
     const log = new TestLog();
     const one = (at: `${'GET' | 'HEAD'} /${string}`, operation: string) =>
       route({ operation, summary: '', at, access: NOBODY, answers: { 200: 'nothing' }, handle: () => ok({ at }) });
-    const port = await givenRoad(t, [one('GET /a', 'getA'), one('GET /b', 'getB'), one('HEAD /b', 'headB')], { log });
+    const port = await givenPipeline(t, [one('GET /a', 'getA'), one('GET /b', 'getB'), one('HEAD /b', 'headB')], {
+      log,
+    });
     const length = (await send(port, { target: '/a' })).headers['content-length'];
     assert.equal((await send(port, { method: 'HEAD', target: '/a' })).headers['content-length'], length);
     await send(port, { method: 'HEAD', target: '/b' });

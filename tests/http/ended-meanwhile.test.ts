@@ -85,7 +85,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-/** Sends the headers, waits until the server has believed them and asks for the body, and only then goes on. */
+/** Sends the headers, waits until the server has accepted them and asks for the body, and only then goes on. */
 async function slowly(server: TestServer, { ask }: Pick<Case, 'ask'>, meanwhile: () => Promise<unknown>) {
   const { at, headers, body } = await ask(server);
   const lines = Object.entries({

@@ -4,7 +4,7 @@ import { ServiceError } from '../../src/errors.ts';
 import { envelope } from '../../src/http/envelope.ts';
 import { route } from '../../src/http/route.ts';
 import { send } from '../harness/http.ts';
-import { givenRoad } from '../harness/road.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 const NOT_JSON = { code: 'ValidationError', message: 'The request body is not valid JSON.' };
 
@@ -62,7 +62,7 @@ test('no cause, reason or detail reaches the body, at no level', async (t) => {
       throw new ServiceError('BodyUnreadable', { ...secret, inner, details: [inner] });
     },
   });
-  const port = await givenRoad(t, [failing]);
+  const port = await givenPipeline(t, [failing]);
   const { status, text } = await send(port, { target: '/try/error' });
   assert.equal(status, 400);
   assert.deepEqual(JSON.parse(text), { error: { ...NOT_JSON, details: [NOT_JSON], innererror: NOT_JSON } });

@@ -5,11 +5,11 @@ import net from 'node:net';
 import { after, describe, type TestContext, test } from 'node:test';
 import { listen } from '../../src/http/listen.ts';
 import { ok, type Route, route } from '../../src/http/route.ts';
-import type { Road, WireRequest } from '../../src/http/wire.ts';
+import type { RequestHandler, WireRequest } from '../../src/http/wire.ts';
 import { type Reading, type ReadRequest, readRequests } from '../harness/http/reference-parser.ts';
 import { type RawAnswer, takeAnswer } from '../harness/raw.ts';
 import { writeResult } from '../harness/results.ts';
-import { roadOf } from '../harness/road.ts';
+import { pipelineOf } from '../harness/test-pipeline.ts';
 import { Draw } from '../harness/vectors/forgeries.ts';
 
 // A thousand in every test run; `npm run harness -- framing` for a release (security-and-reliability, A2).
@@ -209,15 +209,15 @@ const THINGS: readonly Route[] = (
   }),
 );
 
-/** The real door and the real road, with an eye on what got to its end. */
+/** The real listener and the real request pipeline; it counts what got to the end of it. */
 async function givenServer(t: TestContext): Promise<Victim> {
   let effects: ReadRequest[] = [];
-  const road = roadOf(THINGS);
-  const watched: Road = {
-    refuse: (error) => road.refuse(error),
+  const pipeline = pipelineOf(THINGS);
+  const watched: RequestHandler = {
+    refuse: (error) => pipeline.refuse(error),
     async answer(request: WireRequest) {
       let body = '';
-      const reply = await road.answer({
+      const reply = await pipeline.answer({
         method: request.method,
         target: request.target,
         secure: request.secure,
@@ -241,7 +241,7 @@ async function givenServer(t: TestContext): Promise<Victim> {
     hosts: ['127.0.0.1'],
     port: 0,
     tls: undefined,
-    road: watched,
+    handler: watched,
     // A mutation may begin as TLS does.
     onProblem: (level, message) => level === 'debug' || message.includes('spoke HTTPS') || assert.fail(message),
   });

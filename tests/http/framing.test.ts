@@ -13,14 +13,14 @@ import { ServiceError } from '../../src/errors.ts';
 import type { BindOptions } from '../../src/http/bind.ts';
 import type { WireLimits } from '../../src/http/connection.ts';
 import { type Listener, listen, type ServeOptions, type TlsIdentity } from '../../src/http/listen.ts';
-import type { Road, WireReply, WireRequest } from '../../src/http/wire.ts';
+import type { RequestHandler, WireReply, WireRequest } from '../../src/http/wire.ts';
 
 // ── The other side of the listener ──────────────────────────────────────────────────────────────────────────────────
 
 const BODY_LIMIT = 100_000;
 
-/** A road of a few lines that remembers what reached it. An effect is what a route would do once it has the body. */
-class FakeRoad implements Road {
+/** A handler of a few lines that remembers what reached it. An effect is what a route would do once it has the body. */
+class FakeHandler implements RequestHandler {
   calls: WireRequest[] = [];
   effects: string[] = [];
   bodyErrors: unknown[] = [];
@@ -30,7 +30,7 @@ class FakeRoad implements Road {
     this.calls.push(request);
     const path = request.target.split('?')[0];
     if (path === '/early') return envelope(new ServiceError('Denied'));
-    if (path === '/throws') throw new Error('a bug in the road');
+    if (path === '/throws') throw new Error('a bug in the handler');
     if (path === '/gate') await new Promise<void>((open) => this.#gates.push(open));
     if (path === '/soon') await sleep(5);
     if (path === '/large') return { ...reply(200, {}), body: 'x'.repeat(20_000_000) };
@@ -67,7 +67,7 @@ const envelope = (error: ServiceError): WireReply =>
   reply(error.shape.status, { error: { code: error.shape.code, message: error.message } });
 
 interface Setup {
-  road: FakeRoad;
+  handler: FakeHandler;
   listener: Listener;
   port: number;
   problems: string[];
@@ -78,13 +78,13 @@ async function start(
   limits: Partial<WireLimits> = {},
   more: Partial<BindOptions & ServeOptions> = {},
 ): Promise<Setup> {
-  const road = new FakeRoad();
+  const handler = new FakeHandler();
   const problems: string[] = [];
   const onProblem = (level: string, message: string): unknown => problems.push(`${level}: ${message}`);
   const hosts = ['127.0.0.1'];
-  const listener = await listen({ hosts, port: 0, tls: undefined, road, onProblem, limits, ...more });
+  const listener = await listen({ hosts, port: 0, tls: undefined, handler, onProblem, limits, ...more });
   t?.after(() => listener.close(0));
-  return { road, listener, port: listener.port, problems };
+  return { handler, listener, port: listener.port, problems };
 }
 
 // ── A client that believes nothing ──────────────────────────────────────────────────────────────────────────────────
@@ -220,9 +220,9 @@ interface Case {
   send: string;
   /** Status of every answer, in order; empty: closed without one. */
   answers: number[];
-  /** How often the road may be called; 0 unless said. */
+  /** How often the handler may be called; 0 unless said. */
   calls?: number;
-  /** How many bodies the road may get to its end; as many as there are calls unless said. */
+  /** How many bodies the handler may get to its end; as many as there are calls unless said. */
   effects?: number;
   /** The client ends its half after sending. Otherwise it is the server that must close. */
   ends?: boolean;
@@ -243,7 +243,7 @@ const refused = (name: string, send: string, status = 400, more: Partial<Case> =
   answers: [status],
   ...more,
 });
-/** What the parser notices only after the headers: the road may have been called, but never has an effect. */
+/** What the parser notices only after the headers: the handler may have been called, but never has an effect. */
 const late = (name: string, send: string): Case => refused(name, send, 400, { calls: 1, effects: 0 });
 
 const CASES: Case[] = [
@@ -287,14 +287,18 @@ const CASES: Case[] = [
     answers: [200, 400],
     ends: false,
   }),
-  refused('TRACE, which the road answers', lines('TRACE / HTTP/1.1', HOST), 405, { calls: 1, effects: 0, ends: true }),
-  refused('HEAD, which the road answers', lines('HEAD / HTTP/1.1', HOST), 405, {
+  refused('TRACE, which the handler answers', lines('TRACE / HTTP/1.1', HOST), 405, {
+    calls: 1,
+    effects: 0,
+    ends: true,
+  }),
+  refused('HEAD, which the handler answers', lines('HEAD / HTTP/1.1', HOST), 405, {
     calls: 1,
     effects: 0,
     ends: true,
     head: true,
   }),
-  refused('HEAD that is refused before the road', lines('HEAD / HTTP/1.1', HOST, HOST), 400, { head: true }),
+  refused('HEAD that is refused before the handler', lines('HEAD / HTTP/1.1', HOST, HOST), 400, { head: true }),
   refused('HEAD that is no HTTP', lines('HEAD / HTTP/1.1', HOST, 'no header'), 400, { head: true }),
   refused('HEAD of a wrong version', lines('HEAD / HTTP/9.9', HOST), 400, { head: true }),
   refused('HEAD with too many headers', lines('HEAD / HTTP/1.1', HOST, `A: ${'a'.repeat(20_000)}`), 431, {
@@ -351,7 +355,7 @@ const CASES: Case[] = [
   { ...late('chunks that end too early', chunked('5\r\nhel')), ends: true },
   { ...late('chunks without a last one', chunked('5\r\nhello\r\n')), ends: true },
 
-  // Who is asked, and for what.
+  // The host that is asked, and what for.
   refused('no Host', lines('GET / HTTP/1.1', 'X: y')),
   refused('no header at all', 'GET / HTTP/1.1\r\n\r\n'),
   refused('two Hosts', get('/', 'Host: evil.example')),
@@ -418,9 +422,9 @@ describe('framing', () => {
 
   for (const { name, send, answers, calls = 0, effects = calls, ends = false, head = false } of CASES) {
     test(name, async () => {
-      const { road, port } = setup;
-      road.calls = [];
-      road.effects = [];
+      const { handler, port } = setup;
+      handler.calls = [];
+      handler.effects = [];
       const wire = await Wire.open(port, { allowHalfOpen: true });
       if (ends) wire.socket.end(Buffer.from(send, 'latin1'));
       else wire.socket.write(Buffer.from(send, 'latin1'));
@@ -431,14 +435,14 @@ describe('framing', () => {
       );
       for (const answer of got) if (answer.status >= 400 && !head) assertEnvelope(answer);
       if (!ends && answers.length > 0) assert.equal(got.at(-1)?.headers.get('connection'), 'close');
-      assert.ok(road.calls.length <= calls, `the road was called ${road.calls.length} times`);
-      assert.equal(road.effects.length, effects);
+      assert.ok(handler.calls.length <= calls, `the handler was called ${handler.calls.length} times`);
+      assert.equal(handler.effects.length, effects);
     });
   }
 });
 
 test('the same cases, byte by byte', async (t) => {
-  const { road, port } = await start(t, { lingerMs: 200 });
+  const { handler, port } = await start(t, { lingerMs: 200 });
   const short = CASES.filter(({ send, head, name }) => send.length < 120 && !head && name !== 'nothing at all');
   await Promise.all(
     short.map(async ({ name, send, answers, ends }) => {
@@ -453,13 +457,13 @@ test('the same cases, byte by byte', async (t) => {
       assert.deepEqual(statuses, answers, name);
     }),
   );
-  assert.ok(road.effects.every((body) => ['', 'hello', 'first', 'other'].includes(body)));
+  assert.ok(handler.effects.every((body) => ['', 'hello', 'first', 'other'].includes(body)));
 });
 
 // ── Requests and answers ────────────────────────────────────────────────────────────────────────────────────────────
 
-test('the road sees the request as it was sent', async (t) => {
-  const { road, port } = await start(t);
+test('the handler sees the request as it was sent', async (t) => {
+  const { handler, port } = await start(t);
   const wire = await Wire.open(port);
   wire.socket.end(
     lines('POST /%7e//a?q=%20&q HTTP/1.1', HOST, 'x-Ms-Date: one', FIVE, 'X-MS-DATE: \ttwo ', 'Authorization:') +
@@ -467,7 +471,7 @@ test('the road sees the request as it was sent', async (t) => {
   );
   await wire.untilClosed();
 
-  const [request] = road.calls;
+  const [request] = handler.calls;
   assert.ok(request);
   assert.equal(request.method, 'POST');
   assert.equal(request.target, '/%7e//a?q=%20&q');
@@ -481,12 +485,12 @@ test('the road sees the request as it was sent', async (t) => {
 });
 
 test('a body is announced by a coding or a length above 0', async (t) => {
-  const { road, port } = await start(t);
+  const { handler, port } = await start(t);
   const wire = await Wire.open(port);
   wire.socket.end(get() + post(['Content-Length: 0']) + post([FIVE], 'hello') + chunked('0\r\n\r\n'));
   assert.equal((await wire.untilClosed()).length, 4);
   assert.deepEqual(
-    road.calls.map(({ hasBody }) => hasBody),
+    handler.calls.map(({ hasBody }) => hasBody),
     [false, false, true, true],
   );
 });
@@ -508,15 +512,15 @@ test('an answer has a length, or chunks, or by its status neither', async (t) =>
 });
 
 test('pipelined requests are answered in order and one after another', async (t) => {
-  const { road, port } = await start(t);
+  const { handler, port } = await start(t);
   const wire = await Wire.open(port);
   wire.socket.write(get('/gate') + post([FIVE], 'hello') + get('/3'));
   await sleep(50);
   assert.deepEqual(
-    road.calls.map(({ target }) => target),
+    handler.calls.map(({ target }) => target),
     ['/gate'],
   );
-  road.openGates();
+  handler.openGates();
   wire.socket.end();
   const answers = await wire.untilClosed();
   const targets = answers.map(({ body }) => (JSON.parse(body) as { target: string }).target);
@@ -524,7 +528,7 @@ test('pipelined requests are answered in order and one after another', async (t)
 });
 
 test('more pipelined requests than one connection may have waiting are not taken in', async (t) => {
-  const { road, port } = await start(t, { maxPipelined: 4, lingerMs: 50 });
+  const { handler, port } = await start(t, { maxPipelined: 4, lingerMs: 50 });
   let parsed = 0;
   const count = (): void => {
     parsed += 1;
@@ -535,28 +539,28 @@ test('more pipelined requests than one connection may have waiting are not taken
   wire.socket.write(get('/gate') + get().repeat(5_000));
   await sleep(50);
   wire.socket.write(get().repeat(5_000));
-  road.openGates();
+  handler.openGates();
   const statuses = (await wire.untilClosed()).map(({ status }) => status);
   assert.deepEqual(statuses, [200, 200, 200, 200, 200, 429]);
-  assert.equal(road.calls.length, 5);
+  assert.equal(handler.calls.length, 5);
   assert.ok(parsed < 5_000, `${parsed} requests were parsed and kept for nothing`);
 });
 
 test('garbage does not overtake the answer before it', async (t) => {
-  const { road, port } = await start(t, { lingerMs: 50 });
+  const { handler, port } = await start(t, { lingerMs: 50 });
   const wire = await Wire.open(port);
   wire.socket.write(get('/gate'));
   await sleep(20);
   wire.socket.write('garbage\0\r\n\r\n');
   await sleep(20);
   assert.equal(wire.received.length, 0);
-  road.openGates();
+  handler.openGates();
   const statuses = (await wire.untilClosed()).map(({ status }) => status);
   assert.deepEqual(statuses, [200, 400]);
 });
 
 test('a connection serves many requests', async (t) => {
-  const { road, port } = await start(t);
+  const { handler, port } = await start(t);
   const wire = await Wire.open(port);
   for (let i = 1; i <= 50; i += 1) {
     wire.socket.write(i % 2 === 0 ? get(`/${i}.`) : `${lines(`POST /${i}. HTTP/1.1`, HOST, FIVE)}hello`);
@@ -564,15 +568,15 @@ test('a connection serves many requests', async (t) => {
   }
   wire.socket.end();
   assert.equal((await wire.untilClosed()).length, 50);
-  assert.equal(road.calls.length, 50);
+  assert.equal(handler.calls.length, 50);
 });
 
 test('a client that ends its half still gets its answers', async (t) => {
-  const { road, port } = await start(t);
+  const { handler, port } = await start(t);
   const wire = await Wire.open(port, { allowHalfOpen: true });
   wire.socket.end(get('/gate') + get('/2'));
   await sleep(50);
-  road.openGates();
+  handler.openGates();
   const answers = await wire.untilClosed();
   assert.deepEqual(
     answers.map(({ headers }) => headers.get('connection')),
@@ -581,17 +585,17 @@ test('a client that ends its half still gets its answers', async (t) => {
 });
 
 test('a client that leaves in the middle of a body ends the reading', async (t) => {
-  const { road, port } = await start(t);
+  const { handler, port } = await start(t);
   const wire = await Wire.open(port);
   wire.socket.write(post([FIVE], 'he'));
-  await until(() => road.calls.length > 0, 'the road to be called');
+  await until(() => handler.calls.length > 0, 'the handler to be called');
   wire.socket.resetAndDestroy();
-  await until(() => road.bodyErrors.length > 0, 'the reading to end');
-  assert.equal((road.bodyErrors[0] as ServiceError).error, 'RequestMalformed');
-  assert.deepEqual(road.effects, []);
+  await until(() => handler.bodyErrors.length > 0, 'the reading to end');
+  assert.equal((handler.bodyErrors[0] as ServiceError).error, 'RequestMalformed');
+  assert.deepEqual(handler.effects, []);
 });
 
-test('a road that breaks its promise costs one answer and nothing else', async (t) => {
+test('a handler that breaks its promise costs one answer and nothing else', async (t) => {
   const { port, problems } = await start(t, { lingerMs: 50 });
   const wire = await Wire.open(port);
   wire.socket.write(get('/throws'));
@@ -654,15 +658,15 @@ test('a refused small body that then goes wrong is not answered twice', async (t
 });
 
 test('100 is sent when the body is wanted, and only then', async (t) => {
-  const { road, port } = await start(t, { lingerMs: 50 });
+  const { handler, port } = await start(t, { lingerMs: 50 });
   const wanted = await Wire.open(port);
   wanted.socket.write(post([FIVE, 'Expect: 100-Continue']));
   await wanted.untilReceived(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
-  assert.deepEqual(road.effects, []);
+  assert.deepEqual(handler.effects, []);
   wanted.socket.end('hello');
   await wanted.untilGone();
   assert.match(wanted.received.toString(), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK\r\n/);
-  assert.deepEqual(road.effects, ['hello']);
+  assert.deepEqual(handler.effects, ['hello']);
 
   const unwanted = await Wire.open(port);
   unwanted.socket.write(lines('POST /early HTTP/1.1', HOST, FIVE, 'Expect: 100-continue'));
@@ -699,7 +703,7 @@ describe('time', { concurrency: true }, () => {
   });
 
   test('slow headers are cut, however steadily they come', async (t) => {
-    const { port, road } = await start(t, { ...HASTY, requestTimeoutMs: 4_000 });
+    const { port, handler } = await start(t, { ...HASTY, requestTimeoutMs: 4_000 });
     const wire = await Wire.open(port);
     wire.socket.write(`GET / HTTP/1.1\r\n${HOST}\r\n`);
     const drip = setInterval(() => wire.socket.writable && wire.socket.write('x'), 20);
@@ -709,7 +713,7 @@ describe('time', { concurrency: true }, () => {
     const [answer] = parseAnswers(wire.received);
     assert.equal(answer?.status, 408);
     assertEnvelope(answer);
-    assert.equal(road.calls.length, 0);
+    assert.equal(handler.calls.length, 0);
   });
 
   test('slow headers are cut on a kept connection too', async (t) => {
@@ -724,8 +728,8 @@ describe('time', { concurrency: true }, () => {
     assert.deepEqual(statuses, [200, 408]);
   });
 
-  test('a slow body is cut, and answered by the road', async (t) => {
-    const { port, road } = await start(t, HASTY);
+  test('a slow body is cut, and answered by the handler', async (t) => {
+    const { port, handler } = await start(t, HASTY);
     const wire = await Wire.open(port);
     wire.socket.write(post(['Content-Length: 1000'], 'a'));
     const drip = setInterval(() => wire.socket.writable && wire.socket.write('x'), 20);
@@ -734,7 +738,7 @@ describe('time', { concurrency: true }, () => {
     assertBetween(cut, 500, 2_500);
     const statuses = parseAnswers(wire.received).map(({ status }) => status);
     assert.deepEqual(statuses, [408]);
-    assert.equal((road.bodyErrors[0] as ServiceError).error, 'RequestTimeout');
+    assert.equal((handler.bodyErrors[0] as ServiceError).error, 'RequestTimeout');
   });
 
   test('an idle kept connection is cut', async (t) => {
@@ -818,7 +822,7 @@ describe('TLS', () => {
   for (const host of hasIpv6 ? ['127.0.0.1', '::1'] : ['127.0.0.1']) {
     test(`HTTP and HTTPS on the same port of ${host}`, async (t) => {
       const hosts = hasIpv6 ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
-      const { road, port, listener } = await start(t, {}, { tls: identity, hosts });
+      const { handler, port, listener } = await start(t, {}, { tls: identity, hosts });
       assert.deepEqual(listener.addresses, hosts);
       const plain = await Wire.open(port, { host });
       plain.socket.end(get());
@@ -841,7 +845,7 @@ describe('TLS', () => {
       }
       agent.destroy();
       assert.deepEqual(
-        road.calls.map(({ secure, peer }) => [secure, peer]),
+        handler.calls.map(({ secure, peer }) => [secure, peer]),
         [false, true, true, true].map((secure) => [secure, host]),
       );
     });
@@ -887,12 +891,12 @@ describe('TLS', () => {
   });
 
   test('0x16 followed by garbage is closed without an answer', async (t) => {
-    const { port, road, problems } = await start(t, {}, { tls: identity });
+    const { port, handler, problems } = await start(t, {}, { tls: identity });
     const wire = await Wire.open(port);
     wire.socket.write('\x16garbage that is no handshake\r\n\r\n');
     await wire.untilGone();
     assert.doesNotMatch(wire.received.toString('latin1'), /HTTP/);
-    assert.equal(road.calls.length, 0);
+    assert.equal(handler.calls.length, 0);
     assert.ok(problems.every((line) => line.startsWith('debug: ')));
   });
 
@@ -913,18 +917,18 @@ describe('TLS', () => {
   });
 
   test('broken records and resets after the handshake do no harm', async (t) => {
-    const { port, road } = await start(t, {}, { tls: identity });
+    const { port, handler } = await start(t, {}, { tls: identity });
     for (const kind of ['garbage', 'reset'] as const) {
       const raw = net.connect(port, '127.0.0.1').on('error', () => {});
       const secured = tls.connect({ socket: raw, servername: 'localhost', ca: identity.cert }).on('error', () => {});
       await new Promise((resolve) => secured.once('secureConnect', resolve));
       secured.write(get('/gate'));
-      await until(() => road.calls.length > 0, 'the road to be called');
+      await until(() => handler.calls.length > 0, 'the handler to be called');
       if (kind === 'garbage') raw.write('this is no TLS record, only noise');
       else raw.resetAndDestroy();
       await new Promise((resolve) => raw.once('close', resolve));
-      road.openGates();
-      road.calls = [];
+      handler.openGates();
+      handler.calls = [];
     }
     const wire = await Wire.open(port);
     wire.socket.end(get());
@@ -998,7 +1002,7 @@ for (const code of ['EADDRNOTAVAIL', 'EAFNOSUPPORT']) {
 }
 
 test('a graceful stop under load loses no answer', async (t) => {
-  const { road, port, listener } = await start(t);
+  const { handler, port, listener } = await start(t);
   let answered = 0;
   let stopped = false;
   const clients = Array.from({ length: 40 }, async () => {
@@ -1014,20 +1018,20 @@ test('a graceful stop under load loses no answer', async (t) => {
     for (const { status } of answers) assert.equal(status, 200);
     answered += answers.length;
   });
-  await until(() => road.calls.length > 200, 'some load');
+  await until(() => handler.calls.length > 200, 'some load');
   const begin = performance.now();
   await listener.close(5_000);
   stopped = true;
   await Promise.all(clients);
   assert.ok(performance.now() - begin < 2_000);
-  assert.equal(answered, road.calls.length);
+  assert.equal(answered, handler.calls.length);
   await assert.rejects(Wire.open(port), { code: 'ECONNREFUSED' });
 });
 
 const parseCount = (bytes: Buffer): number => bytes.toString('latin1').split('"body":""}').length - 1;
 
 test('a stop closes what is idle at once, waits for what is not, and then waits no longer', async (t) => {
-  const { road, port, listener } = await start(t, { lingerMs: 100 }, { tls: throwawayIdentity('stop') });
+  const { handler, port, listener } = await start(t, { lingerMs: 100 }, { tls: throwawayIdentity('stop') });
   const silent = await Wire.open(port);
   const handshaking = await Wire.open(port);
   handshaking.socket.write('\x16\x03\x01');
@@ -1038,7 +1042,7 @@ test('a stop closes what is idle at once, waits for what is not, and then waits 
   begun.socket.write(`GET /begun HTTP/1.1\r\n${HOST}\r\n`);
   const working = await Wire.open(port);
   working.socket.write(get('/gate'));
-  await until(() => road.calls.length === 2, 'the road to be called');
+  await until(() => handler.calls.length === 2, 'the handler to be called');
 
   const begin = performance.now();
   let closed = false;
@@ -1052,7 +1056,7 @@ test('a stop closes what is idle at once, waits for what is not, and then waits 
   assert.deepEqual([late1?.status, late1?.headers.get('connection')], [200, 'close']);
   await sleep(100);
   assert.equal(closed, false);
-  road.openGates();
+  handler.openGates();
   const [late2] = await working.untilClosed();
   assert.deepEqual([late2?.status, late2?.headers.get('connection')], [200, 'close']);
   await closing;
@@ -1061,7 +1065,7 @@ test('a stop closes what is idle at once, waits for what is not, and then waits 
   const other = await start(t);
   const stuck = await Wire.open(other.port);
   stuck.socket.write(get('/gate'));
-  await until(() => other.road.calls.length > 0, 'the road to be called');
+  await until(() => other.handler.calls.length > 0, 'the handler to be called');
   await other.listener.close(100);
   const [refused] = await stuck.untilClosed();
   assert.deepEqual(
@@ -1069,5 +1073,5 @@ test('a stop closes what is idle at once, waits for what is not, and then waits 
     [503, 'close'],
     'nobody is left without an answer',
   );
-  other.road.openGates();
+  other.handler.openGates();
 });

@@ -6,8 +6,8 @@ import { ServiceError } from '../../src/errors.ts';
 import { noContent, type Route, route } from '../../src/http/route.ts';
 import { assertError } from '../harness/envelope.ts';
 import { send } from '../harness/http.ts';
-import { givenRoad } from '../harness/road.ts';
 import { sign } from '../harness/sign.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 // Keys and trusts are remembered. A server that cannot tell whether they were taken back lets nobody in by them.
 
@@ -37,7 +37,7 @@ test('a server that cannot tell whether it is current refuses keys and tokens of
   const secret = createSecretKey(bytes);
   const keys = [{ slot: 'primary' as const, version: 1, secret, wellKnown: false }];
   const state = { isFresh: true };
-  const port = await givenRoad(t, routes, {
+  const port = await givenPipeline(t, routes, {
     signatories: [{ resource: { id: 'x' as ResourceId }, keys }],
     requireFresh: async () => {
       if (!state.isFresh) throw new ServiceError('NotFresh', { reason: 'lease.expired' });

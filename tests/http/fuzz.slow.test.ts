@@ -19,9 +19,9 @@ import { type Attempt, type Credential, type GoodValues, requests } from '../har
 import { RawClient, requestText } from '../harness/raw.ts';
 import { accessKeyOf, DEV_ID, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
-import { apiOf, givenRoad } from '../harness/road.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { contentHash, sign } from '../harness/sign.ts';
+import { apiOf, givenPipeline } from '../harness/test-pipeline.ts';
 
 // Some thousands in every run of `npm run test:all`; `npm run harness -- fuzz` for a release (security-and-reliability, A1).
 const COUNT = Number(process.env.TEST_FUZZ_CASES ?? 5000);
@@ -281,7 +281,7 @@ describe('the fuzzer reports', () => {
       resource: { id: 'x' as ResourceId },
       keys: [{ slot: 'primary' as const, version: 1, secret: key, wellKnown: false }],
     };
-    const port = await givenRoad(t, [one], { signatories: [signatory], operatorKey: OPERATOR_KEY });
+    const port = await givenPipeline(t, [one], { signatories: [signatory], operatorKey: OPERATOR_KEY });
     const victim: Victim = {
       port,
       host: `localhost:${port}`,

@@ -13,9 +13,9 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { eventually, type Running, SessionsByHand, startPlane } from '../harness/http/made-up-plane.ts';
 import { send } from '../harness/http.ts';
 import { requestText } from '../harness/raw.ts';
-import { givenRoad } from '../harness/road.ts';
 import { TestLog, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 let server: TestServer;
 let token: string;
@@ -218,7 +218,7 @@ describe('a parked request', () => {
   test('may answer its end in its own way, park again, and fail as its wait does', async (t) => {
     const log = new TestLog();
     const access = { caller: 'nobody' } as const;
-    const port = await givenRoad(
+    const port = await givenPipeline(
       t,
       [
         route({

@@ -17,8 +17,8 @@ import { type TokenFacts, UNWATCHED } from '../../src/http/session.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
 import { oauthDialect } from '../../src/planes/sign-in/oauth-dialect.ts';
-import { apiOf } from '../harness/road.ts';
 import { sign } from '../harness/sign.ts';
+import { apiOf } from '../harness/test-pipeline.ts';
 import { type WireDraft, wireRequest } from '../harness/wire-request.ts';
 
 type Uses = ConstructorParameters<typeof Pipeline>[0];
@@ -56,7 +56,7 @@ interface Given {
   operation?: (input: Parameters<Route['handle']>[0]) => Reply | Promise<Reply>;
 }
 
-/** The road over one route, and everything that it did in order. */
+/** The request pipeline over one route, and everything that it did in order. */
 function given(
   entry: Partial<Omit<Route, 'handle'>> & { access: Access },
   { beside, uses, options, api = { versions: IDENTITY_VERSIONS }, wellKnown = false, operation }: Given = {},
@@ -186,7 +186,7 @@ const failing = (error: ServiceError | Error): Given => ({
   },
 });
 
-describe('on the road', () => {
+describe('the request pipeline', () => {
   test('a request is answered with what its operation replies', async () => {
     const body = { a: 1 };
     const { ask, facts, inputs } = given(
@@ -467,7 +467,7 @@ describe('the door', () => {
     assert.equal(two.facts[0]?.detail, 'allowed: GET, HEAD, POST');
   });
 
-  test('opens routes that give much to whoever asks from this machine only', async () => {
+  test('opens routes that give much to every caller from this machine only', async () => {
     const { ask } = given({ access: { caller: 'nobody', from: 'loopback' } });
     assert.equal((await ask()).status, 200);
     for (const draft of [{ peer: '192.0.2.1' }, { headers: { forwarded: 'for=x' } }]) {
@@ -593,7 +593,7 @@ describe('the operator', () => {
   const access = { caller: 'operator' } as const;
   const scoped = { caller: 'operator', scoped: true } as const;
 
-  test('is whoever has the key', async () => {
+  test('is the one who has the key', async () => {
     for (const entry of [access, scoped, { caller: 'serviceOrOperator' } as const]) {
       const { askBearing, inputs, steps, facts } = given({ access: entry });
       assert.equal((await askBearing(OPERATOR_KEY)).status, 200);
@@ -807,7 +807,7 @@ describe('a refusal', () => {
     assert.ok(!('Retry-After' in (await given(NOBODY, failing(new ServiceError('Denied'))).ask()).headers));
   });
 
-  test('by the store is told from a mistake of ours, and neither from the other to strangers', async () => {
+  test('by the store is told from a mistake of ours, and a caller without credentials sees no difference', async () => {
     const failed = new RangeError('disk');
     const store = await given(NOBODY, failing(failed)).ask();
     assert.deepEqual([store.status, store.reason, store.told?.cause], [503, 'store.failed', failed]);

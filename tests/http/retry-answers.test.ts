@@ -6,9 +6,9 @@ import { type Answer, send } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';
 import { inPath } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
-import { givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 // What an answer tells a client about trying again (security-and-reliability, A3).
 
@@ -59,7 +59,7 @@ function complaint(name: ErrorName, { status, headers, body }: Answer): string |
 }
 
 async function complaints(t: TestContext, handle: (name: ErrorName) => Reply): Promise<string[]> {
-  const port = await givenRoad(t, [failing(handle)]);
+  const port = await givenPipeline(t, [failing(handle)]);
   const found: string[] = [];
   for (const name of NAMES) {
     const one = complaint(name, await send(port, { target: `/fail/${name}` }));

@@ -70,7 +70,7 @@ function edited(text: string, draw: Draw): string {
 }
 
 /**
- * What the road sees of a request once HTTP has taken away the blanks around header values, and the parser empty lines
+ * What the pipeline sees of a request once HTTP has taken away the blanks around header values, and the parser empty lines
  * before the method and further blanks behind it.
  */
 const meaning = ({ method, target, host, date, hash, authorization, body }: Parts, dateName: string): string => {

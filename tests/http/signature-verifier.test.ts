@@ -350,7 +350,7 @@ describe('why a signature fits nothing is found out', () => {
       assert.equal(reasonOf(request({ host, key: NEIGHBOUR }), given), 'signature.host');
     assert.equal(reasonOf(request({ host: 'x.example', key: NEIGHBOUR }), given), 'signature.key');
     assert.equal(reasonOf(request({ host: 'other.example', key: PRIMARY }), given), 'signature.key');
-    // Strangers cause it, so there is an end to it.
+    // Anybody can cause it without a credential, so it is bounded.
     const late = { ...given, publicHosts: [...Array.from({ length: 12 }, () => 'x.example'), 'other.example'] };
     assert.equal(reasonOf(request({ host: 'other.example', key: NEIGHBOUR }), late), 'signature.key');
   });
@@ -377,7 +377,7 @@ describe('why a signature fits nothing is found out', () => {
       ['signature.date', `POST\n${TARGET}`],
     ] as const)
       assert.equal(reasonOf(stated(text)), reason, text);
-    // By either key of whoever it may be.
+    // By either key of any resource.
     for (const key of [SECONDARY, NEIGHBOUR])
       assert.equal(reasonOf(stated(`POST\n/\n${DATE};${HOST};${HASH}`, { key })), 'signature.path');
   });

@@ -9,10 +9,10 @@ import { startProduction } from '../harness/production.ts';
 import { type RawAnswer, requestText, sendRaw } from '../harness/raw.ts';
 import { accessKeyOf, givenResource, inPath } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
-import { givenRoad } from '../harness/road.ts';
 import { startTestServer, TestClock, type TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { contentHash, sign, signatureOf, type ToSign } from '../harness/sign.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 const CREATE = '/identities?api-version=2023-10-01';
 const BODY = '{"createTokenWithScopes":["chat"]}';
@@ -277,7 +277,7 @@ describe('a signed request', () => {
       answers: { 201: 'nothing' },
       handle: () => ({ status: 201 }),
     });
-    const port = await givenRoad(t, [open]);
+    const port = await givenPipeline(t, [open]);
     const victim = { host: `localhost:${port}`, key: server.key, send: (sent: Sent) => send(port, sent) };
     const taken = await Promise.all(Object.values(CHANGES).map((changes) => create(victim, changes)));
     assert.ok(taken.filter(({ status }) => status < 400).length > 10);
@@ -732,8 +732,8 @@ describe('the published development key', () => {
 });
 
 test('a node that was cut off learns of regenerated keys before it judges a signature', async (t) => {
-  const whoever = route({
-    operation: 'createForWhoever',
+  const anybody = route({
+    operation: 'createForAnybody',
     summary: 'Takes what is signed.',
     at: 'POST /identities',
     access: { caller: 'service' },
@@ -750,7 +750,7 @@ test('a node that was cut off learns of regenerated keys before it judges a sign
     [current, 201],
   ] as const) {
     signatories[0] = signatoryOf(Buffer.from(former, 'base64'));
-    const port = await givenRoad(t, [whoever], { signatories, requireFresh });
+    const port = await givenPipeline(t, [anybody], { signatories, requireFresh });
     const victim = { host: `localhost:${port}`, key, send: (sent: Sent) => send(port, sent) };
     assert.equal((await create(victim)).status, status, key);
   }

@@ -68,7 +68,7 @@ for (const secure of [false, true]) {
       assert.ok(!JSON.stringify(plane.log.lines).includes(token));
     });
 
-    test('is refused in the usual envelope to who may not, and the connection is closed', async (t) => {
+    test('is refused in the usual envelope to a caller who may not, and the connection is closed', async (t) => {
       const plane = await startPlane(t, server);
       for (const [given, status, errorCode] of [
         [{}, 401, 'Unauthorized'],

@@ -287,7 +287,7 @@ test('a list is bounded, and each of its entries has an id', async (t) => {
     assertError(await importInto(server, identities), { status: 400, code: 'ValidationError', target: 'Identities' });
 });
 
-test('whoever manages one resource imports into that one only', async (t) => {
+test('a caller who manages one resource imports into that one only', async (t) => {
   const db = await givenStore(t, 'sqlite');
   const events = { identitiesImported: () => undefined };
   const imports = new Imports({ ...rowsOf(db), store: new IdentityStore(), clock: systemClock, events });

@@ -39,7 +39,7 @@ for (const store of STORES) {
       assert.equal(await recorded(-2), 1);
       for (const hours of [-2, -3, -500_000]) assert.equal(await recorded(hours), 0);
       assert.equal(await recorded(-2, 1), 1);
-      assert.equal(await recorded(2), 2, 'whoever was given a token so far is out, whatever the clocks say');
+      assert.equal(await recorded(2), 2, 'every token given so far is refused, whatever the clocks say');
       for (const hours of [2, 1, -1]) assert.equal(await recorded(hours), 0);
       assert.equal(await recorded(2, 1), 2);
       assert.equal(await recorded(0, Date.now() - start), 1, 'now ends the tokens so far, as ever');

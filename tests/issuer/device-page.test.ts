@@ -7,7 +7,7 @@ import { assertError } from '../harness/envelope.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 
-// RFC 8628, and what stands between a stranger's page and the buttons of ours.
+// RFC 8628, and what stands between a foreign page and the buttons of ours.
 
 const CLIENT = APPLICATIONS.app.clientId;
 const PAGE = '/-/devicelogin';

@@ -413,7 +413,7 @@ const OPERATOR_PLACES = [
   '/v2.0/.well-known/openid-configuration',
   '/.well-known/openid-configuration',
 ];
-/** Those that give something to whoever asks; the others want a secret, or give what everybody may know. */
+/** Those that give something to every caller; the others want a secret, or give what everybody may know. */
 const WITHOUT_SECRET = ['/metadata/', '/-/devicelogin', '/adfs/oauth2/devicecode', '/adfs/oauth2/v2.0/devicecode'];
 const FORWARDED = { 'X-Forwarded-For': '10.1.2.3' };
 

@@ -29,7 +29,7 @@ test('no more run at a time than may, and each returns what it made', async () =
   assert.deepEqual(await all, ['a', 'b', 'c', 'd']);
 });
 
-test('who comes with one job waits for one of each of the others, not for all of them', async () => {
+test('a holder with one job waits for one of each of the others, not for all of them', async () => {
   const { begun, add, endOne } = jobs(new FairQueue(1));
   const all = [
     ...Array.from({ length: 50 }, () => add('greedy')),

@@ -67,7 +67,7 @@ test('the real az signs in with the operator key and manages groups and services
   assert.equal((await server.asUser(accessToken.token)).status, 401, 'deleting the group ended its tokens');
 });
 
-/** Creates and deletes an identity with whoever az has signed in; says in which resource. */
+/** Creates and deletes an identity with the user whom az has signed in; says in which resource. */
 const PROGRAM = `
 import { AzureCliCredential } from '@azure/identity';
 import { CommunicationIdentityClient } from '@azure/communication-identity';

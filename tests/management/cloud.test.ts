@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { startProduction } from '../harness/production.ts';
 import { startTestServer } from '../harness/server.ts';
 
-/** As Azure's command line and HashiCorp's client read it, in any version and for whoever asks. */
+/** As Azure's command line and HashiCorp's client read it, in any version and for every caller. */
 test('a client learns from one document where a cloud of its own is and where its operator signs in', async (t) => {
   const dev = await startTestServer(t);
   const production = await startProduction(t);

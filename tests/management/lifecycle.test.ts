@@ -397,7 +397,7 @@ describe('the management plane on the wire', () => {
     assert.deepEqual(statuses.sort(), [200, 204]);
   });
 
-  test('is closed to access keys, user tokens and strangers', async (t) => {
+  test('is closed to access keys, user tokens and callers without credentials', async (t) => {
     const server = await startTestServer(t);
     const target = `${SERVICES}?api-version=2023-04-01`;
     assert.equal((await server.asService(`GET ${target}`)).status, 401);

@@ -173,7 +173,7 @@ describe('what a node leaves to the rows', () => {
   const given = (mostBytes = MANY_BYTES) => new RevocationState(10, NOW_MS, WINDOW_MS, mostBytes);
   const bound = (validFromMs: number) => ({ resourceId: HERE, identityId: identity(1), validFromMs });
   const asks = (state: RevocationState, position: number, seconds: number, n = 1) =>
-    state.leavesToRows({ ...issued(seconds, n), position });
+    state.needsRows({ ...issued(seconds, n), position });
 
   test('is every token from below the floor, and none from the floor itself', () => {
     const state = given();

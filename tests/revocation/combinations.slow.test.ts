@@ -74,7 +74,7 @@ class Play {
     assert.ok(answer.status < 300, `${at}: ${answer.text}`);
   }
 
-  /** The one trust that is believed, fresh for this play. */
+  /** The one trust that the server has, fresh for this play. */
   async newTrust(): Promise<void> {
     for (const name of ['dev', TRUST]) await this.#asOperator(`DELETE /-/trusts/${name}`);
     const issuers = [`{endpoint}/${DIRECTORY_TENANT}/v2.0`];
@@ -88,7 +88,7 @@ class Play {
     await this.#assign(resource);
     const identity = `8:acs:${resource}_wf_${DIRECTORY_TENANT}_${ALICE?.objectId}`;
     const owner = { resource, identity, isForeign: true };
-    await this.#exchange(owner); // from now on there is a row that can be revoked
+    await this.#exchange(owner); // after this there is a row that can be revoked
     return owner;
   }
 

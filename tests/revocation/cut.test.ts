@@ -8,7 +8,7 @@ import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 
 // D1 tries kills at random moments. Here the store fails at each statement of everything that ends tokens: an event and
-// what it is about come together or not at all, so that whoever tries again does not find the work half done.
+// what it is about come together or not at all, so that a second try does not find the work half done.
 
 const FULL = Object.assign(new Error('database or disk is full'), { errcode: 13 });
 /** More than any of them has. */

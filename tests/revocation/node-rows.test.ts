@@ -13,11 +13,11 @@ for (const dialect of STORES) {
       const db = await givenStore(t, dialect);
       const store = new RevocationStore(db);
       await db.writer.write((tx) => store.ensureHead(tx, 1));
-      await store.beat('some', FIRST);
+      await store.heartbeat('some', FIRST);
       const [seen] = await store.nodes();
       assert.ok(seen);
       await sleep(5); // times are whole milliseconds
-      await store.beat('some', FIRST);
+      await store.heartbeat('some', FIRST);
       await store.forgetNode('some', seen.beat);
       assert.deepEqual(
         (await store.nodes()).map(({ id }) => id),
@@ -32,7 +32,7 @@ for (const dialect of STORES) {
       const db = await givenStore(t, dialect);
       const store = new RevocationStore(db);
       await db.writer.write((tx) => store.ensureHead(tx, 1));
-      for (const id of ['one', 'other']) await store.beat(id, FIRST);
+      for (const id of ['one', 'other']) await store.heartbeat(id, FIRST);
       await store.forgetNode('one');
       assert.deepEqual(
         (await store.nodes()).map(({ id }) => id),
@@ -44,8 +44,8 @@ for (const dialect of STORES) {
       const db = await givenStore(t, dialect);
       const store = new RevocationStore(db);
       await db.writer.write((tx) => store.ensureHead(tx, 1));
-      await store.beat('asking', FIRST);
-      await store.beat('other', { seq: 5, config: 3 });
+      await store.heartbeat('asking', FIRST);
+      await store.heartbeat('other', { seq: 5, config: 3 });
       for (const [seq, config, behind] of [
         [5, 3, 0],
         [6, 3, 1],
@@ -53,7 +53,7 @@ for (const dialect of STORES) {
         [5, 0, 0],
       ] as const)
         assert.equal(await store.nodesBehind({ seq, config }, 'asking'), behind, `${seq} ${config}`);
-      await store.beat('other', { seq: 6, config: 4 });
+      await store.heartbeat('other', { seq: 6, config: 4 });
       assert.equal(await store.nodesBehind({ seq: 6, config: 4 }, 'asking'), 0);
     });
   });

@@ -62,7 +62,7 @@ class Gate {
 
 /** A node on a store shared with others, whose answers can be held back. */
 class TestNode {
-  readonly beats = new Gate();
+  readonly heartbeats = new Gate();
   readonly readings = new Gate();
   readonly commits = new Gate();
   readonly notices: string[] = [];
@@ -73,10 +73,10 @@ class TestNode {
   constructor(db: Database, { nodeId, clock = new TestClock(), forgetAfterMs = 60_000, exclusive = false }: NodeWish) {
     this.clock = clock;
     this.store = new RevocationStore(db);
-    const { beat, after } = this.store;
-    this.store.beat = async (...values) => {
-      const head = await beat.apply(this.store, values);
-      await this.beats.pass();
+    const { heartbeat, after } = this.store;
+    this.store.heartbeat = async (...values) => {
+      const head = await heartbeat.apply(this.store, values);
+      await this.heartbeats.pass();
       return head;
     };
     this.store.after = async (...values) => {
@@ -138,19 +138,19 @@ async function givenIdentities(db: Database, ...ids: IdentityId[]): Promise<void
 async function givenNode(t: TestContext, db: Database, wish: NodeWish): Promise<TestNode> {
   const node = new TestNode(db, wish);
   t.after(() => node.revocations.stop());
-  t.after(() => node.beats.open());
+  t.after(() => node.heartbeats.open());
   await node.revocations.start();
   return node;
 }
 
-/** Three nodes, of which the last hears nothing from now on; its lease holds for as long as its clock stands still. */
+/** Three nodes, of which the last hears nothing after this; its lease holds for as long as its clock stands still. */
 async function givenThree(t: TestContext) {
   const db = await givenStore(t);
   const one = await givenNode(t, db, { nodeId: 'one' });
   const two = await givenNode(t, db, { nodeId: 'two' });
   const cutOff = await givenNode(t, db, { nodeId: 'cut off' });
   for (const { revocations } of [one, two, cutOff]) await revocations.heartbeat();
-  cutOff.store.beat = () => Promise.reject(new Error('cut off'));
+  cutOff.store.heartbeat = () => Promise.reject(new Error('cut off'));
   return { db, one, two, cutOff };
 }
 
@@ -167,11 +167,11 @@ function settling<T>(done: Promise<T>): { done: Promise<T>; isDone: () => boolea
 describe('nodes on one store', () => {
   test('a heartbeat that read the head before an event of this node is no sign of a lost one', async (t) => {
     const node = await givenNode(t, await givenStore(t), { nodeId: 'one' });
-    node.beats.shut();
+    node.heartbeats.shut();
     const heartbeat = node.revocations.heartbeat();
-    await node.beats.reached;
+    await node.heartbeats.reached;
     await node.revocations.record(revoking(ALICE));
-    node.beats.open();
+    node.heartbeats.open();
     await heartbeat;
     assert.deepEqual(node.notices, []);
     assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
@@ -182,12 +182,12 @@ describe('nodes on one store', () => {
     const node = await givenNode(t, db, { nodeId: 'one' });
     let changes = 0;
     node.revocations.onConfigChanged(async () => void changes++);
-    node.beats.shut();
+    node.heartbeats.shut();
     const before = node.revocations.heartbeat();
-    await node.beats.reached;
+    await node.heartbeats.reached;
     await db.writer.write((tx) => node.store.configChanged(tx)); // as another node would
     const caughtUp = node.revocations.catchUp();
-    node.beats.open();
+    node.heartbeats.open();
     await before;
     assert.equal(changes, 0);
     await caughtUp;
@@ -216,12 +216,12 @@ describe('nodes on one store', () => {
     const joining = new TestNode(db, { nodeId: 'joining' });
     t.after(() => joining.revocations.stop());
     // On PostgreSQL the event may be committed after the head is read and before the row of the node can be seen.
-    const { beat } = joining.store;
-    joining.store.beat = async (...values) => {
-      joining.store.beat = beat;
+    const { heartbeat } = joining.store;
+    joining.store.heartbeat = async (...values) => {
+      joining.store.heartbeat = heartbeat;
       const head = await joining.store.head();
       await one.revocations.record(revoking(ALICE)); // waits for nobody: nobody else is to be seen
-      return { ...(await beat.apply(joining.store, values)), ...head };
+      return { ...(await heartbeat.apply(joining.store, values)), ...head };
     };
     await joining.revocations.start();
     assert.equal(await joining.verdict(tokenAt(issuedAt)), 'revoked.identity');
@@ -229,11 +229,11 @@ describe('nodes on one store', () => {
 
   test('an answer that never comes holds up no later heartbeat', async (t) => {
     const node = await givenNode(t, await givenStore(t), { nodeId: 'one' });
-    node.beats.shut();
+    node.heartbeats.shut();
     const lost = node.revocations.heartbeat();
-    await node.beats.reached;
-    const { beat } = RevocationStore.prototype;
-    node.store.beat = beat.bind(node.store);
+    await node.heartbeats.reached;
+    const { heartbeat } = RevocationStore.prototype;
+    node.store.heartbeat = heartbeat.bind(node.store);
     await assert.rejects(lost, /did not answer/);
     node.clock.advance(501);
     assert.equal(await node.verdict(tokenAt(node.revocations.position)), 'accepted');
@@ -285,7 +285,7 @@ describe('nodes on one store', () => {
     const one = await givenNode(t, db, { nodeId: 'one' });
     const silent = await givenNode(t, db, { nodeId: 'silent' });
     const issuedAt = one.revocations.position;
-    silent.store.beat = () => Promise.reject(new Error('cut off'));
+    silent.store.heartbeat = () => Promise.reject(new Error('cut off'));
     for (const _ of [1, 2, 3]) {
       one.clock.advance(50_000);
       await one.revocations.heartbeat();
@@ -297,7 +297,7 @@ describe('nodes on one store', () => {
     await one.revocations.record(revoking(ALICE));
     silent.clock.advance(150_000);
     assert.equal(await silent.verdict(tokenAt(issuedAt)), 'lease.expired');
-    silent.store.beat = RevocationStore.prototype.beat.bind(silent.store);
+    silent.store.heartbeat = RevocationStore.prototype.heartbeat.bind(silent.store);
     assert.equal(await silent.verdict(tokenAt(issuedAt)), 'revoked.identity');
   });
 
@@ -317,7 +317,8 @@ describe('nodes on one store', () => {
     const { id } = (await first?.create(caller)) ?? assert.fail();
     const token = tokenAt(one.revocations.position, { identityId: id });
     for (const { revocations } of [one, two, cutOff]) await revocations.heartbeat();
-    cutOff.store.beat = () => Promise.reject(new Error('cut off')); // its lease holds for as long as its clock stands still
+    // Its lease holds for as long as its clock stands still.
+    cutOff.store.heartbeat = () => Promise.reject(new Error('cut off'));
     const deleting = first?.delete(caller, id);
     while (await store.find(db.rows, RESOURCE, id)) await sleep(1);
     const repeated = second?.delete(caller, id).then(() => Promise.all([two.verdict(token), cutOff.verdict(token)]));
@@ -454,12 +455,12 @@ describe('nodes on one store', () => {
       read = await config();
     });
     // On PostgreSQL the change may be committed after the head is read and before the row of the node can be seen.
-    const { beat } = joining.store;
-    joining.store.beat = async (...values) => {
-      joining.store.beat = beat;
+    const { heartbeat } = joining.store;
+    joining.store.heartbeat = async (...values) => {
+      joining.store.heartbeat = heartbeat;
       const head = await joining.store.head();
       await one.revocations.change(async () => undefined); // waits for nobody: nobody else is to be seen
-      return { ...(await beat.apply(joining.store, values)), ...head };
+      return { ...(await heartbeat.apply(joining.store, values)), ...head };
     };
     await joining.revocations.start();
     assert.equal(read, await config());

@@ -36,14 +36,14 @@ describe('the table of positions', () => {
     assert.equal(table.highest, 0);
     for (let n = 1; n <= 1000; n += 1) table.raise(key(n), n === 7 ? 5000 : n);
     assert.equal(table.highest, 5000);
-    table.makeRoom(400);
+    table.reserve(400);
     assert.deepEqual([table.size, table.bytes, table.isFull], [601, Math.ceil((601 / 0.85) * 1.25) * 24, false]);
     for (let n = 1; n <= 1000; n += 1) assert.equal(table.get(key(n)), n === 7 ? 5000 : n <= 400 ? 0 : n);
     table.raise(key(1), 1);
     assert.equal(table.get(key(1)), 1);
-    table.makeRoom(4999);
+    table.reserve(4999);
     assert.deepEqual([table.size, table.bytes, table.highest], [1, 64 * 24, 5000]);
-    table.makeRoom(5000);
+    table.reserve(5000);
     assert.deepEqual([table.size, table.highest, table.get(key(7))], [0, 0, 0]);
   });
 

@@ -13,7 +13,7 @@ const SEED = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
 const REVOCATIONS = { sqlite: 200, postgres: 80 };
 if (process.env.TEST_REVOCATION_READERS)
   REVOCATIONS.sqlite = REVOCATIONS.postgres = Number(process.env.TEST_REVOCATION_READERS);
-const CROWD = { seed: SEED, readers: 100, revokers: 8 };
+const LOAD = { seed: SEED, readers: 100, revokers: 8 };
 
 for (const store of STORES) {
   describe(`revocations among readers on ${store}`, { skip: process.platform !== 'linux' && 'reads /proc' }, () => {
@@ -24,9 +24,9 @@ for (const store of STORES) {
     test(`${revocations} under load: what begins after the answer is refused, what ended before the call was accepted`, async (t) => {
       t.diagnostic(`seed ${SEED}`);
       const env: Record<string, string> = store === 'postgres' ? { LINARITE_DATABASE_URL: await freshDatabase(t) } : {};
-      const found = await revokeUnderReaders(await startChild(t, { env }), { ...CROWD, revocations });
+      const found = await revokeUnderReaders(await startChild(t, { env }), { ...LOAD, revocations });
       t.diagnostic(JSON.stringify(found));
-      report.figures = { readers: CROWD.readers, ...found };
+      report.figures = { readers: LOAD.readers, ...found };
       assert.deepEqual([found.revocations, found.late, found.wrong, found.other], [revocations, 0, 0, 0]);
       assert.ok(found.uses > revocations);
       report.passed = true;
@@ -36,7 +36,7 @@ for (const store of STORES) {
       const server = await startChild(t, {
         faults: [join(import.meta.dirname, '../harness/revocation/faults/answer-early.ts')],
       });
-      const { late } = await revokeUnderReaders(server, { ...CROWD, revocations: 40 });
+      const { late } = await revokeUnderReaders(server, { ...LOAD, revocations: 40 });
       assert.ok(late > 0);
       report.planted = true;
     });

@@ -42,7 +42,7 @@ describe('what a node remembers', () => {
     state.apply(revoked(101, 1), 0);
     state.apply(revoked(102, 2), 20 * HOUR_MS);
     assert.equal(state.floor, 100);
-    state.apply(revoked(103, 3), 26 * HOUR_MS); // the young generation has outlived a window and becomes the old one
+    state.apply(revoked(103, 3), 26 * HOUR_MS); // the current generation outlived a window: now it is the previous one
     assert.equal(state.floor, 100);
     assert.deepEqual(state.verdict(tokenAt(100, 1)), { kind: 'identity', seq: 101 });
     state.apply(revoked(104, 4), 52 * HOUR_MS);
@@ -133,10 +133,10 @@ describe('what a node remembers', () => {
     state.apply({ kind: 'validFrom', resourceId: RESOURCE, identityId, validFromMs: 5000, seq: 2 }, 0);
     const here = revocable({ ...tokenAt(0, 1), identityId });
     assert.equal(state.verdict(here)?.kind, 'identity');
-    assert.ok(state.leavesToRows(here), 'because of the bound');
+    assert.ok(state.needsRows(here), 'because of the bound');
     const there = revocable({ ...here, resourceId: elsewhere });
     assert.equal(state.verdict(there), undefined);
-    assert.ok(!state.leavesToRows(there));
+    assert.ok(!state.needsRows(there));
   });
 });
 

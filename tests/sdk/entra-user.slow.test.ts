@@ -29,7 +29,7 @@ for (const [name, release] of Object.entries(PACKAGES)) {
   });
 }
 
-test('the suite of Entra users fails where it should: against a server whose issuer is not believed', async (t) => {
+test('the suite of Entra users fails where it should: against a server whose issuer is not trusted', async (t) => {
   const env = { LINARITE_OPERATOR_KEY: 'the-operator-of-this-test-0123456789' };
   const server = await startTestServer(t, { env });
   await server.send({

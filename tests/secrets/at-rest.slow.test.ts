@@ -25,24 +25,24 @@ const OPERATOR_KEY = randomBytes(32).toString('base64url');
 const newKek = () => randomBytes(32).toString('base64');
 
 /** What a thief could carry away: every file that the server or its store has written, by name. */
-type Loot = ReadonlyMap<string, Buffer>;
+type StolenFiles = ReadonlyMap<string, Buffer>;
 
-function filesUnder(folder: string): Loot {
-  const loot = new Map<string, Buffer>();
+function filesUnder(folder: string): StolenFiles {
+  const stolen = new Map<string, Buffer>();
   for (const name of globSync('**', { cwd: folder })) {
     try {
-      if (statSync(join(folder, name)).isFile()) loot.set(name, readFileSync(join(folder, name)));
+      if (statSync(join(folder, name)).isFile()) stolen.set(name, readFileSync(join(folder, name)));
     } catch (cause) {
       // A database goes on removing files of its own while it is looked at.
       if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
     }
   }
-  return loot;
+  return stolen;
 }
 
 /** Files of the database, its log included, where this process may read them; and in any case every row. */
-async function filesOfPostgres(db: Database): Promise<Loot> {
-  const loot = new Map<string, Buffer>();
+async function filesOfPostgres(db: Database): Promise<StolenFiles> {
+  const stolen = new Map<string, Buffer>();
   const tables = await db.rows.all<{ name: string }>(
     sql`select table_name as name from information_schema.tables where table_schema = 'public'`,
   );
@@ -50,14 +50,14 @@ async function filesOfPostgres(db: Database): Promise<Loot> {
     .map(({ name }) => `select '${name}' as name, to_jsonb(t)::text as text from ${name} t`)
     .join(' union all ');
   for (const { name, text } of await db.rows.all<{ name: string; text: string }>(sqlText(all)))
-    loot.set(`rows of ${name}`, Buffer.concat([loot.get(`rows of ${name}`) ?? Buffer.alloc(0), Buffer.from(text)]));
+    stolen.set(`rows of ${name}`, Buffer.concat([stolen.get(`rows of ${name}`) ?? Buffer.alloc(0), Buffer.from(text)]));
   const [folder] = await db.rows.all<{ data_directory: string }>(sqlText('show data_directory'));
   try {
-    for (const [name, bytes] of filesUnder(folder?.data_directory ?? '')) loot.set(name, bytes);
+    for (const [name, bytes] of filesUnder(folder?.data_directory ?? '')) stolen.set(name, bytes);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EACCES') throw cause;
   }
-  return loot;
+  return stolen;
 }
 
 const sqlText = (text: string) => sql([text] as unknown as TemplateStringsArray);
@@ -106,9 +106,9 @@ async function addDataKeys(db: Database, kek: string, canaries: Canaries): Promi
   }
 }
 
-const hitsIn = (loot: Loot, canaries: Canaries): Hit[] =>
-  [...loot].flatMap(([name, bytes]) => canaries.in(name, bytes));
-const sizeOf = (loot: Loot): number => [...loot.values()].reduce((sum, bytes) => sum + bytes.length, 0);
+const hitsIn = (stolen: StolenFiles, canaries: Canaries): Hit[] =>
+  [...stolen].flatMap(([name, bytes]) => canaries.in(name, bytes));
+const sizeOf = (stolen: StolenFiles): number => [...stolen.values()].reduce((sum, bytes) => sum + bytes.length, 0);
 
 function givenFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'linarite-at-rest-'));
@@ -152,8 +152,8 @@ describe('a stolen file yields no key:', () => {
     await addDataKeys(db, kek, canaries);
     await db.close();
 
-    const loot = [running, stopped, filesUnder(elsewhere), filesUnder(temporary)];
-    const hits = loot.flatMap((files) => hitsIn(files, canaries));
+    const stolen = [running, stopped, filesUnder(elsewhere), filesUnder(temporary)];
+    const hits = stolen.flatMap((files) => hitsIn(files, canaries));
     assert.deepEqual(hits, []);
 
     // Planted: a key that was stored as it is, then removed. Deleted rows stay in pages and in the log.
@@ -171,8 +171,8 @@ describe('a stolen file yields no key:', () => {
 
     const figures = {
       secrets: canaries.count,
-      files: loot.reduce((sum, files) => sum + files.size, 0),
-      bytes: loot.reduce((sum, files) => sum + sizeOf(files), 0),
+      files: stolen.reduce((sum, files) => sum + files.size, 0),
+      bytes: stolen.reduce((sum, files) => sum + sizeOf(files), 0),
       hits: hits.length,
     };
     t.diagnostic(JSON.stringify(figures));
@@ -190,8 +190,8 @@ describe('a stolen file yields no key:', () => {
     const db = await openPostgres(url);
     t.after(() => db.close());
     await addDataKeys(db, kek, canaries);
-    const [loot, own] = [await filesOfPostgres(db), filesUnder(server.folder)];
-    assert.deepEqual([...hitsIn(loot, canaries), ...hitsIn(own, canaries)], []);
+    const [stolen, own] = [await filesOfPostgres(db), filesUnder(server.folder)];
+    assert.deepEqual([...hitsIn(stolen, canaries), ...hitsIn(own, canaries)], []);
 
     const [resource] = server.server.resources.list();
     await db.rows.run(
@@ -205,8 +205,8 @@ describe('a stolen file yields no key:', () => {
 
     const figures = {
       secrets: canaries.count,
-      files: loot.size + own.size,
-      bytes: sizeOf(loot) + sizeOf(own),
+      files: stolen.size + own.size,
+      bytes: sizeOf(stolen) + sizeOf(own),
       hits: 0,
     };
     t.diagnostic(JSON.stringify(figures));

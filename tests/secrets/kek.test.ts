@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { kekId, kekReader, steadyKeks } from '../../src/secrets/kek.ts';
+import { kekId, kekReader, readStableKeks } from '../../src/secrets/kek.ts';
 import { readSettings } from '../../src/settings.ts';
 import { cli } from '../harness/cli.ts';
 
@@ -51,7 +51,7 @@ describe('keys that are read twice', () => {
 
   test('are the same both times', async () => {
     for (const texts of [[KEK], [KEK, FORMER]]) {
-      const keks = await steadyKeks(reader(texts, texts));
+      const keks = await readStableKeks(reader(texts, texts));
       assert.deepEqual(
         keks.map((kek) => kek.export().toString('base64')),
         texts,
@@ -60,9 +60,10 @@ describe('keys that are read twice', () => {
   });
 
   test('are refused when any of them is another, one more or one less', async () => {
-    for (const again of [[FORMER], [KEK, FORMER], []]) await assert.rejects(steadyKeks(reader([KEK], again)), changing);
+    for (const again of [[FORMER], [KEK, FORMER], []])
+      await assert.rejects(readStableKeks(reader([KEK], again)), changing);
     for (const again of [[KEK], [KEK, newKek()], [newKek(), FORMER], [FORMER, KEK]])
-      await assert.rejects(steadyKeks(reader([KEK, FORMER], again)), changing);
+      await assert.rejects(readStableKeks(reader([KEK, FORMER], again)), changing);
   });
 });
 
@@ -159,7 +160,7 @@ describe('the program that prints the key-encryption key', () => {
     assert.ok(!existsSync(touched));
   });
 
-  test('that fails is named without a word of what it printed or was given', async () => {
+  test('that fails is named, and nothing of what it printed or was given', async () => {
     const fails = script('fails.mjs', `console.log('canary'); console.error('canary'); process.exit(3)`);
     assert.equal(await complaint(`${fails} canary`), 'LINARITE_KEK_COMMAND ended with exit code 3');
     assert.equal(await complaint(join(folder, 'canary-not-there')), 'LINARITE_KEK_COMMAND cannot be run (ENOENT)');
@@ -174,7 +175,7 @@ describe('the program that prints the key-encryption key', () => {
       'makes.mjs',
       `import { randomBytes } from 'node:crypto'; console.log(randomBytes(32).toString('base64'))`,
     );
-    await assert.rejects(steadyKeks(kekReader(readSettings({ LINARITE_KEK_COMMAND: makes }))), {
+    await assert.rejects(readStableKeks(kekReader(readSettings({ LINARITE_KEK_COMMAND: makes }))), {
       message: /a different key at each call/,
     });
     const env = { LINARITE_KEK_COMMAND: makes, LINARITE_DATA: join(folder, 'made'), LINARITE_PORT: '0' };

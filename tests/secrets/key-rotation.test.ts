@@ -94,10 +94,10 @@ for (const store of STORES) {
       const { ring, rotation, lines } = await node(kek);
       const first = ring.current;
       clock.advance(90 * DAY_MS - 1);
-      await rotation.tend();
+      await rotation.maintain();
       assert.equal(ring.current, first);
       clock.advance(1);
-      await rotation.tend();
+      await rotation.maintain();
       assert.notEqual(ring.current, first);
       const [former, current] = await rotation.show();
       assert.deepEqual([former?.id, former?.state, former?.values, former?.encryptions], [first, 'former', 0, 2]);
@@ -106,10 +106,10 @@ for (const store of STORES) {
       await assertReadable(kek);
 
       clock.advance(DAY_MS - 1);
-      await rotation.tend();
+      await rotation.maintain();
       assert.equal((await rotation.show()).length, 2, 'a node that was held up may still seal with it');
       clock.advance(1);
-      await rotation.tend();
+      await rotation.maintain();
       const left = await rotation.show();
       assert.deepEqual(
         left.map(({ id, encryptions }) => [id, encryptions]),
@@ -130,24 +130,24 @@ for (const store of STORES) {
       await db.rows.run(sql`update data_keys set encryptions = ${2 ** 30 - 3}`);
       one.ring.seal(Buffer.from('x'), place('primary'));
       other.ring.seal(Buffer.from('x'), place('primary'));
-      await one.rotation.tend();
-      await other.rotation.tend();
+      await one.rotation.maintain();
+      await other.rotation.maintain();
       assert.equal(one.ring.current, first, 'one short of it');
       other.ring.seal(Buffer.from('x'), place('primary'));
-      await other.rotation.tend();
-      await one.rotation.tend();
+      await other.rotation.maintain();
+      await one.rotation.maintain();
       assert.notEqual(one.ring.current, first);
       assert.equal(one.ring.current, other.ring.current);
     });
 
-    test('is replaced once by nodes that find it due at the same time, and at once by who is asked', async (t) => {
+    test('is replaced once by nodes that find it due at the same time, and at once by the node that is asked', async (t) => {
       const { clock, kek, node, assertReadable } = await given(t, store);
       const nodes = await Promise.all(Array.from({ length: 4 }, () => node(kek)));
       clock.advance(91 * DAY_MS);
-      await Promise.all(nodes.map(({ rotation }) => rotation.tend()));
+      await Promise.all(nodes.map(({ rotation }) => rotation.maintain()));
       assert.equal((await nodes[0]?.rotation.show())?.length, 2);
       const current = await nodes[1]?.rotation.rotateDataKey();
-      await nodes[1]?.rotation.tend();
+      await nodes[1]?.rotation.maintain();
       const infos = await nodes[1]?.rotation.show();
       assert.deepEqual(
         infos?.map(({ values }) => values),
@@ -162,7 +162,7 @@ for (const store of STORES) {
       const { ring, rotation } = await node(kek);
       clock.advance(-30 * DAY_MS);
       const made = await rotation.rotateDataKey();
-      await rotation.tend();
+      await rotation.maintain();
       assert.equal(ring.current, made);
       assert.equal((await rotation.show()).at(-1)?.id, made);
     });
@@ -173,9 +173,9 @@ for (const store of STORES) {
       const damaged = ring.seal(randomBytes(64), { ...place('primary'), version: 7 });
       await db.rows.run(sql`update access_keys set sealed = ${damaged} where slot = 'primary'`);
       clock.advance(90 * DAY_MS);
-      await rotation.tend();
+      await rotation.maintain();
       clock.advance(2 * DAY_MS);
-      await rotation.tend();
+      await rotation.maintain();
       assert.deepEqual(
         (await rotation.show()).map(({ values }) => values),
         [1, 1],
@@ -189,7 +189,7 @@ for (const store of STORES) {
       const { kek, node } = await given(t, store);
       const [one, other] = [await node(kek), await node(kek)];
       await one.rotation.rotateDataKey();
-      await one.rotation.tend();
+      await one.rotation.maintain();
       const sealed = one.ring.seal(Buffer.from('x'), place('primary'));
       assert.throws(() => other.ring.unseal(sealed, place('primary')));
       await other.ring.reload();
@@ -207,7 +207,7 @@ for (const store of STORES) {
       keks.splice(0, 1, next); // the former one is not even needed by a server that runs
       assert.deepEqual(await rotation.rotateKek(), { kekId: kekId(next), rewrapped: 2 });
       assert.deepEqual(await rotation.rotateKek(), { kekId: kekId(next), rewrapped: 0 });
-      await rotation.tend();
+      await rotation.maintain();
       assert.deepEqual(
         (await rotation.show()).map((key) => key.kekId),
         [kekId(next), kekId(next)],
@@ -248,7 +248,7 @@ for (const store of STORES) {
       await one.rotation.rotateKek();
       await assert.rejects(forgotten.rotation.rotateDataKey(), { error: 'KekUnusable' });
       await one.rotation.rotateDataKey();
-      await one.rotation.tend();
+      await one.rotation.maintain();
       await assert.rejects(forgotten.ring.reload(), { message: /key-encryption key is not the one/ });
       assert.equal((await forgotten.rotation.show()).at(0)?.kekId, undefined);
       clock.advance(10_000);
@@ -352,7 +352,7 @@ describe('the ring', () => {
   });
 
   test('puts a data key that another node has just made under the new key-encryption key as well', async (t) => {
-    const [kek, next, stranger] = [newKek(), newKek(), newKek()];
+    const [kek, next, unknownKek] = [newKek(), newKek(), newKek()];
     const { open, rows } = await given(t, kek);
     const ring = await open();
     const [known] = await rows();
@@ -371,7 +371,7 @@ describe('the ring', () => {
     }
     const again = rewrapped.map(({ id, sealed }) => ({ id, sealed, created_at: 1, encryptions: 0 }));
     assert.deepEqual(ring.rewrapped(again, next), []);
-    const foreign = { ...newDataKey(stranger), created_at: 1, encryptions: 0 };
+    const foreign = { ...newDataKey(unknownKek), created_at: 1, encryptions: 0 };
     assert.throws(() => ring.rewrapped([foreign], next), { name: 'StoreError', message: new RegExp(foreign.id) });
   });
 

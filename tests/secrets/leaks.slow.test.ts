@@ -24,7 +24,7 @@ import { sign } from '../harness/sign.ts';
 /** How often every route is asked with every secret in every place; 12 for a release: `npm run harness -- secrets`. */
 const ROUNDS = Number(process.env.TEST_SECRETS_ROUNDS ?? 1);
 const SEED = Number(process.env.TEST_SECRETS_SEED ?? Date.now() % 1_000_000);
-const AGENT = join(import.meta.dirname, '../harness/secrets/careless-agent.ts');
+const AGENT = join(import.meta.dirname, '../harness/secrets/agent-logging-headers.ts');
 const PLACE = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/canary';
 const SERVICE = `${PLACE}/providers/Microsoft.Communication/communicationServices/canary`;
 const VERSION = '?api-version=2026-03-18';
@@ -69,7 +69,7 @@ class Listener {
     return this.#secrets;
   }
 
-  /** Makes a resource, an identity and a token, whose secrets are looked for from now on. */
+  /** Makes a resource, an identity and a token, whose secrets are looked for after this. */
   async prepare(): Promise<void> {
     await this.#asOperator('PUT', `${PLACE}${VERSION}`, { location: 'global' });
     await this.#asOperator('PUT', `${SERVICE}${VERSION}`, {

@@ -72,7 +72,7 @@ describe('deadlines', () => {
     assert.deepEqual(deadlines.takeDue().toSorted(), ['in ten years', 'soon']);
   });
 
-  test('do not move away when the clock is set back, also once the new time is believed', () => {
+  test('do not move away when the clock is set back, also once the new time is trusted', () => {
     const { clock, deadlines } = given();
     const at = deadlines.add('two hours', START + 2 * HOUR_MS);
     clock.set(-24 * HOUR_MS);

@@ -7,10 +7,10 @@ import { type OpenSocket, ok, opened, route } from '../../src/http/route.ts';
 import type { Session, Sessions } from '../../src/http/session.ts';
 import { send } from '../harness/http.ts';
 import { givenResource } from '../harness/resources.ts';
-import { givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { sign } from '../harness/sign.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 // What a socket and a parked request make of their session. The sessions here do as they are told.
 
@@ -50,7 +50,7 @@ class SessionByHand implements Session {
     this.#change = Promise.withResolvers();
   }
 
-  /** Nothing is sent from now on; the client is told later, with `end`. */
+  /** Nothing is sent after this; the client is told later, with `end`. */
   shut(): ServiceError {
     this.open = false;
     this.refusal = new ServiceError('TokenRefused', { reason: 'revoked.identity' });
@@ -114,7 +114,7 @@ async function given(t: TestContext) {
       },
     }),
   ];
-  const port = await givenRoad(t, routes, { tokens: server.server.tokens, sessions });
+  const port = await givenPipeline(t, routes, { tokens: server.server.tokens, sessions });
   const waiting = (how = 'error') =>
     send(port, { target: `/await/${how}`, headers: { Authorization: `Bearer ${token}` } });
   const connect = async () => {
@@ -305,7 +305,7 @@ describe('a parked request', () => {
     });
     const { resources } = server.server;
     const signatories = resources.candidatesFor('localhost');
-    const port = await givenRoad(t, [waits], { signatories });
+    const port = await givenPipeline(t, [waits], { signatories });
     const headers = sign({ method: 'GET', target: '/await', host: `localhost:${port}`, key });
     const answer = send(port, { target: '/await', headers });
     await begun.promise;

@@ -290,9 +290,9 @@ describe('sessions of a node that is cut off', () => {
   test('do not go on when they were ended meanwhile', async (t) => {
     const [one, other] = await givenPair(t);
     const session = await other.open('cut off');
-    const { beat } = other.store;
+    const { heartbeat } = other.store;
     await other.revocations.heartbeat();
-    other.store.beat = () => Promise.reject(new Error('cut'));
+    other.store.heartbeat = () => Promise.reject(new Error('cut'));
     other.clock.advance(LEASE_MS + 1);
     const ending = one.revocations.record(revoked);
     while (one.revocations.position === other.revocations.position) await sleep(1);
@@ -305,7 +305,7 @@ describe('sessions of a node that is cut off', () => {
       opened.push(session.open);
       return after.apply(other.store, of);
     };
-    other.store.beat = beat;
+    other.store.heartbeat = heartbeat;
     await other.revocations.heartbeat();
     await other.sessions.told();
     assert.deepEqual(opened, [false]);
@@ -315,7 +315,7 @@ describe('sessions of a node that is cut off', () => {
   test('are ended when that lasts for a minute', async (t) => {
     const node = await givenNode(t, false);
     const session = await node.open('held');
-    node.store.beat = () => Promise.reject(new Error('cut'));
+    node.store.heartbeat = () => Promise.reject(new Error('cut'));
     await node.revocations.heartbeat().catch(() => undefined);
     node.clock.advance(LEASE_MS + 1);
     await node.tick();
@@ -344,12 +344,12 @@ describe('sessions of another node', () => {
   test('have ended before that node says that it has followed', async (t) => {
     const [one, other] = await givenPair(t);
     const session = await other.open('elsewhere');
-    const { beat } = other.store;
+    const { heartbeat } = other.store;
     const followed: boolean[] = [];
-    other.store.beat = (nodeId, head) => {
+    other.store.heartbeat = (nodeId, head) => {
       if (head.seq > other.revocations.position - 1 && head.seq === one.revocations.position)
         followed.push(session.open);
-      return beat.call(other.store, nodeId, head);
+      return heartbeat.call(other.store, nodeId, head);
     };
     await one.revocations.record(revoked);
     assert.ok(followed.length > 0 && followed.every((open) => !open), String(followed));

@@ -330,7 +330,7 @@ describe('heavy jobs', () => {
 describe('a heavy job of the embedded store', () => {
   const slow = sql`with recursive r (n) as (select 1 union all select n + 1 from r where n < 3000) select sum(n) from r`;
 
-  test('gives way to what arrives meanwhile, leaves no trace of its first try, and is done in the end', async (t) => {
+  test('yields to what arrives meanwhile, leaves no trace of its first try, and is done in the end', async (t) => {
     const db = await givenEmptyStore(t, 'sqlite');
     await db.rows.run(sql`create table things (n integer primary key)`);
     const order: string[] = [];
@@ -354,7 +354,7 @@ describe('a heavy job of the embedded store', () => {
     assert.deepEqual([order, tries, await numbers(db.rows)], [['light', 'heavy'], 2, [2]]);
   });
 
-  test('gives way a few times only', async (t) => {
+  test('yields a few times only', async (t) => {
     const db = await givenEmptyStore(t, 'sqlite');
     let tries = 0;
     let isDone = false;

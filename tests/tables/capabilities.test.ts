@@ -13,9 +13,9 @@ import { ok, route } from '../../src/http/route.ts';
 import { assertError } from '../harness/envelope.ts';
 import { send } from '../harness/http.ts';
 import { writeResult } from '../harness/results.ts';
-import { givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
+import { givenPipeline } from '../harness/test-pipeline.ts';
 
 const [Y, N, R] = ['granted', 'denied', 'byRole'];
 
@@ -118,7 +118,7 @@ after(() =>
   writeResult({ id: 'T5', seed: 0, figures, passed: figures.wrongCells === 0 && figures.cells > 0, planted }),
 );
 
-describe('on the road, with real tokens,', () => {
+describe('in the request pipeline, with real tokens,', () => {
   let server: TestServer;
   let port: number;
   const undo: (() => unknown)[] = [];
@@ -138,9 +138,9 @@ describe('on the road, with real tokens,', () => {
       }),
     );
 
-  /** A road with one route per capability, in front of the verifier of a real server. */
+  /** A pipeline with one route per capability, in front of the verifier of a real server. */
   before(async () => {
-    port = await givenRoad(
+    port = await givenPipeline(
       { after: (step) => undo.push(step) },
       routesThat((one) => one),
       {
@@ -176,7 +176,7 @@ describe('on the road, with real tokens,', () => {
 
   test('a route that asks for the capability beside the right one is found out', async (t) => {
     const mistaken = routesThat((one) => (one === 'call.join' ? 'call.start' : one));
-    const at = await givenRoad(t, mistaken, { tokens: server.server.tokens });
+    const at = await givenPipeline(t, mistaken, { tokens: server.server.tokens });
     const id = await server.givenIdentity();
     const wrong: string[] = [];
     for (const [column, scope] of SCOPES.entries()) {

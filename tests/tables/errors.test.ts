@@ -26,7 +26,7 @@ import { SOURCES } from '../harness/sources.ts';
 const usersOf = (name: string): string[] =>
   [...SOURCES].filter(([path, text]) => !/^errors[./]/.test(path) && text.includes(`'${name}'`)).map(([path]) => path);
 
-const roadIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
+const pipelineIn = (mode: 'dev' | 'production', log = new TestLog()): Pipeline =>
   new Pipeline(
     {
       routes: new RouteTable([]),
@@ -56,7 +56,7 @@ describe('every error', () => {
   for (const [name, shape] of Object.entries(ERRORS)) {
     test(`${name} is an envelope with its status, and its message has no hole`, () => {
       const error = new ServiceError(name as ErrorName);
-      const { status, headers, body, chunked } = roadIn('dev').refuse(error);
+      const { status, headers, body, chunked } = pipelineIn('dev').refuse(error);
       assert.equal(status, shape.status);
       assert.equal(chunked, true);
       assert.equal(headers['Content-Type'], 'application/json');
@@ -66,7 +66,7 @@ describe('every error', () => {
       assert.doesNotMatch(sent.message, /[{}]/);
       assert.equal(headers['Retry-After'], 'retryAfter' in shape ? String(shape.retryAfter) : undefined);
       assert.equal(headers['x-linarite-reason'], name);
-      assert.equal(roadIn('production').refuse(error).headers['x-linarite-reason'], undefined);
+      assert.equal(pipelineIn('production').refuse(error).headers['x-linarite-reason'], undefined);
     });
 
     test(`${name} has a sensible status, code and sentence`, () => {
@@ -107,7 +107,7 @@ test('every reason and every error that the sources name is in its table', () =>
 
 test('a reason with words of its own keeps to one line of ASCII', () => {
   const detail = 'caf\u00e9\r\nSet-Cookie: x\u0000'.repeat(100);
-  const { headers } = roadIn('dev').refuse(
+  const { headers } = pipelineIn('dev').refuse(
     new ServiceError('Denied', { reason: 'header.repeated' satisfies Reason, detail }),
   );
   assert.match(headers['x-linarite-reason'] ?? '', /^header\.repeated; [ -~]{1,500}$/);
@@ -117,7 +117,7 @@ test('what nobody meant to throw is 500, tells the client nothing and the log ev
   for (const mode of ['dev', 'production'] as const) {
     for (const cause of [new Error('secret inside'), new TypeError('x'), 'text', undefined, null, 42]) {
       const log = new TestLog();
-      const { status, body, headers } = roadIn(mode, log).refuse(cause);
+      const { status, body, headers } = pipelineIn(mode, log).refuse(cause);
       assert.equal(status, 500);
       assert.deepEqual(JSON.parse(String(body)), {
         error: { code: 'InternalError', message: 'The server met an unexpected condition.' },
@@ -126,6 +126,6 @@ test('what nobody meant to throw is 500, tells the client nothing and the log ev
       if (cause instanceof Error) assert.equal(log.lines[0]?.facts.cause, cause);
       assert.equal(log.lines[0]?.level, 'error');
     }
-    assert.equal(roadIn(mode).refuse('the store failed').status, 503);
+    assert.equal(pipelineIn(mode).refuse('the store failed').status, 503);
   }
 });

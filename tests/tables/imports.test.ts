@@ -5,7 +5,7 @@ import { SOURCES } from '../harness/sources.ts';
 
 // Which part may use which (code-style, section 8): arrows point one way. About direction only, never about sizes.
 
-/** A file of ours and what it imports, types included: who knows a type knows its part. */
+/** A file of ours and what it imports, types included: code that knows a type knows its part. */
 interface Arrow {
   from: string;
   to: string;
@@ -51,7 +51,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   certificates: [SETTINGS, 'monitoring'],
   secrets: [SETTINGS, 'chores', 'storage', 'monitoring'],
   http: ['monitoring'],
-  // Who may, from the bottom up.
+  // Allowed, from the bottom up.
   operators: [SETTINGS, 'secrets'],
   revocation: ['storage', 'monitoring'],
   cluster: [SETTINGS, 'storage', 'monitoring'],

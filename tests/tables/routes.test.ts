@@ -10,10 +10,10 @@ import { type Answer, send } from '../harness/http.ts';
 import { startProduction } from '../harness/production.ts';
 import { DEV_ID, givenResource, unusedId } from '../harness/resources.ts';
 import { writeResult } from '../harness/results.ts';
-import { apiOf, givenRoad } from '../harness/road.ts';
 import type { TestServer } from '../harness/server.ts';
 import { shareServer } from '../harness/shared.ts';
 import { sign } from '../harness/sign.ts';
+import { apiOf, givenPipeline } from '../harness/test-pipeline.ts';
 
 /** The entries alone; none of their handlers is called here. */
 const routesOf = describedRoutes;
@@ -197,7 +197,7 @@ describe('every route', () => {
       for (const credential of CREDENTIALS) {
         const answer = await ask(production, one, credential);
         const about = `${one.at} ${credential}: ${answer.status} ${answer.text}`;
-        // Tokens of the development issuer are believed by nobody in production.
+        // Tokens of the development issuer are trusted by nobody in production.
         const isTrusted = Object.hasOwn(trusted, credential) && one.access.caller !== 'nobody';
         const opens = opensTo(one).includes(credential) && !isTrusted;
         figures.cells += 1;
@@ -218,7 +218,7 @@ describe('every route', () => {
       return { ...one, handle };
     });
     const { tokens, resources } = server.server;
-    const port = await givenRoad(t, mistaken, {
+    const port = await givenPipeline(t, mistaken, {
       tokens,
       signatories: [resources.get(DEV_ID)],
       operatorKey: OPERATOR_KEY,
@@ -226,7 +226,7 @@ describe('every route', () => {
     const victim = { port, host: `localhost:${port}`, key: server.key };
     const wrong = new Set<string>();
     for (const one of routes) {
-      // Its road knows no trusts.
+      // Its pipeline knows no trusts.
       for (const credential of CREDENTIALS.filter((name) => !Object.hasOwn(trusted, name)))
         if (letIn(await ask(victim, one, credential)) !== opensTo(one).includes(credential)) wrong.add(one.operation);
     }
@@ -257,7 +257,7 @@ describe('the list of routes', () => {
     }
   });
 
-  test('opens to strangers, and to any scope, at these places only: a new one is a decision', () => {
+  test('opens to callers without credentials, and to any scope, at these places only: a new one is a decision', () => {
     const openIn = (list: readonly Route[]) =>
       list
         .filter(({ access }) => access.caller === 'nobody')

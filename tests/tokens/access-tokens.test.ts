@@ -365,7 +365,7 @@ describe('a token for somebody whom a trusted issuer vouches for', () => {
     assert.equal((await ending(NOON_SECONDS + 1)).expiresOnMs, NOON + 1000);
   });
 
-  test('is not made when the trust was changed, or whoever decides says no', async () => {
+  test('is not made when the trust was changed, or the function that decides says no', async () => {
     const { tokens, steps } = given({ snapshot: { credential_version: 4 } });
     await refuses(tokens.exchange(RESOURCE, EXCHANGE, admit), 'InvalidAccessToken', 'trust.changed');
     assert.ok(!steps.some(([what]) => what === 'identityCreated'));

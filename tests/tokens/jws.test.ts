@@ -105,8 +105,8 @@ for (const [name, { signing: ours, verifying: key }] of Object.entries(PAIRS)) {
   });
 
   test(`what we sign with another key is refused: ${name}`, async () => {
-    const stranger = { ...ours, privateKey: ours.alg === 'RS256' ? rsa(2048) : p256() };
-    refuses(await signJws(stranger, payload), 'token.signature');
+    const unknownKey = { ...ours, privateKey: ours.alg === 'RS256' ? rsa(2048) : p256() };
+    refuses(await signJws(unknownKey, payload), 'token.signature');
   });
 }
 
@@ -166,9 +166,9 @@ test('a payload that is not a JSON object in UTF-8 is refused, even one that we 
   }
 });
 
-test('the payload of a stranger is never parsed: the signature is what is complained of', async () => {
-  const stranger = { ...signing, privateKey: rsa(2048) };
-  refuses(await signJws(stranger, '{"not": JSON'), 'token.signature');
+test('the payload under an unknown key is never parsed: the signature is what is complained of', async () => {
+  const unknownKey = { ...signing, privateKey: rsa(2048) };
+  refuses(await signJws(unknownKey, '{"not": JSON'), 'token.signature');
 });
 
 test('of a repeated member the last counts, and unknown members of the header are ignored', () => {

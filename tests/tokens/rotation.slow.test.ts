@@ -106,7 +106,7 @@ async function kill(nodes: readonly Node[], times: number): Promise<Load & { slo
   const kills = new Map<string, { begun: number; done: number }>();
   const load = startLoad(nodes, await (nodes[0] as Node).givenIdentity(), ({ kid, askedAt }, usedAt) => {
     const { begun = Number.POSITIVE_INFINITY, done = Number.POSITIVE_INFINITY } = kills.get(kid) ?? {};
-    if (askedAt > done) return 'no'; // whoever asks afterwards gets a token that holds
+    if (askedAt > done) return 'no'; // a request after that gets a token that holds
     if (usedAt > done) return 'must';
     return begun < Number.POSITIVE_INFINITY ? 'may' : 'no';
   });

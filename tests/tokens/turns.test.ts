@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { IdentityId, ServiceCaller } from '../../src/callers.ts';
 import { startTestServer } from '../harness/server.ts';
 
-test('who wants one token does not wait for all that another resource wants', async (t) => {
+test('a request for one token does not wait for all that another resource wants', async (t) => {
   const { server } = await startTestServer(t);
   const { resources, identities, tokens } = server;
   const someone = async (name: string): Promise<{ caller: ServiceCaller; id: IdentityId }> => {

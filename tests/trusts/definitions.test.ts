@@ -357,7 +357,7 @@ describe('a changed definition', () => {
     const exact = `${ISSUER}/${OTHER_TENANT}`;
     const { metadata } = defined();
     for (const [former, next] of [
-      // Until now its tokens could be of any tenant, from now on of one.
+      // Before, its tokens could be of any tenant; after this, of one.
       [{ issuers: [exact] }, { issuers: [BY_TENANT, exact] }],
       [{ issuers: [exact, BY_TENANT] }, { issuers: [BY_TENANT, exact] }],
       [

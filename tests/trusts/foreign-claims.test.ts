@@ -236,11 +236,11 @@ describe('a token of somebody else’s is of its kind', () => {
 });
 
 describe('the directory of a token', () => {
-  const stranger = 'foreign.tenant: the trust does not name the tenant';
+  const notNamed = 'foreign.tenant: the trust does not name the tenant';
 
   test('is one that the trust names', () => {
     assert.equal(read({}, { wish: { tenants: [OTHER_TENANT, TENANT] } }).tenantId, TENANT);
-    assert.equal(said({ tid: OTHER_TENANT }), stranger);
+    assert.equal(said({ tid: OTHER_TENANT }), notNamed);
     assert.equal(said({ tid: undefined }), wrong('tid'));
   });
 
@@ -316,10 +316,10 @@ describe('the purpose of a token', () => {
   }
 
   test('takes applications by exact name, GUIDs in any case, or any of them', () => {
-    const stranger = 'foreign.application: the trust does not name the application';
+    const notNamed = 'foreign.application: the trust does not name the application';
     assert.equal(saidFor('entraUser', { azp: 'Named' }), 'accepted');
-    for (const azp of ['named', 'Name', '*', OBJECT]) assert.equal(saidFor('entraUser', { azp }), stranger, azp);
-    assert.equal(saidFor('entraUser', {}, { applications: [] }), stranger);
+    for (const azp of ['named', 'Name', '*', OBJECT]) assert.equal(saidFor('entraUser', { azp }), notNamed, azp);
+    assert.equal(saidFor('entraUser', {}, { applications: [] }), notNamed);
     assert.equal(saidFor('entraUser', { azp: 'whatever' }, { applications: ['x', '*'] }), 'accepted');
   });
 

@@ -53,21 +53,21 @@ function given(trusts: readonly Trust[] = [trustIn(provider.wish())]) {
   const events = { notice: () => undefined };
   const keySets = new KeySets({ clock, endpoint, events }, { plainHttp: true, timeoutMs: 2000 });
   const tokens = new ForeignTokens({ trusts: () => trusts, keySets, clock, endpoint });
-  const surroundings = { provider, nowMs: clock.now(), endpoint: ENDPOINT };
+  const context = { provider, nowMs: clock.now(), endpoint: ENDPOINT };
   const verifier: Verifier = (jwt, purpose) => tokens.verify(jwt, purpose, 'Denied');
   const draft = (purpose: Purpose, change: (draft: Draft) => unknown = () => undefined): string => {
     const made = goodDraft(provider, purpose, clock.now());
     change(made);
     return signed(made);
   };
-  return { tokens, keySets, clock, surroundings, verifier, draft };
+  return { tokens, keySets, clock, context, verifier, draft };
 }
 
 /** What a verifier made of the wrong tokens otherwise than the table says. */
-async function complaints(verifier: Verifier, surroundings: Parameters<typeof tokenOf>[1]): Promise<string[]> {
+async function complaints(verifier: Verifier, context: Parameters<typeof tokenOf>[1]): Promise<string[]> {
   const found: string[] = [];
   for (const wrong of WRONG_TOKENS) {
-    const jwt = tokenOf(wrong, surroundings);
+    const jwt = tokenOf(wrong, context);
     const outcome = await verifier(jwt, wrong.purpose).then(
       () => 'accepted',
       (thrown) => {
@@ -85,16 +85,16 @@ async function complaints(verifier: Verifier, surroundings: Parameters<typeof to
 describe('a token of somebody else’s', () => {
   for (const good of GOOD_TOKENS) {
     test(`is accepted: ${good.name}`, async () => {
-      const { verifier, surroundings } = given();
-      await verifier(tokenOf(good, surroundings), good.purpose);
+      const { verifier, context } = given();
+      await verifier(tokenOf(good, context), good.purpose);
     });
   }
 
   test(`is refused when it is wrong in one way, ${WRONG_TOKENS.length} of them`, async () => {
-    const { verifier, surroundings } = given();
+    const { verifier, context } = given();
     assert.ok(WRONG_TOKENS.length >= 60);
     assert.equal(new Set(WRONG_TOKENS.map(({ name }) => name)).size, WRONG_TOKENS.length);
-    assert.deepEqual(await complaints(verifier, surroundings), []);
+    assert.deepEqual(await complaints(verifier, context), []);
   });
 
   test('proves what it says, ids in lower case', async () => {
@@ -363,7 +363,7 @@ describe('the table of wrong tokens catches a verifier that', () => {
   for (const [name, { expects, options = (good: Options) => good, reads = true }] of Object.entries(mistakes)) {
     test(name, async () => {
       provider.editMetadata = (document) => document;
-      const { clock, surroundings } = given();
+      const { clock, context } = given();
       const trust = trustIn(provider.wish());
       const keys = jose.createLocalJWKSet(keySetOf('main') as unknown as jose.JSONWebKeySet);
       const lax: Verifier = async (jwt) => {
@@ -376,7 +376,7 @@ describe('the table of wrong tokens catches a verifier that', () => {
         const refuse = (reason: ServiceError['reason']) => new ServiceError('Denied', { reason: reason as never });
         if (reads) readForeignToken(payload, { trust, issuerTenant: undefined, nowMs: clock.now() }, refuse);
       };
-      const found = await complaints(lax, surroundings);
+      const found = await complaints(lax, context);
       assert.ok(found.includes(expects), found.join('\n'));
     });
   }

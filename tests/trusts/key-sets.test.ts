@@ -110,7 +110,7 @@ describe('keys of a provider', () => {
     assert.equal(await find(MAIN), 'key');
     rotating.rotate();
     assert.equal(await find(NEXT), 'key');
-    assert.equal(await find(MAIN), 'none', 'what is published no longer is believed no longer');
+    assert.equal(await find(MAIN), 'none', 'a key that is no longer published is no longer trusted');
     await rotating.stop();
   });
 
@@ -180,7 +180,7 @@ describe('a provider that', () => {
 });
 
 describe('metadata', () => {
-  test('of another issuer are not believed', async () => {
+  test('of another issuer are not trusted', async () => {
     for (const issuer of [
       'https://attacker.example',
       provider.issuer(`${TENANT}x`),

@@ -88,11 +88,11 @@ describe('tokens of a trusted issuer, presented over HTTP', () => {
 
   after(() => provider.stop());
 
-  const surroundings = () => ({ provider, nowMs: Date.now(), endpoint: `https://localhost:${server.port}` });
+  const context = () => ({ provider, nowMs: Date.now(), endpoint: `https://localhost:${server.port}` });
 
   for (const good of GOOD_TOKENS) {
     test(`${good.purpose}: ${good.name} is let in`, async () => {
-      const answer = await PRESENT[good.purpose](server, tokenOf(good, surroundings()));
+      const answer = await PRESENT[good.purpose](server, tokenOf(good, context()));
       // Whether what it carries is enough is the next question, and no longer the verifier's.
       const isLetIn =
         answer.status < 400 || ['foreign.scope', 'grant.missing', 'assignment.missing'].includes(reasonOf(answer));
@@ -106,14 +106,14 @@ describe('tokens of a trusted issuer, presented over HTTP', () => {
   for (const purpose of Object.keys(PRESENT) as Purpose[]) {
     test(`${purpose}: the usual token does what it is for`, async () => {
       const usual = GOOD_TOKENS.find((token) => token.purpose === purpose) ?? assert.fail();
-      const answer = await PRESENT[purpose](server, tokenOf(usual, surroundings()));
+      const answer = await PRESENT[purpose](server, tokenOf(usual, context()));
       assert.ok(answer.status < 300, `${answer.status} ${answer.text} ${reasonOf(answer)}`);
     });
   }
 
   for (const wrong of WRONG_TOKENS) {
     test(`${wrong.purpose}: ${wrong.name} is refused with ${wrong.reason}`, async () => {
-      const token = tokenOf(wrong, surroundings());
+      const token = tokenOf(wrong, context());
       // What no header carries can still come in a body.
       const purpose = /^[\x21-\x7e]{1,16000}$/.test(token) ? wrong.purpose : 'teamsUser';
       const answer = await PRESENT[purpose](server, token);
@@ -126,18 +126,18 @@ describe('tokens of a trusted issuer, presented over HTTP', () => {
     const text = JSON.stringify(server.log.lines);
     assert.ok(server.log.lines.length > 0);
     for (const wrong of WRONG_TOKENS.slice(0, 20)) {
-      const signature = tokenOf(wrong, surroundings()).split('.').at(-1) ?? '';
+      const signature = tokenOf(wrong, context()).split('.').at(-1) ?? '';
       if (signature.length > 20) assert.ok(!text.includes(signature));
     }
     assert.doesNotMatch(text, /eyJ[\w-]{20}/);
   });
 });
 
-describe('a provider in trouble', () => {
-  const TROUBLES: readonly Behaviour[] = ['down', 'failing', 'garbage', 'list', 'redirecting', 'huge'];
+describe('a provider that fails', () => {
+  const FAILURES: readonly Behaviour[] = ['down', 'failing', 'garbage', 'list', 'redirecting', 'huge'];
   const usual = GOOD_TOKENS.find(({ purpose }) => purpose === 'service') ?? assert.fail();
 
-  for (const behaviour of TROUBLES) {
+  for (const behaviour of FAILURES) {
     test(`${behaviour}: 503 while nothing is known of its keys, and service as soon as it is`, async (t) => {
       const provider = await Provider.start({ secure: true });
       t.after(() => provider.stop());
@@ -158,8 +158,8 @@ describe('a provider in trouble', () => {
       await until(async () => (await ask()).status === 201);
       provider.behaviour = behaviour;
       assert.equal((await ask()).status, 201, 'keys that are known go on working');
-      const stranger = WRONG_TOKENS.find(({ reason }) => reason === 'foreign.keyUnknown') ?? assert.fail();
-      const unknown = { ...stranger, purpose: 'service' as const };
+      const found = WRONG_TOKENS.find(({ reason }) => reason === 'foreign.keyUnknown') ?? assert.fail();
+      const unknown = { ...found, purpose: 'service' as const };
       const endpoint = `https://localhost:${server.port}`;
       const answer = await PRESENT.service(server, tokenOf(unknown, { provider, nowMs, endpoint }));
       assertError(answer, { status: 503, code: 'ServiceUnavailable' });
@@ -181,8 +181,8 @@ describe('what is issued for a presented token', () => {
           usual.change(draft, facts);
           draft.claims.exp = now + life;
         };
-        const surroundings = { provider, nowMs: Date.now(), endpoint: `https://localhost:${server.port}` };
-        const answer = await PRESENT[purpose](server, tokenOf({ ...usual, change }, surroundings));
+        const context = { provider, nowMs: Date.now(), endpoint: `https://localhost:${server.port}` };
+        const answer = await PRESENT[purpose](server, tokenOf({ ...usual, change }, context));
         assert.equal(answer.status, 200, answer.text);
         const { token, expiresOn } = answer.body.accessToken ?? answer.body;
         const { exp, iat } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString());

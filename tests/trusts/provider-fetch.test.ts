@@ -25,7 +25,7 @@ after(() => Promise.all([secure.stop(), plain.stop()]));
 const failure = (message: string | RegExp) => ({ name: 'ProviderFailure', message });
 
 describe('a provider', () => {
-  test('is believed by the authority that the trust names, and by no other', async () => {
+  test('is trusted by the authority that the trust names, and by no other', async () => {
     const certificateAuthority = secure.certificates?.caPem;
     const document = await fetchJsonObject(secure.metadata, { ...ACCESS, certificateAuthority });
     assert.equal(document.issuer, secure.issuer('{tenantid}'));
@@ -40,7 +40,7 @@ describe('a provider', () => {
     }
   });
 
-  test('with a certificate for another name is not believed', async () => {
+  test('with a certificate for another name is not trusted', async () => {
     const { port } = new URL(secure.origin);
     const access = { ...ACCESS, certificateAuthority: secure.certificates?.caPem };
     await assert.rejects(
@@ -50,7 +50,7 @@ describe('a provider', () => {
     await fetchJsonObject(secure.metadata.replace('localhost', '127.0.0.1'), access);
   });
 
-  test('is not believed for an authority that cannot be read', async () => {
+  test('is not trusted for an authority that cannot be read', async () => {
     const certificateAuthority = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----';
     await assert.rejects(
       fetchJsonObject(secure.metadata, { ...ACCESS, certificateAuthority }),

@@ -22,7 +22,7 @@ const IssueBody = object({ user: maybe(text()), ...Object.fromEntries(SCOPES.map
 
 const FOR_OWN_PAGE = { caller: 'nobody', from: 'loopback', pages: 'own' } as const;
 
-/** The start page of dev mode, for whoever sits in front of the machine. */
+/** The start page of dev mode, for the person at the machine. */
 export const startRoutes = (start: Start): Route[] => [
   route({
     operation: 'showStart',

@@ -27,7 +27,7 @@ export class Health {
     this.#uses = uses;
   }
 
-  /** From now on not ready: balancers send new work elsewhere. */
+  /** Not ready after this: balancers send new work elsewhere. */
   stop(): void {
     this.#stopping = true;
   }

@@ -11,7 +11,7 @@ export interface StatusParts {
   caPem: () => string | undefined;
   /** The server described by its own routes (OpenAPI 3.1). */
   apiDocument: () => object;
-  /** Metrics and the description tell what a stranger need not know: whether they are for everybody, or for the operator. */
+  /** Whether metrics and the description are for everybody, or for the operator: they tell what others need not know. */
   isPublic: boolean;
 }
 

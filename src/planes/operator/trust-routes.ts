@@ -67,7 +67,7 @@ const shown = ({ id, name, enabled, definition, grants, createdAtMs, changedAtMs
   changedAt: wholeSeconds(changedAtMs),
 });
 
-/** Whose tokens are believed, for those who look after the server. */
+/** Whose tokens are trusted, for the operator. */
 export const trustRoutes = (trusts: Trusts, keySets: Pick<KeySets, 'check'>): Route[] => [
   route({
     operation: 'listTrusts',

@@ -17,7 +17,7 @@ export interface IssuerParts {
   deviceCodes: DeviceCodes;
 }
 
-interface Surroundings {
+interface IssuerContext {
   /** Address of this server, without a trailing slash. */
   origin: string;
   isOperator: (secret: string) => boolean;
@@ -101,7 +101,7 @@ function requireTenant(tenant: string): void {
  * The development issuer on the wire: what `@azure/identity` and MSAL call (management-cli-connector, section 6.2). MSAL asks
  * Microsoft about every authority but those whose tenant is called `adfs`, so that name stands for the directory too.
  */
-export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnownKey }: Surroundings): Route[] {
+export function issuerRoutes(parts: IssuerParts, { origin, isOperator, wellKnownKey }: IssuerContext): Route[] {
   /** What takes the published secret goes no further than the secret may; what takes none stays on this machine. */
   const bySecret: From = wellKnownKey === 'loopback' ? 'loopback' : 'anywhere';
   const withoutSecret: From = wellKnownKey === 'everywhere' ? 'anywhere' : 'loopback';

@@ -113,8 +113,8 @@ public class JavaClient {
         operation("secondary-key", () -> walk(connected(task.get("secondaryConnectionString").asText())));
         operation("wrong-key", () -> {
             String wrong = Base64.getEncoder().encodeToString(new byte[64]);
-            CommunicationIdentityClient stranger = connected("endpoint=" + endpoint + ";accesskey=" + wrong);
-            assertRefused(stranger::createUser, 401, "Denied by the resource provider.");
+            CommunicationIdentityClient unknownCaller = connected("endpoint=" + endpoint + ";accesskey=" + wrong);
+            assertRefused(unknownCaller::createUser, 401, "Denied by the resource provider.");
         });
         String bare = endpoint.replaceFirst("/$", "");
         operation("endpoint-and-key", () -> walk(at(bare)));

@@ -16,7 +16,7 @@ import {
   run,
   shellBlocks,
   succeeded,
-} from './workshop.ts';
+} from './test-environment.ts';
 
 export const AZ_GUIDE = 'docs/guides/az.md';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { copyExample } from '../examples/trusted-service.ts';
-import { CACHE, machineEnvironment, ROOT, type RunningServer, shellBlocks } from './workshop.ts';
+import { CACHE, machineEnvironment, ROOT, type RunningServer, shellBlocks } from './test-environment.ts';
 
 export const README = 'examples/entra-users/README.md';
 

@@ -205,8 +205,8 @@ await operation('older-versions', async () => {
 await operation('secondary-key', () => walk(new Sdk(task.secondaryConnectionString)));
 
 await operation('wrong-key', async () => {
-  const stranger = new Sdk(`endpoint=${endpoint};accesskey=${Buffer.alloc(64).toString('base64')}`);
-  await assert.rejects(stranger.createUser(), fails(401, 'Denied by the resource provider.'));
+  const unknownCaller = new Sdk(`endpoint=${endpoint};accesskey=${Buffer.alloc(64).toString('base64')}`);
+  await assert.rejects(unknownCaller.createUser(), fails(401, 'Denied by the resource provider.'));
 });
 
 await operation('endpoint-and-key', () => walk(new Sdk(endpoint.slice(0, -1), new AzureKeyCredential(task.key))));

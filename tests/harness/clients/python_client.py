@@ -282,8 +282,8 @@ async def _(_client):
 @operation("wrong-key")
 async def _(_client):
     wrong = base64.b64encode(bytes(64)).decode()
-    async with Client.of(f"endpoint={ENDPOINT}/;accesskey={wrong}") as stranger:
-        await assert_refused(stranger.create_user(), 401, "Denied by the resource provider.")
+    async with Client.of(f"endpoint={ENDPOINT}/;accesskey={wrong}") as unknown_caller:
+        await assert_refused(unknown_caller.create_user(), 401, "Denied by the resource provider.")
 
 
 @operation("endpoint-and-key")

@@ -9,9 +9,7 @@ import { AZ_GUIDE, followAzGuide } from './az.ts';
 import { README as ENTRA_USERS, followEntraUsers } from './entra-users.ts';
 import { type Finding, OPERATIONS, type OperationKey, TOOL_CHECKS } from './operations.ts';
 import { type ClientResults, nameOf, readResults, readToolResults, type ToolResults, writeResults } from './page.ts';
-import { AZ_RELEASE, TOOLS } from './tools.ts';
-import { javascriptTroubles, javaTroubles, meetTroubles, pythonTroubles, type TroubleMaker } from './troubles.ts';
-import { followTrustedService, README as TRUSTED_SERVICE } from './trusted-service.ts';
+import { checkSdkProblems, javaPrograms, javascriptPrograms, pythonPrograms, type SdkProgram } from './sdk-problems.ts';
 import {
   CACHE,
   CLIENTS,
@@ -28,7 +26,9 @@ import {
   run,
   startServer,
   succeeded,
-} from './workshop.ts';
+} from './test-environment.ts';
+import { AZ_RELEASE, TOOLS } from './tools.ts';
+import { followTrustedService, README as TRUSTED_SERVICE } from './trusted-service.ts';
 
 const HERE = import.meta.dirname;
 
@@ -40,8 +40,8 @@ const MAVEN = {
 
 type Client = Runnable<OperationKey>;
 
-/** The newest SDKs, at hand for the troubles of the guide. */
-const makers: TroubleMaker[] = [];
+/** Programs with the newest SDKs, for the problems that the guide describes. */
+const programs: SdkProgram[] = [];
 
 /** Pages whose commands are followed: path of the page → what follows it. */
 const GUIDES: readonly [path: string, follow: (server: RunningServer) => Promise<string[]>][] = [
@@ -91,7 +91,7 @@ function javascript(release: string, name: string, age?: 'newest'): Client {
       const found = await findings(process.execPath, [join(HERE, 'javascript-client.ts')], name, server, env);
       const folder = freshExample('javascript', release);
       linkPackages(folder, name);
-      if (age === 'newest') makers.push(...javascriptTroubles(folder, server));
+      if (age === 'newest') programs.push(...javascriptPrograms(folder, server));
       const example = (file: string) => run(process.execPath, [file], { cwd: folder, env: withValues(env, server) });
       return [
         ...found,
@@ -131,7 +131,7 @@ function python(release: string, kind: 'blocking' | 'asyncio', age?: 'newest'): 
       const found = await findings(program, [join(HERE, 'python_client.py')], client, server, env);
       const folder = freshExample('python', `${release}-${kind}`);
       const example = (file: string) => run(program, [file], { cwd: folder, env: withValues(env, server) });
-      if (age === 'newest' && kind === 'blocking') makers.push(...pythonTroubles(program, server));
+      if (age === 'newest' && kind === 'blocking') programs.push(...pythonPrograms(program, server));
       if (kind === 'asyncio') {
         return [
           ...found,
@@ -208,7 +208,7 @@ function java(release: string, credentials: string, age?: 'newest'): Client {
       );
       const classes = 'target/classes:target/dependency/*';
       const trust = await trustStore(folder, server);
-      if (age === 'newest') makers.push(...(await javaTroubles(folder, trust)));
+      if (age === 'newest') programs.push(...(await javaPrograms(folder, trust)));
       const env = clientEnvironment({ JAVA_TOOL_OPTIONS: trust });
       const command = ['-cp', classes];
       const client = (path: string, kind: string) =>
@@ -392,7 +392,7 @@ async function main(): Promise<number> {
   try {
     results = await runAll(TABLE, OPERATIONS, words, server);
     tools = await runAll(TOOLS, TOOL_CHECKS, words, server);
-    for (const complaint of await meetTroubles(makers, server))
+    for (const complaint of await checkSdkProblems(programs, server))
       complaints.push(`docs/guides/troubleshooting.md: ${complaint}`);
     for (const [path, follow] of GUIDES) {
       if (words.length > 0 && !words.some((word) => path.includes(word))) continue;

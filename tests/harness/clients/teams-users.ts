@@ -27,8 +27,8 @@ export function signedIn(port: number): Promise<string> {
   });
 }
 
-/** Makes a server believe a provider. @throws when it does not: then a token that ran out would be refused for another reason */
-export async function makeBelieved(provider: Provider, port: number, operatorKey: string): Promise<void> {
+/** Makes a server trust a provider. @throws when it does not: then a token that ran out would be refused for another reason */
+export async function makeTrusted(provider: Provider, port: number, operatorKey: string): Promise<void> {
   const trust = { ...provider.wish(), tenants: [DIRECTORY_TENANT], applications: ['*'] };
   await ask(port, 'PUT', '/-/trusts/provider', operatorKey, trust);
   const { service } = APPLICATIONS;

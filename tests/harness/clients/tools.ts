@@ -18,7 +18,7 @@ import {
   type RunningServer,
   run,
   succeeded,
-} from './workshop.ts';
+} from './test-environment.ts';
 
 const HERE = import.meta.dirname;
 

@@ -9,7 +9,7 @@ import {
   type RunningService,
   startService,
 } from '../examples/trusted-service.ts';
-import { CACHE, machineEnvironment, type RunningServer, run, shellBlocks } from './workshop.ts';
+import { CACHE, machineEnvironment, type RunningServer, run, shellBlocks } from './test-environment.ts';
 
 export const README = 'examples/trusted-service/README.md';
 

@@ -101,15 +101,15 @@ async function run(nodes: readonly Node[], faulty: readonly FaultyCarrier[], use
   await plane.settle(patienceMs);
 
   plane.phase = 'stopped';
-  const mend = await cut();
+  const repair = await cut();
   const end = performance.now() + size.stoppedSeconds * 1000;
   while (performance.now() < end) await plane.write(10, 1, PAUSE_MS);
   await plane.settle(patienceMs);
-  await mend();
+  await repair();
   for (let waited = 0; waited < 30_000 && !nodes.every(({ carrier }) => carrier.isConnected); waited += 50)
     await sleep(50);
 
-  plane.phase = 'mended';
+  plane.phase = 'repaired';
   await plane.write(size.streams, 1, PAUSE_MS);
   await plane.settle(patienceMs);
   const judged = plane.judge();

@@ -36,8 +36,8 @@ after(() => {
   if (!skip) writeResult(report);
 });
 
-/** Fails the disk and mends it, again and again, under clients that write on. */
-async function cycle(clients: Clients, server: ChildServer, count: number, fail: () => void, mend: () => void) {
+/** Fails the disk and repairs it, again and again, under clients that write on. */
+async function cycle(clients: Clients, server: ChildServer, count: number, fail: () => void, repair: () => void) {
   let enough = false;
   const writing = clients.write(server.port, () => enough);
   let recoveryMsMost = 0;
@@ -50,7 +50,7 @@ async function cycle(clients: Clients, server: ChildServer, count: number, fail:
       await until('writes are refused', () => clients.unconfirmed > refused + 16);
       await requireReads(clients, server);
       const before = clients.written;
-      mend();
+      repair();
       recoveryMsMost = Math.max(recoveryMsMost, await until('writes resume', () => clients.written > before));
     }
   } finally {

@@ -148,7 +148,7 @@ const strangeValue = fc.oneof(
 );
 
 /** What is done to the text of a body that would have been good. */
-const spoiling: fc.Arbitrary<(text: string) => Buffer> = fc.oneof(
+const corruption: fc.Arbitrary<(text: string) => Buffer> = fc.oneof(
   // Another value, or a second one, under the name of a member.
   fc.tuple(fc.nat(), strangeValue, fc.boolean()).map(([at, value, twice]) => (text: string) => {
     const names = [...text.matchAll(/"([A-Za-z]\w*)":/g)];
@@ -204,8 +204,8 @@ function bodyOf(operation: ApiOperation, good: GoodValues): fc.Arbitrary<{ body:
           8,
         )
       : text.map((one) => Buffer.from(one));
-  const spoilt = fc.tuple(type === undefined ? anyText : text, spoiling).map(([one, spoil]) => spoil(one));
-  return fc.record({ body: often(whole, spoilt, 2), type: often(fc.constant(type), anyType, 8) });
+  const corrupted = fc.tuple(type === undefined ? anyText : text, corruption).map(([one, corrupt]) => corrupt(one));
+  return fc.record({ body: often(whole, corrupted, 2), type: often(fc.constant(type), anyType, 8) });
 }
 
 const anyType = fc.oneof(

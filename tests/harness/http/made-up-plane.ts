@@ -18,8 +18,8 @@ import {
 import { type ProvenUser, type Session, type Sessions, UNWATCHED } from '../../../src/http/session.ts';
 import type { Tickets } from '../../../src/http/tickets.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
-import { roadOf } from '../road.ts';
 import { TestLog, type TestServer } from '../server.ts';
+import { pipelineOf } from '../test-pipeline.ts';
 
 // A plane that nobody needs, with every ending that a request may have: boards, and notes that are put on them.
 
@@ -169,7 +169,7 @@ export async function startPlane(
     tickets,
     limits = {},
     ...more
-  }: Parameters<typeof roadOf>[1] & {
+  }: Parameters<typeof pipelineOf>[1] & {
     socket?: Partial<SocketOptions>;
     tickets?: Tickets;
     limits?: Partial<typeof WIRE_LIMITS>;
@@ -178,12 +178,12 @@ export async function startPlane(
   const { certPem, keyPem, caPem } = await certificatesIn(folder, systemClock);
   const plane = madeUpPlane(socket, tickets);
   const log = new TestLog();
-  const road = roadOf(plane.routes, { tokens: server.tokens, log, ...(tickets && { tickets }), ...more });
+  const pipeline = pipelineOf(plane.routes, { tokens: server.tokens, log, ...(tickets && { tickets }), ...more });
   const listener = await listen({
     hosts: ['127.0.0.1'],
     port: 0,
     tls: { cert: certPem, key: keyPem },
-    road,
+    handler: pipeline,
     limits,
     onProblem: () => undefined,
   });

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import { get } from '../../../bench/load.ts';
 import { stat } from '../../../bench/measure.ts';
 import type { Child } from '../child.ts';
-import { Crowd } from './crowd.ts';
+import { LoadClients } from './load-clients.ts';
 import { createMany } from './overload.ts';
 import { Requests } from './requests.ts';
 import { type Comparison, compare } from './times.ts';
@@ -37,7 +37,7 @@ export async function costTimes(
   const { port } = server;
   const [costly, quiet] = [new Requests(port, server.key), new Requests(port, key)];
   const ids = await createMany(port, quiet, REVOCATIONS_PER_SECOND);
-  const [crowd, few, probes] = [new Crowd(t), new Crowd(t).goFirst(), new Crowd(t).goFirst()];
+  const [many, few, probes] = [new LoadClients(t), new LoadClients(t).goFirst(), new LoadClients(t).goFirst()];
   const groups = Array.from({ length: DIFFERENT }, () => Array.from({ length: ENTRIES }, () => randomUUID()));
   const assignment = { tenantId: TENANT, principalType: 'user', clientIds: [TENANT] };
   const bulk = (): string[] =>
@@ -63,12 +63,12 @@ export async function costTimes(
     return { tally, live };
   };
   await revoke();
-  const found = await compare(rounds, [server.pid, crowd.pid, few.pid, probes.pid], {
+  const found = await compare(rounds, [server.pid, many.pid, few.pid, probes.pid], {
     usual: async () => (await revoke()).tally,
     async loaded() {
       const [{ tally, live }, bulky] = await Promise.all([
         revoke(),
-        crowd.send({ port, requests: bulk(), connections, seconds }),
+        many.send({ port, requests: bulk(), connections, seconds }),
       ]);
       health.push(live.quantile(0.99));
       costlyServed += bulky.served.length;

@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import { QUOTAS } from '../../../src/http/quotas.ts';
 import type { Child } from '../child.ts';
-import { Crowd, type Order } from './crowd.ts';
+import { LoadClients, type Order } from './load-clients.ts';
 import { createMany } from './overload.ts';
 import { Requests } from './requests.ts';
 import { type Comparison, compare } from './times.ts';
@@ -29,15 +29,15 @@ export async function fairnessTimes(
   const [greedy, modest] = [new Requests(port, server.key), new Requests(port, key)];
   const [greedyId = ''] = await createMany(port, greedy, 1);
   const [modestId = ''] = await createMany(port, modest, 1);
-  const [crowd, few] = [new Crowd(t), new Crowd(t)];
+  const [many, few] = [new LoadClients(t), new LoadClients(t)];
   const ask = () =>
     few.send({ port, requests: [modest.issue(modestId)], connections: MODEST, perSecond: MODEST, seconds });
   await ask();
-  return compare(rounds, [server.pid, crowd.pid, few.pid], {
+  return compare(rounds, [server.pid, many.pid, few.pid], {
     usual: ask,
     async loaded() {
       const order = { ...GREED[greed], port, requests: [greedy.issue(greedyId)], seconds };
-      return (await Promise.all([ask(), crowd.send(order)]))[0];
+      return (await Promise.all([ask(), many.send(order)]))[0];
     },
   });
 }

@@ -46,12 +46,12 @@ export async function fairness({ server, key }: { server: Child; key: string }, 
   const modest = new Requests(port, key);
   const [greedyId = ''] = await createMany(port, greedy, 1);
   const [modestId = ''] = await createMany(port, modest, 1);
-  const [crowd, few] = [await openWires(port, GREEDY), await openWires(port, MODEST)];
+  const [many, few] = [await openWires(port, GREEDY), await openWires(port, MODEST)];
   const end = performance.now() + seconds * 1000;
   let asked = 0;
   const goesOn = (): boolean => performance.now() < end || (asked < ENOUGH && performance.now() < end + PATIENCE_MS);
   const [loud, beside] = await Promise.all([
-    closedLoop(port, crowd, () => ({ request: greedy.issue(greedyId) }), goesOn),
+    closedLoop(port, many, () => ({ request: greedy.issue(greedyId) }), goesOn),
     closedLoop(
       port,
       few,

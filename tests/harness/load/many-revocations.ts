@@ -73,11 +73,11 @@ function probe(n: number): void {
   if (event.kind === 'validFrom') {
     const token = { ...tokenOf(event, n), issuedAtSeconds: Math.ceil(event.validFromMs / 1000) };
     expect(!isEnded(token));
-    expect(state.leavesToRows({ ...token, issuedAtSeconds: token.issuedAtSeconds - 1 })); // it may be ended
+    expect(state.needsRows({ ...token, issuedAtSeconds: token.issuedAtSeconds - 1 })); // it may be ended
     return;
   }
   const before = tokenOf(event, n - 1);
-  const isLeft = !isEnded(before) && state.leavesToRows(before);
+  const isLeft = !isEnded(before) && state.needsRows(before);
   if (isLeft) leftToRows += 1;
   expect(isLeft || isEnded(before));
   if (n === 1 || isAboutOne(n)) expect(!isEnded(tokenOf(event, n)));
@@ -89,7 +89,7 @@ for (let index = 0; index < PROBES; index += 1) {
   expect(!isEnded(other)); // nobody has ended anything of that one
 }
 const rising = tokenOf({ kind: 'identity', resourceId: RESOURCE, identityId: risingIdentity(RESOURCE) }, count);
-expect(state.leavesToRows({ ...rising, issuedAtSeconds: Math.floor((FIRST_BOUND_MS + count - 20) / 1000) - 1 }));
+expect(state.needsRows({ ...rising, issuedAtSeconds: Math.floor((FIRST_BOUND_MS + count - 20) / 1000) - 1 }));
 let distinct = 1; // the one with the bounds that rise
 for (let n = 2; n <= count; n += 1) distinct += Number(isAboutOne(n));
 

@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import { cpuSecondsOf, ratios, stat } from '../../../bench/measure.ts';
 import type { Child } from '../child.ts';
-import { Crowd } from './crowd.ts';
+import { LoadClients } from './load-clients.ts';
 import { createMany } from './overload.ts';
 import { Requests } from './requests.ts';
 import { type Comparison, compare } from './times.ts';
@@ -17,7 +17,7 @@ const WARM_UP_SECONDS = 3;
 export interface OverloadTimes extends Comparison {
   /** Served each second at four times the capacity ÷ capacity. */
   readonly servedShare: number;
-  /** The same of each second of processor time of the server ÷ at 80 %: what it does beside refusing, whoever else has the machine. */
+  /** The same of each second of processor time of the server ÷ at 80 %: what it does beside refusing, whatever else runs here. */
   readonly servedPerCpuShare: number;
 }
 
@@ -33,9 +33,9 @@ export async function overloadTimes(
   const { port } = server;
   const signed = new Requests(port, server.key);
   const ids = await createMany(port, signed, IDENTITIES);
-  const [crowd, probes] = [new Crowd(t), new Crowd(t)];
+  const [clients, probes] = [new LoadClients(t), new LoadClients(t)];
   const issue = () => ({ port, requests: ids.map((id) => signed.issue(id)) });
-  await crowd.send({ ...issue(), connections: 32, seconds: Math.min(WARM_UP_SECONDS, seconds) });
+  await clients.send({ ...issue(), connections: 32, seconds: Math.min(WARM_UP_SECONDS, seconds) });
 
   const shares: number[] = [];
   const perCpu = new Map<number, number[]>([USUAL, TIMES].map((load) => [load, []]));
@@ -43,13 +43,13 @@ export async function overloadTimes(
   let windows = 0;
   const window = async (load: number) => {
     if (windows++ % 2 === 0) {
-      const alone = await crowd.send({ ...issue(), connections: 32, seconds: seconds / 2 });
+      const alone = await clients.send({ ...issue(), connections: 32, seconds: seconds / 2 });
       capacity = alone.served.length / (seconds / 2);
     }
     const perSecond = Math.max(PROBES, load * capacity - PROBES);
     const before = cpuSecondsOf(server.pid);
     const [many, few] = await Promise.all([
-      crowd.send({ ...issue(), connections: CONNECTIONS, perSecond, seconds }),
+      clients.send({ ...issue(), connections: CONNECTIONS, perSecond, seconds }),
       probes.send({ ...issue(), connections: PROBES, perSecond: PROBES, seconds }),
     ]);
     const served = many.served.length + few.served.length;
@@ -57,7 +57,7 @@ export async function overloadTimes(
     if (load === TIMES) shares.push(served / seconds / capacity);
     return few;
   };
-  const found = await compare(rounds, [server.pid, crowd.pid, probes.pid], {
+  const found = await compare(rounds, [server.pid, clients.pid, probes.pid], {
     usual: () => window(USUAL),
     loaded: () => window(TIMES),
   });

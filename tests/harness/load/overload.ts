@@ -55,7 +55,7 @@ export async function overload(server: Child, size: OverloadSize, random: Random
     Math.ceil(REVOCATIONS_PER_SECOND * size.overloadSeconds * 1.1),
     promised,
   );
-  const [crowd, revokers, probes] = [
+  const [clients, revokers, probes] = [
     await openWires(server.port, CONNECTIONS),
     await openWires(server.port, 50),
     await openWires(server.port, 10),
@@ -64,7 +64,7 @@ export async function overload(server: Child, size: OverloadSize, random: Random
   const seconds = size.overloadSeconds;
   const revoked = new Set<string>();
   const [during, revocations, health] = await Promise.all([
-    openLoop(crowd, { perSecond: TIMES * capacity, seconds }, mixed),
+    openLoop(clients, { perSecond: TIMES * capacity, seconds }, mixed),
     openLoop(revokers, { perSecond: REVOCATIONS_PER_SECOND, seconds }, () => {
       const id = victims.pop() ?? '';
       return { request: requests.revoke(id), take: ({ status }) => status === 204 && revoked.add(id) };

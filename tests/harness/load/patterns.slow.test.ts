@@ -21,14 +21,14 @@ import { SOURCES } from '../sources.ts';
 import {
   type Attack,
   attacksOn,
-  type Eater,
-  eaterOf,
+  consumerOf,
   fastest,
   isEndless,
   LONGEST,
   patternsIn,
   prefixesOf,
   superLinear,
+  type TextConsumer,
 } from './patterns.ts';
 
 // L5. Judged by growth within the run; times are reported.
@@ -60,19 +60,19 @@ const json = bodyReader({ schema: object({ scopes: listOf(text()) }), kind: 'jso
 const form = bodyReader({ schema: object({ token: text() }), kind: 'form' });
 const OWNER = '5e1f0057-ed00-4acc-8000-000000007417' as ResourceId;
 
-/** What reads what strangers send: name → reader, and pieces that are particular to it. */
-const READERS: Readonly<Record<string, { eat: Eater; pieces: readonly string[] }>> = {
-  'Host header': { eat: (host) => guard.requireHost(request({ host })), pieces: [':0', 'a.', '1.', '[::1]'] },
+/** What reads what unauthenticated callers send: name → reader, and pieces that are particular to it. */
+const READERS: Readonly<Record<string, { consume: TextConsumer; pieces: readonly string[] }>> = {
+  'Host header': { consume: (host) => guard.requireHost(request({ host })), pieces: [':0', 'a.', '1.', '[::1]'] },
   'Origin header': {
-    eat: (origin) => guard.originHeaders(request({ origin }), { access: { caller: 'service' } } as never, []),
+    consume: (origin) => guard.originHeaders(request({ origin }), { access: { caller: 'service' } } as never, []),
     pieces: ['a.', 'http://'],
   },
   'Authorization header': {
-    eat: (value) => signatures.verify(request({ authorization: `HMAC-SHA256 SignedHeaders=${value}` })),
+    consume: (value) => signatures.verify(request({ authorization: `HMAC-SHA256 SignedHeaders=${value}` })),
     pieces: ['x-ms-date;', '&Signature=', 'host;'],
   },
   'path of a signed request': {
-    eat: (target) =>
+    consume: (target) =>
       signatures.verify(
         request(
           {
@@ -87,37 +87,37 @@ const READERS: Readonly<Record<string, { eat: Eater; pieces: readonly string[] }
     pieces: ['/', '%2F', '//?'],
   },
   'Content-Type header': {
-    eat: (type) => json(request({ 'content-type': type }), Buffer.from('{}')),
+    consume: (type) => json(request({ 'content-type': type }), Buffer.from('{}')),
     pieces: [';charset=', '; ', 'application/'],
   },
   'JSON body': {
-    eat: (body) => json(request({ 'content-type': 'application/json' }), Buffer.from(body)),
+    consume: (body) => json(request({ 'content-type': 'application/json' }), Buffer.from(body)),
     pieces: ['[', '{"a":', '"\\u0000', '{"scopes":['],
   },
   'list in a JSON body': {
-    eat: (body) => json(request({ 'content-type': 'application/json' }), Buffer.from(`{"scopes":[${body}1]}`)),
+    consume: (body) => json(request({ 'content-type': 'application/json' }), Buffer.from(`{"scopes":[${body}1]}`)),
     pieces: ['"a",', '1,', '[],'],
   },
   'form body': {
-    eat: (body) => form(request({ 'content-type': 'application/x-www-form-urlencoded' }), Buffer.from(body)),
+    consume: (body) => form(request({ 'content-type': 'application/x-www-form-urlencoded' }), Buffer.from(body)),
     pieces: ['a=&', '%', '&'],
   },
-  'identity id': { eat: (id) => identityId(id, OWNER), pieces: ['8:acs:', '_a', 'a-', `8:acs:${OWNER}_`] },
-  'custom id': { eat: customId, pieces: ['\u0000'] },
-  continuation: { eat: pageStart, pieces: ['8:acs:'] },
+  'identity id': { consume: (id) => identityId(id, OWNER), pieces: ['8:acs:', '_a', 'a-', `8:acs:${OWNER}_`] },
+  'custom id': { consume: customId, pieces: ['\u0000'] },
+  continuation: { consume: pageStart, pieces: ['8:acs:'] },
   'api-version': {
-    eat: (version) => settleVersion([version], { supported: versions('2021-03-07'), newest: undefined }, '/'),
+    consume: (version) => settleVersion([version], { supported: versions('2021-03-07'), newest: undefined }, '/'),
     pieces: ['2021-', '-preview'],
   },
-  token: { eat: readCompact, pieces: ['eyJ', '.', 'eyJhbGciOiJSUzI1NiJ9.'] },
-  instant: { eat: parseInstant, pieces: ['2020-01-01T', '00:', '.0'] },
-  base64: { eat: (value) => [fromBase64(value), fromBase64url(value)], pieces: ['A', '=', 'AA=='] },
+  token: { consume: readCompact, pieces: ['eyJ', '.', 'eyJhbGciOiJSUzI1NiJ9.'] },
+  instant: { consume: parseInstant, pieces: ['2020-01-01T', '00:', '.0'] },
+  base64: { consume: (value) => [fromBase64(value), fromBase64url(value)], pieces: ['A', '=', 'AA=='] },
   'text for the log': {
-    eat: (value) => [safeText(value), escapeUnprintable(value), withoutUnprintable(value)],
+    consume: (value) => [safeText(value), escapeUnprintable(value), withoutUnprintable(value)],
     pieces: ['://a:', 'eyJ', '-----BEGIN', '\u202e'],
   },
-  'text for the terminal': { eat: onOneLine, pieces: [' \n', ' '] },
-  'connection string': { eat: (value) => connectionFrom(value, 'x'), pieces: ['endpoint=', ';', 'accesskey='] },
+  'text for the terminal': { consume: onOneLine, pieces: [' \n', ' '] },
+  'connection string': { consume: (value) => connectionFrom(value, 'x'), pieces: ['endpoint=', ';', 'accesskey='] },
 };
 
 const attacksOnReader = (pieces: readonly string[]): Attack[] => pieces.flatMap((piece) => attacksOn(piece, THOROUGH));
@@ -127,21 +127,21 @@ describe('hostile text', () => {
     assert.ok(PATTERNS.length > 90, 'the scan still finds them');
     const slow = PATTERNS.filter(isEndless).flatMap((pattern) => {
       const prefixes = prefixesOf(pattern.source, pattern.flags);
-      const attack = superLinear(eaterOf(pattern), attacksOn(pattern.source, THOROUGH, prefixes));
+      const attack = superLinear(consumerOf(pattern), attacksOn(pattern.source, THOROUGH, prefixes));
       return attack ? [`${pattern.path}:${pattern.line} /${pattern.source}/ ${attack}`] : [];
     });
     assert.deepEqual(slow, []);
   });
 
-  test('costs no reader of what strangers send more than in proportion', () => {
-    const slow = Object.entries(READERS).flatMap(([name, { eat, pieces }]) => {
-      const attack = superLinear(eat, attacksOnReader(pieces));
+  test('costs no reader of what unauthenticated callers send more than in proportion', () => {
+    const slow = Object.entries(READERS).flatMap(([name, { consume, pieces }]) => {
+      const attack = superLinear(consume, attacksOnReader(pieces));
       return attack ? [`${name} ${attack}`] : [];
     });
     assert.deepEqual(slow, []);
-    const longest = Object.entries(READERS).map(([name, { eat, pieces }]) => {
+    const longest = Object.entries(READERS).map(([name, { consume, pieces }]) => {
       const texts = pieces.map((piece) => piece.repeat(Math.ceil(LONGEST / piece.length)));
-      return [name, Math.max(...texts.map((hostile) => fastest(eat, hostile, 3)))] as const;
+      return [name, Math.max(...texts.map((hostile) => fastest(consume, hostile, 3)))] as const;
     });
     const slowest = longest.toSorted(([, one], [, other]) => other - one)[0];
     report.figures = {
@@ -165,7 +165,9 @@ describe('hostile text', () => {
     '^\\d{4}-[a-f]{2}T(?:\\.(?:\\d+)+)?Z$',
   ]) {
     test(`the harness reports /${source}/`, () => {
-      assert.ok(superLinear(eaterOf({ source, flags: '' }), attacksOn(source, false, prefixesOf(source)), 16 * 1024));
+      assert.ok(
+        superLinear(consumerOf({ source, flags: '' }), attacksOn(source, false, prefixesOf(source)), 16 * 1024),
+      );
       report.planted = true;
     });
   }

@@ -61,11 +61,11 @@ export function patternsIn(path: string, text: string): Pattern[] {
 /** Only what repeats without end can take long: everything else is over after a number of steps that the pattern names. */
 export const isEndless = ({ source }: Pick<Pattern, 'source'>): boolean => /[*+]|\{\d+,\}/.test(source);
 
-/** Something that eats a text. */
-export type Eater = (text: string) => unknown;
+/** Code that reads a text. */
+export type TextConsumer = (text: string) => unknown;
 
 /** Matching, searching and replacing all start anew at every position, so one of them shows what all would cost. */
-export const eaterOf = ({ source, flags }: Pick<Pattern, 'source' | 'flags'>): Eater => {
+export const consumerOf = ({ source, flags }: Pick<Pattern, 'source' | 'flags'>): TextConsumer => {
   const pattern = new RegExp(source, [...new Set(`${flags}g`)].join('').replace('y', ''));
   return (text) => text.replace(pattern, '');
 };
@@ -161,41 +161,41 @@ const WORTH_A_LOOK_MS = 5;
 const GROWTH_MOST = 8;
 
 /**
- * Whether what an eater costs grows faster than its text, judged by how one text of 64 KiB compares with sixteen of 4 KiB.
+ * Whether what a consumer costs grows faster than its text, judged by how one text of 64 KiB compares with sixteen of 4 KiB.
  * @returns the attack that shows it, or undefined
  */
-export function superLinear(eat: Eater, attacks: readonly Attack[], longest = LONGEST): string | undefined {
+export function superLinear(consume: TextConsumer, attacks: readonly Attack[], longest = LONGEST): string | undefined {
   for (const attack of attacks) {
     const { before, piece, behind } = attack;
     const text = (size: number): string => before + piece.repeat(Math.ceil(size / piece.length)) + behind;
     // Small ones first: what is exponential would not come back from a large one.
-    for (const size of [16, 20, 24, 28, 32]) if (fastest(eat, text(size), 3) > 200) return JSON.stringify(attack);
+    for (const size of [16, 20, 24, 28, 32]) if (fastest(consume, text(size), 3) > 200) return JSON.stringify(attack);
     const long = text(longest);
-    if (fastest(eat, long, 1) < WORTH_A_LOOK_MS) continue;
+    if (fastest(consume, long, 1) < WORTH_A_LOOK_MS) continue;
     const short = text(longest / PIECES);
-    const eatShort = (): void => {
-      for (let left = PIECES; left > 0; left -= 1) attempt(eat, short);
+    const consumeShort = (): void => {
+      for (let left = PIECES; left > 0; left -= 1) attempt(consume, short);
     };
-    const ratio = fastest(eat, long, 5) / fastest(eatShort, '', 5);
-    if (fastest(eat, long, 1) > WORTH_A_LOOK_MS && ratio > GROWTH_MOST) return JSON.stringify(attack);
+    const ratio = fastest(consume, long, 5) / fastest(consumeShort, '', 5);
+    if (fastest(consume, long, 1) > WORTH_A_LOOK_MS && ratio > GROWTH_MOST) return JSON.stringify(attack);
   }
   return undefined;
 }
 
 /** The least of several tries: what the machine did beside makes a try longer, never shorter. */
-export function fastest(eat: Eater, text: string, tries: number): number {
+export function fastest(consume: TextConsumer, text: string, tries: number): number {
   let least = Number.POSITIVE_INFINITY;
   for (let left = tries; left > 0 && !(least > 300 && left < tries - 1); left -= 1) {
     const started = performance.now();
-    attempt(eat, text);
+    attempt(consume, text);
     least = Math.min(least, performance.now() - started);
   }
   return least;
 }
 
 /** A refusal is an answer. */
-function attempt(eat: Eater, text: string): void {
+function attempt(consume: TextConsumer, text: string): void {
   try {
-    eat(text);
+    consume(text);
   } catch {}
 }

@@ -71,7 +71,7 @@ describe('very many revocations', () => {
   });
 
   test('the harness reports a table that forgets', (t) => {
-    const { wrongVerdicts } = run(t, 200_000, Number.MAX_SAFE_INTEGER, 'forgetful-table.ts');
+    const { wrongVerdicts } = run(t, 200_000, Number.MAX_SAFE_INTEGER, 'lossy-table.ts');
     assert.ok(wrongVerdicts > 0);
     report.planted = true;
   });

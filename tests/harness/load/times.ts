@@ -17,7 +17,7 @@ export interface Comparison {
   readonly starved: number;
 }
 
-/** Answers in one window, from who takes the times. */
+/** Answers in one window, from the clients that take the times. */
 type Window = () => Promise<Tally>;
 
 /**

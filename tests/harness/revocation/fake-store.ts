@@ -312,7 +312,7 @@ export class FakeStore implements Store {
     });
   }
 
-  beat(nodeId: string, followed: Head): Promise<Head & { joined: boolean }> {
+  heartbeat(nodeId: string, followed: Head): Promise<Head & { joined: boolean }> {
     const { primary, process } = this.#link;
     const { world } = process;
     const { readOnlyBeat, joinsAtOnce } = this.#faults;

@@ -236,7 +236,7 @@ class Model {
           () => {
             node.ready = true;
           },
-          () => this.world.after(300, () => node.process.alive && this.#restart(index)), // whoever runs it starts it again
+          () => this.world.after(300, () => node.process.alive && this.#restart(index)), // its supervisor starts it again
         );
       }),
     );

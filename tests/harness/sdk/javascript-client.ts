@@ -168,8 +168,8 @@ for (const [which, communicationUserId] of [
 
 await finding('is refused a wrong key with 401', async () => {
   const wrong = Buffer.alloc(64).toString('base64');
-  const stranger = new CommunicationIdentityClient(`endpoint=${https};accesskey=${wrong}`);
-  await assert.rejects(stranger.createUser(), fails(401, /^Denied by the resource provider\.$/));
+  const unknownCaller = new CommunicationIdentityClient(`endpoint=${https};accesskey=${wrong}`);
+  await assert.rejects(unknownCaller.createUser(), fails(401, /^Denied by the resource provider\.$/));
 });
 
 await finding('takes the secondary key', () =>

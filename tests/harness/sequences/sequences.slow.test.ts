@@ -67,17 +67,17 @@ const sequence: fc.Arbitrary<Sequence> = fc.record({
 
 // ── The real thing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Sends a call to the server. Planted faults stand in between. */
+/** Sends a call to the server. Injected faults stand in between. */
 type Perform = (call: Call) => Promise<Answer>;
 
 /** Puts something between a client and the server. */
-type Plant = (perform: Perform) => Perform;
+type FaultInjector = (perform: Perform) => Perform;
 
 interface ClientOf {
   name: string;
   resourceId: string;
   keys: Readonly<Record<KeySlot, string>>;
-  plant: Plant;
+  injector: FaultInjector;
 }
 
 /** A resource of its own on the server, and what a client of it knows. */
@@ -92,7 +92,7 @@ class Client {
   readonly ids: string[] = [];
   readonly jwts: string[] = [];
 
-  constructor(server: TestServer, { name, resourceId, keys, plant }: ClientOf) {
+  constructor(server: TestServer, { name, resourceId, keys, injector }: ClientOf) {
     this.#server = server;
     this.#name = name;
     this.#noId = unusedId(resourceId);
@@ -101,7 +101,7 @@ class Client {
       primary: Buffer.alloc(64, 1).toString('base64'),
       secondary: Buffer.alloc(64, 2).toString('base64'),
     };
-    this.perform = plant((call) => this.#send(call));
+    this.perform = injector((call) => this.#send(call));
   }
 
   async do(command: Command): Promise<Done> {
@@ -197,7 +197,7 @@ const asOperator = (server: TestServer, method: string, target: string, body?: o
 
 let names = 0;
 
-async function givenClient(server: TestServer, plant: Plant): Promise<Client> {
+async function givenClient(server: TestServer, injector: FaultInjector): Promise<Client> {
   const name = `model${names++}`;
   const target = `${serviceAt(name)}?api-version=2023-03-31`;
   const made = await asOperator(server, 'PUT', target, { location: 'global', properties: { dataLocation: 'Europe' } });
@@ -207,7 +207,7 @@ async function givenClient(server: TestServer, plant: Plant): Promise<Client> {
     name,
     resourceId: made.body.properties.immutableResourceId,
     keys: { primary: body.primaryKey, secondary: body.secondaryKey },
-    plant,
+    injector,
   });
 }
 
@@ -227,8 +227,12 @@ function explained(states: readonly State[], done: Done, history: readonly Done[
 }
 
 /** Runs a sequence against the server and the model. @throws AssertionError at the first difference */
-async function compare(server: TestServer, { first, branches, last }: Sequence, plant: Plant): Promise<void> {
-  const client = await givenClient(server, plant);
+async function compare(
+  server: TestServer,
+  { first, branches, last }: Sequence,
+  injector: FaultInjector,
+): Promise<void> {
+  const client = await givenClient(server, injector);
   const history: Done[] = [];
   let states = [firstState(client.keys)];
   const one = async (command: Command): Promise<void> => {
@@ -266,13 +270,13 @@ async function compare(server: TestServer, { first, branches, last }: Sequence, 
 }
 
 /** Runs so many sequences, several at once. @returns the differences found, one at most from each runner */
-async function differences(server: TestServer, count: number, plant?: Plant): Promise<string[]> {
+async function differences(server: TestServer, count: number, injector?: FaultInjector): Promise<string[]> {
   const runners = Math.min(AT_ONCE, count);
   const results = await Promise.allSettled(
     Array.from({ length: runners }, (_, index) => {
-      const property = fc.asyncProperty(sequence, (one) => compare(server, one, plant ?? ((perform) => perform)));
+      const property = fc.asyncProperty(sequence, (one) => compare(server, one, injector ?? ((perform) => perform)));
       const numRuns = Math.floor((count + index) / runners);
-      return fc.assert(property, { seed: SEED + index, numRuns, endOnFailure: plant !== undefined });
+      return fc.assert(property, { seed: SEED + index, numRuns, endOnFailure: injector !== undefined });
     }),
   );
   return results.flatMap((result) =>
@@ -304,7 +308,7 @@ describe('a resource', () => {
     assert.deepEqual(found, []);
   });
 
-  const FAULTS: Record<string, Plant> = {
+  const FAULTS: Record<string, FaultInjector> = {
     'a revocation that is answered and not made': (perform) => async (call) =>
       call.command.do === 'revoke' ? { status: 204, body: undefined } : perform(call),
     'a revocation that is answered a moment before it is made': (perform) => async (call) => {
@@ -329,9 +333,9 @@ describe('a resource', () => {
       perform(call.command.do === 'create' ? { ...call, command: { ...call.command, customId: undefined } } : call),
   };
 
-  for (const [fault, plant] of Object.entries(FAULTS)) {
+  for (const [fault, injector] of Object.entries(FAULTS)) {
     test(`and the comparison reports ${fault}`, async () => {
-      const reports = await differences(server, 40, plant);
+      const reports = await differences(server, 40, injector);
       assert.notDeepEqual(reports, []);
       seen.push(fault);
     });

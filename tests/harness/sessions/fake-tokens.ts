@@ -149,7 +149,7 @@ export class FakeRevocations {
   async check(token: RevocableToken): Promise<void> {
     await null;
     const verdict = this.#state.verdict(token);
-    const isBound = !verdict && this.#state.leavesToRows(token);
+    const isBound = !verdict && this.#state.needsRows(token);
     await null;
     if (verdict || isBound) throw new ServiceError('TokenRefused', { reason: REASON_OF[verdict?.kind ?? 'validFrom'] });
   }

@@ -6,8 +6,8 @@ import { systemClock } from '../../../src/lib/clock.ts';
 import { SteadyTime } from '../../../src/lib/steady-time.ts';
 import { Sessions } from '../../../src/sessions/sessions.ts';
 import { send } from '../http.ts';
-import { givenRoad } from '../road.ts';
 import type { TestServer } from '../server.ts';
+import { givenPipeline } from '../test-pipeline.ts';
 
 // A plane of a test's own: a socket, and a request that waits. Everything that it sends says when it was sent.
 
@@ -55,7 +55,7 @@ export class TestPlane {
     const [time, clock] = [new SteadyTime(systemClock), systemClock];
     this.sessions = new Sessions({ tokens, revocations, time, clock, events });
     t.after(() => this.sessions.stop());
-    this.#port = givenRoad(t, this.#routes(), { tokens, sessions: this.sessions });
+    this.#port = givenPipeline(t, this.#routes(), { tokens, sessions: this.sessions });
   }
 
   #routes() {

@@ -5,7 +5,7 @@ import { APPLICATION, KEYS, type KeyName, kidOf, type Provider, SECOND_TENANT, T
 
 export const USER = '0f5e2b1c-7a9d-4f2e-8c3b-6d1a9e4f7b20';
 /** Neither the tenant nor the application nor the user of anything. */
-export const STRANGER = 'deadbeef-0000-4000-8000-000000000000';
+export const UNKNOWN_ID = 'deadbeef-0000-4000-8000-000000000000';
 
 /** A token about to be signed. Tests change one thing of it. */
 export interface Draft {
@@ -72,7 +72,7 @@ function signatureOf({ header, key }: Draft, input: string): string {
   return sign(hash, Buffer.from(input), { key: privateKey, ...options }).toString('base64url');
 }
 
-interface Surroundings {
+interface TokenContext {
   provider: Provider;
   nowMs: number;
   /** Origin of the server that the token is presented to, without a slash at the end. */
@@ -80,7 +80,7 @@ interface Surroundings {
 }
 
 /** The token of a vector. */
-export function tokenOf({ purpose, change }: GoodToken, { provider, nowMs, endpoint }: Surroundings): string {
+export function tokenOf({ purpose, change }: GoodToken, { provider, nowMs, endpoint }: TokenContext): string {
   const draft = goodDraft(provider, purpose, nowMs);
   change(draft, { provider, now: Math.floor(nowMs / 1000), endpoint });
   return signed(draft);
@@ -228,7 +228,7 @@ const WRONG: readonly (readonly [name: string, purpose: Purpose, reason: Reason,
   ['a key of exponent 3', 'service', 'foreign.keyUnknown', (draft) => { draft.header.kid = kidOf('cube'); draft.key = 'cube'; }],
 
   // Signature.
-  ['the signature of a stranger', 'service', 'foreign.signature', (draft) => { draft.key = 'stranger'; }],
+  ['a signature by a key that is not published', 'service', 'foreign.signature', (draft) => { draft.key = 'unpublished'; }],
   ['no signature', 'service', 'foreign.signature', (draft) => { draft.signature = () => ''; }],
   ['a signature that is cut', 'service', 'foreign.signature', edit((jwt) => jwt.slice(0, -2))],
   ['claims changed after signing', 'service', 'foreign.signature', edit((jwt) => {
@@ -250,7 +250,7 @@ const WRONG: readonly (readonly [name: string, purpose: Purpose, reason: Reason,
   ['an issuer with a slash more', 'service', 'foreign.issuer', issuer((provider) => `${provider.issuer()}/`)],
   ['an issuer in upper case', 'service', 'foreign.issuer', issuer((provider) => provider.issuer().toUpperCase())],
   ['an issuer that begins like ours', 'service', 'foreign.issuer', issuer((provider) => `${provider.issuer()}.attacker.example`)],
-  ['the issuer of a tenant that is not named', 'service', 'foreign.issuer', issuer((provider) => provider.issuer(STRANGER))],
+  ['the issuer of a tenant that is not named', 'service', 'foreign.issuer', issuer((provider) => provider.issuer(UNKNOWN_ID))],
   ['the issuer as configured, placeholder and all', 'service', 'foreign.issuer', issuer((provider) => provider.issuer('{tenantId}'))],
   ['the issuer with a tenant and more in its place', 'service', 'foreign.issuer', issuer((provider) => provider.issuer(`${TENANT}/x`))],
 
@@ -271,8 +271,8 @@ const WRONG: readonly (readonly [name: string, purpose: Purpose, reason: Reason,
   ['audiences of which one is no text', 'service', 'foreign.claims', claims({ aud: ['https://communication.azure.com/', 7] })],
 
   // Tenant.
-  ['another tenant', 'service', 'foreign.tenant', claims({ tid: STRANGER })],
-  ['another tenant, for a user', 'teamsUser', 'foreign.tenant', claims({ tid: STRANGER })],
+  ['another tenant', 'service', 'foreign.tenant', claims({ tid: UNKNOWN_ID })],
+  ['another tenant, for a user', 'teamsUser', 'foreign.tenant', claims({ tid: UNKNOWN_ID })],
   ['a tenant that is no GUID', 'service', 'foreign.tenant', claims({ tid: 'contoso.example' })],
   ['a tenant of the trust that is not the issuer’s', 'service', 'foreign.claims', claims({ tid: SECOND_TENANT })],
   ['no tenant', 'service', 'foreign.claims', without('tid')],
@@ -299,12 +299,12 @@ const WRONG: readonly (readonly [name: string, purpose: Purpose, reason: Reason,
   ['an empty object id', 'service', 'foreign.claims', claims({ oid: '' })],
   ['an object id in the prototype', 'service', 'foreign.claims', inPrototype('oid')],
   ['an object id that is no GUID, for a user', 'teamsUser', 'foreign.claims', claims({ oid: 'somebody' })],
-  ['azp and appid that differ', 'service', 'foreign.claims', claims({ appid: STRANGER })],
+  ['azp and appid that differ', 'service', 'foreign.claims', claims({ appid: UNKNOWN_ID })],
   ['an application that is a number', 'service', 'foreign.claims', claims({ azp: 7 })],
   ['no application, for a user', 'teamsUser', 'foreign.claims', without('azp')],
-  ['another application, for a Teams user', 'teamsUser', 'foreign.application', claims({ azp: STRANGER })],
-  ['another application, for a Teams extension', 'teamsExtension', 'foreign.application', claims({ azp: STRANGER })],
-  ['another application, for an Entra user', 'entraUser', 'foreign.application', claims({ azp: STRANGER })],
+  ['another application, for a Teams user', 'teamsUser', 'foreign.application', claims({ azp: UNKNOWN_ID })],
+  ['another application, for a Teams extension', 'teamsExtension', 'foreign.application', claims({ azp: UNKNOWN_ID })],
+  ['another application, for an Entra user', 'entraUser', 'foreign.application', claims({ azp: UNKNOWN_ID })],
   ['a subject that is a number', 'service', 'foreign.claims', claims({ sub: 7 })],
 
   // What for.

@@ -1,5 +1,5 @@
 """Does one thing that goes wrong and shows what a program gets to see of it. Arguments: sync or async, then a connection
-string, or endpoint and key; TROUBLE_ID names an identity to delete instead of creating one."""
+string, or endpoint and key; PROBLEM_ID names an identity to delete instead of creating one."""
 
 import asyncio
 import inspect
@@ -18,13 +18,13 @@ async def main():
     client_type = (asynchronous if kind == "async" else blocking).CommunicationIdentityClient
     try:
         client = client_type(where, AzureKeyCredential(key[0])) if key else client_type.from_connection_string(where)
-        if "TROUBLE_ID" in os.environ:
-            work = client.delete_user(blocking.CommunicationUserIdentifier(os.environ["TROUBLE_ID"]))
+        if "PROBLEM_ID" in os.environ:
+            work = client.delete_user(blocking.CommunicationUserIdentifier(os.environ["PROBLEM_ID"]))
         else:
             work = client.create_user()
         if inspect.isawaitable(work):
             await work
-        print("no trouble")
+        print("no problem")
     except Exception as error:  # noqa: BLE001 whatever it is, it is shown
         print(f"{type(error).__module__}.{type(error).__name__}: {error}")
         if isinstance(error, HttpResponseError) and error.response is not None:

@@ -1,5 +1,5 @@
 // Does one thing that goes wrong and shows what a program gets to see of it. Arguments: connection string, or endpoint and
-// key; TROUBLE_ID names an identity to delete instead of creating one.
+// key; PROBLEM_ID names an identity to delete instead of creating one.
 import { CommunicationIdentityClient } from '@azure/communication-identity';
 import { AzureKeyCredential } from '@azure/core-auth';
 
@@ -8,9 +8,9 @@ try {
   const client = key
     ? new CommunicationIdentityClient(where, new AzureKeyCredential(key))
     : new CommunicationIdentityClient(where);
-  if (process.env.TROUBLE_ID) await client.deleteUser({ communicationUserId: process.env.TROUBLE_ID });
+  if (process.env.PROBLEM_ID) await client.deleteUser({ communicationUserId: process.env.PROBLEM_ID });
   else await client.createUser();
-  console.log('no trouble');
+  console.log('no problem');
 } catch (error) {
   console.log(`${error.name}: ${error.message}`);
   const reason = error.response?.headers.get('x-linarite-reason');

@@ -1,7 +1,7 @@
 import { readSettings, type Settings } from '../settings.ts';
 
-/** What a command finds around it. */
-export class Surroundings {
+/** What a command is given: the environment, the settings and the input. */
+export class CliContext {
   readonly environment: Readonly<Record<string, string | undefined>>;
   #settings: Settings | undefined;
   #input: Promise<string> | undefined;

@@ -17,11 +17,14 @@ export interface Order {
 }
 
 /**
- * Clients in a process of their own. Who loads a server cannot tell how long others wait for it: its own answers queue in
- * its own event loop. So one crowd makes the load, and another one, with little to do, takes the times.
+ * Clients in a process of their own. A process that loads a server cannot tell how long others wait for it: its own answers
+ * queue in its own event loop. So one group of clients makes the load, and another one, with little to do, takes the times.
  */
-export class Crowd {
-  readonly #child = fork(join(import.meta.dirname, 'crowd-process.ts'), { execArgv: [], serialization: 'advanced' });
+export class LoadClients {
+  readonly #child = fork(join(import.meta.dirname, 'load-clients-process.ts'), {
+    execArgv: [],
+    serialization: 'advanced',
+  });
 
   get pid(): number {
     return this.#child.pid ?? 0;
@@ -31,7 +34,7 @@ export class Crowd {
     t.after(() => this.#child.kill('SIGKILL'));
   }
 
-  /** Has it wait for no processor, where this user may say so: who takes the times would measure its own waiting. */
+  /** Has it wait for no processor, where this user may say so: otherwise it would measure its own waiting. */
   goFirst(): this {
     try {
       setPriority(this.pid, constants.priority.PRIORITY_HIGHEST);

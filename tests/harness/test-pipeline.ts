@@ -48,12 +48,12 @@ export const apiOf = (routes: readonly Route[], more: Partial<Api> = {}): Api =>
   ...more,
 });
 
-/** The road over routes of a test's own. */
-export const roadOf = (routes: readonly Route[], callers: Callers = {}): Pipeline =>
-  roadOfApis([apiOf(routes)], callers);
+/** The request pipeline over routes of a test's own. */
+export const pipelineOf = (routes: readonly Route[], callers: Callers = {}): Pipeline =>
+  pipelineOfApis([apiOf(routes)], callers);
 
-/** The road over APIs of a test's own. */
-export function roadOfApis(
+/** The request pipeline over APIs of a test's own. */
+export function pipelineOfApis(
   apis: readonly Api[],
   {
     tokens,
@@ -102,14 +102,20 @@ export function roadOfApis(
   );
 }
 
-/** Opens a port with that road behind it until the test ends. @returns the port */
-export async function givenRoad(
+/** Opens a port with that request pipeline behind it until the test ends. @returns the port */
+export async function givenPipeline(
   t: { after(step: () => unknown): unknown },
   routes: readonly Route[],
   callers: Callers = {},
 ): Promise<number> {
-  const road = roadOf(routes, callers);
-  const door = await listen({ hosts: ['127.0.0.1'], port: 0, tls: undefined, road, onProblem: () => undefined });
-  t.after(() => door.close(1000));
-  return door.port;
+  const pipeline = pipelineOf(routes, callers);
+  const listener = await listen({
+    hosts: ['127.0.0.1'],
+    port: 0,
+    tls: undefined,
+    handler: pipeline,
+    onProblem: () => undefined,
+  });
+  t.after(() => listener.close(1000));
+  return listener.port;
 }

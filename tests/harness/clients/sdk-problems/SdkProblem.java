@@ -6,19 +6,19 @@ import com.azure.core.exception.HttpResponseException;
 
 /**
  * Does one thing that goes wrong and shows what a program gets to see of it. Arguments: connection string, or endpoint and
- * key; TROUBLE_ID names an identity to delete instead of creating one.
+ * key; PROBLEM_ID names an identity to delete instead of creating one.
  */
-public class Trouble {
+public class SdkProblem {
     public static void main(String[] args) {
         try {
             CommunicationIdentityClientBuilder builder = new CommunicationIdentityClientBuilder();
             CommunicationIdentityClient client = args.length > 1
                     ? builder.endpoint(args[0]).credential(new AzureKeyCredential(args[1])).buildClient()
                     : builder.connectionString(args[0]).buildClient();
-            String id = System.getenv("TROUBLE_ID");
+            String id = System.getenv("PROBLEM_ID");
             if (id != null) client.deleteUser(new CommunicationUserIdentifier(id));
             else client.createUser();
-            System.out.println("no trouble");
+            System.out.println("no problem");
         } catch (RuntimeException error) {
             for (Throwable cause = error; cause != null; cause = cause.getCause()) System.out.println(cause);
             if (error instanceof HttpResponseException) {

@@ -1,15 +1,15 @@
 import { cpSync, globSync } from 'node:fs';
 import { join } from 'node:path';
-import { clientEnvironment, type Outcome, ROOT, type RunningServer, run } from './workshop.ts';
+import { clientEnvironment, type Outcome, ROOT, type RunningServer, run } from './test-environment.ts';
 
 export const GUIDE = 'docs/guides/troubleshooting.md';
 
 type Sdk = 'JavaScript' | 'Python (blocking)' | 'Python (asyncio)' | 'Java';
 
-/** What each SDK shows, in the guide's words; empty: it shows no trouble. */
+/** What each SDK shows, in the guide's words; empty: the program succeeds. */
 type Says = Readonly<Record<Sdk, readonly string[]>>;
 
-interface Trouble {
+interface SdkProblem {
   situation: string;
   /** False: the client knows nothing of our authority. */
   trusts?: false;
@@ -37,7 +37,7 @@ const SKEWED = [
   'x-linarite-reason: date.skewed; x-ms-date is -600 s from the server clock',
 ];
 
-export const TROUBLES: readonly Trouble[] = [
+export const SDK_PROBLEMS: readonly SdkProblem[] = [
   {
     situation: 'the certificate authority is not trusted',
     trusts: false,
@@ -86,7 +86,7 @@ export const TROUBLES: readonly Trouble[] = [
   },
   {
     situation: 'an identity of another resource',
-    env: () => ({ TROUBLE_ID: `8:acs:${NOWHERE}_${NOWHERE}` }),
+    env: () => ({ PROBLEM_ID: `8:acs:${NOWHERE}_${NOWHERE}` }),
     given: ({ connectionString }) => [connectionString],
     says: {
       JavaScript: [
@@ -123,66 +123,66 @@ export const TROUBLES: readonly Trouble[] = [
 ];
 
 /** Every text that the guide must have. */
-export const guideTexts = (): string[] => TROUBLES.flatMap(({ says }) => Object.values(says).flat());
+export const guideTexts = (): string[] => SDK_PROBLEMS.flatMap(({ says }) => Object.values(says).flat());
 
-/** A program of the folder troubles/, in a folder where its SDK is at hand. */
-export interface TroubleMaker {
+/** A program of the folder sdk-problems/, in a folder where its SDK is at hand. */
+export interface SdkProgram {
   sdk: Sdk;
   start(given: readonly string[], env: Record<string, string>, trusts: boolean): Promise<Outcome>;
 }
 
-const program = (name: string): string => join(ROOT, 'tests/harness/clients/troubles', name);
+const program = (name: string): string => join(ROOT, 'tests/harness/clients/sdk-problems', name);
 
 /** @param example folder of an example in which the SDK is found */
-export function javascriptTroubles(example: string, { caPath }: RunningServer): TroubleMaker[] {
-  cpSync(program('trouble.mjs'), join(example, 'trouble.mjs'));
-  const start: TroubleMaker['start'] = (given, env, trusts) =>
-    run(process.execPath, ['trouble.mjs', ...given], {
+export function javascriptPrograms(example: string, { caPath }: RunningServer): SdkProgram[] {
+  cpSync(program('sdk-problem.mjs'), join(example, 'sdk-problem.mjs'));
+  const start: SdkProgram['start'] = (given, env, trusts) =>
+    run(process.execPath, ['sdk-problem.mjs', ...given], {
       cwd: example,
       env: { ...clientEnvironment(trusts ? { NODE_EXTRA_CA_CERTS: caPath } : {}), ...env },
     });
   return [{ sdk: 'JavaScript', start }];
 }
 
-export const pythonTroubles = (python: string, { caPath }: RunningServer): TroubleMaker[] =>
+export const pythonPrograms = (python: string, { caPath }: RunningServer): SdkProgram[] =>
   (['blocking', 'asyncio'] as const).map((kind) => ({
     sdk: `Python (${kind})`,
     start: (given, env, trusts) =>
-      run(python, [program('trouble.py'), kind === 'asyncio' ? 'async' : 'sync', ...given], {
+      run(python, [program('sdk_problem.py'), kind === 'asyncio' ? 'async' : 'sync', ...given], {
         env: { ...clientEnvironment(trusts ? { REQUESTS_CA_BUNDLE: caPath, SSL_CERT_FILE: caPath } : {}), ...env },
       }),
   }));
 
 /** @param example folder of the example after it was built */
-export async function javaTroubles(example: string, trustOptions: string): Promise<TroubleMaker[]> {
+export async function javaPrograms(example: string, trustOptions: string): Promise<SdkProgram[]> {
   const classes = 'target/classes:target/dependency/*';
-  const compiled = await run('javac', ['-d', 'target/classes', '-cp', classes, program('Trouble.java')], {
+  const compiled = await run('javac', ['-d', 'target/classes', '-cp', classes, program('SdkProblem.java')], {
     cwd: example,
   });
   if (compiled.code !== 0) throw new Error(compiled.errors);
-  const start: TroubleMaker['start'] = (given, env, trusts) =>
-    run('java', ['-cp', classes, 'Trouble', ...given], {
+  const start: SdkProgram['start'] = (given, env, trusts) =>
+    run('java', ['-cp', classes, 'SdkProblem', ...given], {
       cwd: example,
       env: { ...clientEnvironment(trusts ? { JAVA_TOOL_OPTIONS: trustOptions } : {}), ...env },
     });
   return [{ sdk: 'Java', start }];
 }
 
-/** Gets every SDK into every trouble of the guide. @returns what went otherwise than the guide says */
-export async function meetTroubles(makers: readonly TroubleMaker[], server: RunningServer): Promise<string[]> {
+/** Gets every SDK into every problem of the guide. @returns what went otherwise than the guide says */
+export async function checkSdkProblems(programs: readonly SdkProgram[], server: RunningServer): Promise<string[]> {
   const complaints: string[] = [];
-  for (const { situation, trusts = true, env = () => ({}), given, says } of TROUBLES) {
+  for (const { situation, trusts = true, env = () => ({}), given, says } of SDK_PROBLEMS) {
     const variables = env();
     if (variables === undefined) {
-      console.log(`troubles: ${situation}: NOT RUN, libfaketime is not installed (apt-get install faketime)`);
+      console.log(`sdk-problems: ${situation}: NOT RUN, libfaketime is not installed (apt-get install faketime)`);
       continue;
     }
-    for (const { sdk, start } of makers) {
+    for (const { sdk, start } of programs) {
       const expected = says[sdk];
       if (expected === undefined) continue;
       const { output, errors } = await start(given(server), variables, trusts);
       const said = output.replace(/x-ms-date is -60\d s/, 'x-ms-date is -600 s'); // a second may pass on the way
-      const missing = (expected.length > 0 ? expected : ['no trouble']).filter((text) => !said.includes(text));
+      const missing = (expected.length > 0 ? expected : ['no problem']).filter((text) => !said.includes(text));
       if (missing.length > 0)
         complaints.push(`${sdk}, ${situation}: no ${missing.join(', no ')} in: ${output}${errors}`);
     }

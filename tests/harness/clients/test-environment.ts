@@ -8,7 +8,7 @@ import { APPLICATIONS, PUBLISHED_SECRET, USERS } from '../../../src/planes/sign-
 import { Provider } from '../provider.ts';
 import type { Finding, Task } from './operations.ts';
 import type { ClientResults } from './page.ts';
-import { makeBelieved, signedIn, teamsUserToken } from './teams-users.ts';
+import { makeTrusted, signedIn, teamsUserToken } from './teams-users.ts';
 
 export const ROOT = join(import.meta.dirname, '../../..');
 /** Installed packages and raw results; ignored by git. */
@@ -92,7 +92,7 @@ function readyBlock(child: ChildProcess): Promise<string> {
   return promise;
 }
 
-/** Asks the management plane for both keys, and for a second resource; makes the provider believed, and signs a user in. */
+/** Asks the management plane for both keys, and for a second resource; makes the provider trusted, and signs a user in. */
 async function taskOf(port: number, operatorKey: string, provider: Provider): Promise<Omit<Task, 'client'>> {
   const asOperator = async (method: string, path: string, body?: object) => {
     const response = await fetch(`http://localhost:${port}${SUBSCRIPTION}${path}?api-version=${VERSION}`, {
@@ -110,7 +110,7 @@ async function taskOf(port: number, operatorKey: string, provider: Provider): Pr
   const place = { location: 'global', properties: { dataLocation: 'Europe' } };
   const other = (await asOperator('PUT', neighbour, place)).properties.immutableResourceId;
   const { immutableResourceId: resourceId = '' } = (await asOperator('GET', dev)).properties;
-  await makeBelieved(provider, port, operatorKey);
+  await makeTrusted(provider, port, operatorKey);
   const { app, service } = APPLICATIONS;
   const nowhere = '00000000-0000-0000-0000-000000000000';
   return {

@@ -11,10 +11,10 @@ import { wireRequest } from '../harness/wire-request.ts';
 const HOST = 'localhost:7417';
 const CREATE = '/identities?api-version=2023-10-01';
 const PROXY = '192.0.2.100';
-const STRANGER = '192.0.2.66';
+const UNKNOWN_CALLER = '192.0.2.66';
 /** What the keys of a thousand resources cost, in the three spellings. */
 const SCAN = 6000;
-/** What may be spent in a second on signatures that fit nothing: by newcomers, and by those who sent some before. */
+/** What may be spent in a second on signatures that fit nothing: by new clients, and by those that sent some before. */
 const PER_SECOND = 2 * 20_000;
 /** What finding out the reason may cost. */
 const DIAGNOSIS = 200;
@@ -87,7 +87,7 @@ class World {
 
 describe('wrong signatures where the host names no resource', () => {
   test('cost a bounded number of HMACs, from one address or from many', () => {
-    for (const peerOf of [() => STRANGER, (index: number) => `192.0.2.${index}`]) {
+    for (const peerOf of [() => UNKNOWN_CALLER, (index: number) => `192.0.2.${index}`]) {
       const world = new World(1000);
       const wrong = randomBytes(64);
       for (let index = 0; index < 100; index += 1) world.ask(wrong, { peer: peerOf(index) });
@@ -104,10 +104,10 @@ describe('wrong signatures where the host names no resource', () => {
 
   test('are answered 429, to be tried again in a second, and 401 again by then', () => {
     const world = new World(1000);
-    world.exhaust({ peer: STRANGER });
-    assert.equal(world.ask(randomBytes(64), { peer: STRANGER }), 'signature.tooManyWrong');
+    world.exhaust({ peer: UNKNOWN_CALLER });
+    assert.equal(world.ask(randomBytes(64), { peer: UNKNOWN_CALLER }), 'signature.tooManyWrong');
     world.clock.advance(1000);
-    assert.equal(world.ask(randomBytes(64), { peer: STRANGER }), 'signature.key');
+    assert.equal(world.ask(randomBytes(64), { peer: UNKNOWN_CALLER }), 'signature.key');
     const { shape, retryAfter } = new ServiceError('TooManyRequests', { reason: 'signature.tooManyWrong' });
     assert.deepEqual([shape.status, retryAfter], [429, 1]);
   });
@@ -119,35 +119,35 @@ describe('wrong signatures where the host names no resource', () => {
 });
 
 describe('beside wrong signatures', () => {
-  test('every resource is served, whoever asks for it the first time', () => {
+  test('every resource is served, also to a client that asks for it the first time', () => {
     const world = new World(1000);
-    world.exhaust({ peer: STRANGER });
+    world.exhaust({ peer: UNKNOWN_CALLER });
     for (let index = 0; index < 1000; index += 111)
       assert.equal(world.ask(world.keys[index] as Buffer, { peer: `198.51.100.${index % 250}` }), World.idOf(index));
   });
 
-  test('who has proven a resource goes on, also from where the wrong ones come', () => {
+  test('a client that has proven a resource goes on, also from where the wrong ones come', () => {
     const world = new World(1000);
     const mine = world.keys.slice(500, 516);
-    for (const key of mine) world.ask(key, { peer: STRANGER });
-    world.exhaust({ peer: STRANGER });
+    for (const key of mine) world.ask(key, { peer: UNKNOWN_CALLER });
+    world.exhaust({ peer: UNKNOWN_CALLER });
     const before = world.hmacs;
     for (const [index, key] of mine.entries())
-      assert.equal(world.ask(key, { peer: STRANGER }), World.idOf(500 + index));
+      assert.equal(world.ask(key, { peer: UNKNOWN_CALLER }), World.idOf(500 + index));
     assert.ok(world.hmacs - before <= 16 * 32, 'and no key of others is tried');
-    assert.equal(world.ask(world.keys[0] as Buffer, { peer: STRANGER }), 'signature.tooManyWrong');
+    assert.equal(world.ask(world.keys[0] as Buffer, { peer: UNKNOWN_CALLER }), 'signature.tooManyWrong');
   });
 
   test('a target that names an identity of the resource is enough', () => {
     const world = new World(1000);
-    world.exhaust({ peer: STRANGER });
+    world.exhaust({ peer: UNKNOWN_CALLER });
     for (const colon of [':', '%3A', '%3a']) {
       const target = `/identities/8${colon}acs${colon}${World.idOf(7)}_x/:issueAccessToken?api-version=2023-10-01`;
-      assert.equal(world.ask(world.keys[7] as Buffer, { peer: STRANGER, target }), World.idOf(7));
+      assert.equal(world.ask(world.keys[7] as Buffer, { peer: UNKNOWN_CALLER, target }), World.idOf(7));
     }
   });
 
-  test('who has sent no wrong one for a minute is a newcomer again', () => {
+  test('a client that has sent no wrong one for a minute is a new client again', () => {
     for (const [seconds, outcome] of [
       [59, 'signature.tooManyWrong'],
       [61, World.idOf(0)],
@@ -155,7 +155,7 @@ describe('beside wrong signatures', () => {
       const world = new World(1000);
       world.ask(randomBytes(64), { peer: '192.0.2.7' });
       world.clock.advance(seconds * 1000);
-      world.exhaust({ peer: STRANGER });
+      world.exhaust({ peer: UNKNOWN_CALLER });
       assert.equal(world.ask(world.keys[0] as Buffer, { peer: '192.0.2.7' }), outcome);
     }
   });
@@ -169,9 +169,9 @@ describe('beside wrong signatures', () => {
     const mapped = { peer: `::ffff:${PROXY}`, forwardedFor: '203.0.113.66' };
     assert.equal(world.ask(randomBytes(64), mapped), 'signature.tooManyWrong');
     const direct = new World(1000);
-    direct.exhaust({ peer: STRANGER, forwardedFor: '203.0.113.66' });
+    direct.exhaust({ peer: UNKNOWN_CALLER, forwardedFor: '203.0.113.66' });
     assert.equal(
-      direct.ask(randomBytes(64), { peer: STRANGER, forwardedFor: '203.0.113.7' }),
+      direct.ask(randomBytes(64), { peer: UNKNOWN_CALLER, forwardedFor: '203.0.113.7' }),
       'signature.tooManyWrong',
     );
   });

@@ -1,7 +1,7 @@
-// The process behind crowd.ts: offers what it is told to and says what became of it.
+// The process behind load-clients.ts: offers what it is told to and says what became of it.
 
-import type { Order } from './crowd.ts';
 import { closedLoop, openLoop, openWires } from './generator.ts';
+import type { Order } from './load-clients.ts';
 
 process.on('message', async ({ port, requests, connections, perSecond, seconds }: Order) => {
   let sent = 0;

@@ -43,22 +43,22 @@ interface Proven {
 
 /**
  * Bounds what wrong signatures cost where a host names no resource, so that the keys of all would have to be tried. Nothing
- * is spent by signatures that fit. Whoever proved a resource from an address is looked for there first, and has an allowance
- * of its own; newcomers share one, and another one those of them who have sent wrong signatures: a stranger who sends many takes
- * the turn of neither.
+ * is spent by signatures that fit. Where a client has proved a resource, that resource is looked at first, and the client
+ * has an allowance of its own. New clients share one allowance, and those of them that have sent wrong signatures share
+ * another: a client that sends many takes the turn of neither.
  */
-export class KeyTrials {
+export class KeySearch {
   readonly #clock: Clock;
   readonly #proven = new RecentMap<Proven>(LEAST_KNOWN);
   /** When a client last sent a wrong signature, in elapsed milliseconds. */
   readonly #failed = new RecentMap<number>(LEAST_KNOWN);
-  readonly #ofNewcomers: Allowance;
-  readonly #ofStrangers: Allowance;
+  readonly #ofNewClients: Allowance;
+  readonly #ofFailedClients: Allowance;
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#ofNewcomers = new Allowance(clock);
-    this.#ofStrangers = new Allowance(clock);
+    this.#ofNewClients = new Allowance(clock);
+    this.#ofFailedClients = new Allowance(clock);
   }
 
   /** Resources whose keys a client has lately signed with. */
@@ -92,6 +92,6 @@ export class KeyTrials {
     const known = this.#proven.get(client);
     if (known) return known.allowance;
     const failedMs = this.#failed.get(client) ?? Number.NEGATIVE_INFINITY;
-    return this.#clock.elapsed() - failedMs < FORGIVEN_MS ? this.#ofStrangers : this.#ofNewcomers;
+    return this.#clock.elapsed() - failedMs < FORGIVEN_MS ? this.#ofFailedClients : this.#ofNewClients;
   }
 }
