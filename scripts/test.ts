@@ -87,8 +87,12 @@ async function findDatabase(): Promise<Database> {
     );
     return {};
   }
-  // Its files are removed at the end, so that it need not write them out before.
-  const server = await startPostgres(binaries, ['checkpoint_timeout=1h', 'max_wal_size=8GB']);
+  // Its files are removed at the end, so that it need not write them out before. What depends on syncs is tested by slow files.
+  const server = await startPostgres(binaries, [
+    'checkpoint_timeout=1h',
+    'max_wal_size=8GB',
+    ...(isQuickRun ? ['fsync=off'] : []),
+  ]);
   console.log(`PostgreSQL suites: run, on a throwaway server from ${binaries}.`);
   return { url: server.url, server };
 }

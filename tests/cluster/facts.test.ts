@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, describe, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { type Carried, facts, type Planted, type Size } from '../harness/cluster/facts.ts';
 import { NO_NATS } from '../harness/nats.ts';
 import { POSTGRES_URL } from '../harness/postgres.ts';
@@ -31,6 +31,15 @@ const CARRIERS: readonly [Carried, string | false][] = [
 ];
 const PLANTED: readonly Planted[] = ['trusts hints', 'no sweep'];
 
+/** A short run may be lucky: what a planted fault breaks shows in one of a few. */
+async function isReported(t: TestContext, carried: Carried, planted: Planted): Promise<boolean> {
+  for (let run = 0; run < 5; run += 1) {
+    const { broken } = await facts(t, carried, { ...SMALL, seed: SEED + run }, planted);
+    if (broken.length > 0) return true;
+  }
+  return false;
+}
+
 for (const [carried, skip] of CARRIERS) {
   describe(`facts of a made-up plane, hints carried by ${carried}`, { skip }, () => {
     const id = carried === 'local' ? 'F1' : `F1-${carried}`;
@@ -52,8 +61,7 @@ for (const [carried, skip] of CARRIERS) {
     const skipPlanted = !LONG && carried !== 'local' && 'reported by a long run of it';
     test('the harness reports a delivery that trusts hints, and no sweep', { skip: skipPlanted }, async (t) => {
       for (const planted of PLANTED) {
-        const { broken } = await facts(t, carried, SMALL, planted);
-        assert.ok(broken.length > 0, planted);
+        assert.ok(await isReported(t, carried, planted), planted);
       }
       report.planted = true;
     });
