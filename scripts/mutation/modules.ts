@@ -12,6 +12,7 @@ export const MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/tokens/token.ts':                ['tokens/token', 'tokens/issue'],
   'src/tokens/access-tokens.ts':        ['tokens/access-tokens'],
   'src/http/hmac.ts':                   ['http/signature-verifier', 'http/key-search.slow'],
+  'src/http/authentication.ts':        ['http/pipeline'],
   'src/http/pipeline.ts':               ['http/pipeline'],
   'src/trusts/trust.ts':                ['trusts/definitions'],
   'src/trusts/foreign-token.ts':        ['trusts/foreign-claims'],

@@ -1,14 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type {
-  Caller,
-  EntraUserCaller,
-  IdentityId,
-  OperatorCaller,
-  ResourceId,
-  ServiceCaller,
-  UserCaller,
-} from '../callers.ts';
+import type { Caller, IdentityId, ResourceId, UserCaller } from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -16,35 +8,27 @@ import { randomId } from '../lib/random.ts';
 import { waitForTimeSlice } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
 import { type Admission, type BodyAccount, holderOf, type Lane, placesFor, refusalDelayMs } from './admission.ts';
+import { Authentication, type CallerSources, NOBODY } from './authentication.ts';
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
-import { bearerToken, isBearer } from './credentials.ts';
 import type { Api, Dialect } from './dialect.ts';
 import { isKnown } from './entity-tag.ts';
-import { hostName, type SignatureVerifier } from './hmac.ts';
+import { hostName } from './hmac.ts';
 import type { Holds } from './holds.ts';
 import { nothingAt } from './not-offered.ts';
-import { isLocal } from './peer.ts';
 import type { Quotas } from './quotas.ts';
 import type { RequestGuard } from './request-guard.ts';
 import { RequestScope } from './request-scope.ts';
 import { ReturnQueue } from './return-queue.ts';
-import type { Access, Reply, Route, SocketOptions } from './route.ts';
+import type { Reply, Route, SocketOptions } from './route.ts';
 import { type Match, pathOf, type RouteTable } from './routes.ts';
 import type { ProvenUser, Sessions } from './session.ts';
 import type { Sockets } from './sockets.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
 import type { RequestHandler, Takeover, WireReply, WireRequest } from './wire.ts';
 
-interface Uses {
+interface Uses extends CallerSources {
   routes: RouteTable;
   guard: RequestGuard;
-  signatures: SignatureVerifier;
-  /** Verifies a user's token. @param host host name without port, which may name the resource. @throws ServiceError `TokenRefused` */
-  userOf: (jwt: string, host: string) => Promise<ProvenUser>;
-  /** The same for a ticket, which is used up by it. */
-  userOfTicket: (ticket: string, purpose: string, host: string) => Promise<ProvenUser>;
-  isOperator: (secret: string) => boolean;
-  principals: Principals;
   admission: Admission;
   /** Bounds the parked requests. */
   parked: Holds;
@@ -52,23 +36,10 @@ interface Uses {
   /** Ends what stays open when its user's access ends. */
   sessions: Sessions;
   quotas: Quotas;
-  /** Insists that what this node knows of keys is current. @throws ServiceError `NotFresh` */
-  requireFresh: () => Promise<void>;
   /** Tells a failing store from a mistake of ours. */
   isStoreFailure: (cause: unknown) => boolean;
   clock: Clock;
   events: Events;
-}
-
-/**
- * Those who come with a token of a trusted issuer. All of these throw ServiceError: `Denied` or `InvalidAccessToken` for a
- * token that is not good, `GrantMissing` when nothing permits what is asked, `ProviderUnavailable`.
- */
-interface Principals {
-  /** @param host host name without port, which may name the resource. @param reads whether nothing will be changed */
-  serviceOf(jwt: string, host: string, reads: boolean): Promise<ServiceCaller>;
-  operatorOf(jwt: string, reads: boolean): Promise<OperatorCaller>;
-  entraUserOf(jwt: string, purpose: 'entraUser' | 'teamsExtension', host: string): Promise<EntraUserCaller>;
 }
 
 interface Options {
@@ -97,8 +68,6 @@ type Input = Parameters<Route['handle']>[0];
 /** A reply, or what goes on with the connection in its place. */
 type Answered = Reply & { readonly takeover?: Takeover };
 
-const NOBODY = { kind: 'nobody' } as const;
-
 const newTrace = (): Trace => ({
   api: undefined,
   route: undefined,
@@ -120,12 +89,14 @@ const REFUSED_FOR_LOAD: ReadonlySet<ErrorName> = new Set(['Overloaded', 'TooMany
 export class Pipeline implements RequestHandler {
   readonly #uses: Uses;
   readonly #options: Options;
+  readonly #authentication: Authentication;
   readonly #readers: ReadonlyMap<Route, BodyReader>;
   readonly #scopeUses: ConstructorParameters<typeof RequestScope>[0];
 
   constructor(uses: Uses, options: Options) {
     this.#uses = uses;
     this.#options = options;
+    this.#authentication = new Authentication(uses);
     const { admission, parked, sessions, clock } = uses;
     this.#scopeUses = { parked, sessions, clock, returns: new ReturnQueue(admission, clock) };
     this.#readers = new Map(
@@ -313,63 +284,12 @@ export class Pipeline implements RequestHandler {
   }
 
   /** @returns as {@link #admit} */
-  async #identify(request: WireRequest, { api, route }: Match, trace: Trace): Promise<Buffer | undefined> {
-    const { signatures, requireFresh } = this.#uses;
-    const { access } = route;
-    if (access.caller === 'nobody') {
-      if (access.from === 'loopback' && !isLocal(request))
-        throw new ServiceError('Denied', { reason: 'issuer.loopbackOnly' });
-      return undefined;
-    }
-    if (access.caller === 'user') {
-      trace.user = await this.#userOf(request, access, api.dialect);
-      trace.caller = trace.user.caller;
-      return undefined;
-    }
-    if (access.caller !== 'operator' && access.caller !== 'entraUser' && !isBearer(request)) {
-      await requireFresh(); // a node that was cut off may still know keys that were replaced, and not know the new ones
-      const { caller, bodyHash, exposed } = signatures.verify(request);
-      trace.caller = caller;
-      if (exposed) trace.headers['x-linarite-warning'] = 'the published development key is accepted from everywhere';
-      return bodyHash;
-    }
-    trace.caller = await this.#bearer(request, route, access);
-    return undefined;
-  }
-
-  /** By their token; by a ticket where the route takes one, and there is no token. */
-  #userOf(
-    request: WireRequest,
-    { ticket }: Extract<Access, { caller: 'user' }>,
-    dialect: Dialect,
-  ): Promise<ProvenUser> {
-    const { userOf, userOfTicket } = this.#uses;
-    const host = hostName(request.header('host')[0] ?? '');
-    if (ticket && request.header('authorization').length === 0) {
-      const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
-      const [value, ...more] = search.getAll(ticket.parameter);
-      if (value !== undefined && more.length === 0) return userOfTicket(value, ticket.purpose, host);
-    }
-    return userOf(dialect.userToken(request), host);
-  }
-
-  /** The caller behind a Bearer token that is not a user's of ours: the operator, or somebody whom a trust lets in. */
-  async #bearer(
-    request: WireRequest,
-    route: Route,
-    access: Exclude<Access, { caller: 'nobody' | 'user' }>,
-  ): Promise<ServiceCaller | OperatorCaller | EntraUserCaller> {
-    const { isOperator, principals, requireFresh } = this.#uses;
-    const token = bearerToken(request, access.caller === 'entraUser' ? 'InvalidAccessToken' : 'Denied');
-    const forOperators = access.caller === 'operator' || access.caller === 'serviceOrOperator';
-    if (forOperators && isOperator(token)) return { kind: 'operator', over: 'everything' };
-    // Every token of an issuer has dots in it. The operator's key is told apart so that a wrong one is called by its name.
-    if (forOperators && !token.includes('.')) throw new ServiceError('Denied', { reason: 'operatorKey.wrong' });
-    await requireFresh();
-    const host = hostName(request.header('host')[0] ?? '');
-    if (access.caller === 'entraUser') return principals.entraUserOf(token, access.purpose, host);
-    if (access.caller === 'operator') return principals.operatorOf(token, readsOnly(route));
-    return principals.serviceOf(token, host, readsOnly(route));
+  async #identify(request: WireRequest, match: Match, trace: Trace): Promise<Buffer | undefined> {
+    const { caller, user, bodyHash, exposed } = await this.#authentication.callerOf(request, match);
+    trace.caller = caller;
+    trace.user = user;
+    if (exposed) trace.headers['x-linarite-warning'] = 'the published development key is accepted from everywhere';
+    return bodyHash;
   }
 
   async #bodyOf(request: WireRequest, account: BodyAccount): Promise<Buffer> {
@@ -525,9 +445,6 @@ const unexpected = (error: ServiceError): unknown => error.cause ?? (error.shape
 
 /** Where a route is: its path as the protocol writes it. */
 const placeOf = ({ at }: Route): string => at.slice(at.indexOf(' ') + 1);
-
-/** Whether a route changes nothing. */
-const readsOnly = ({ at, reads }: Route): boolean => reads ?? /^(?:GET|HEAD) /.test(at);
 
 function parameter(search: URLSearchParams, name: string, { repeatedParameters }: Dialect): string | undefined {
   const [value, ...more] = search.getAll(name);
