@@ -338,7 +338,8 @@ for (const store of STORES)
       });
       t.diagnostic(`at most ${most} rows were removed while a write waited, ${writes} writes`);
       assert.equal(await countOf(db), 0);
-      assert.ok(most <= MOST_BETWEEN, `${most} rows were removed while a write waited`);
+      // PostgreSQL has several transactions at a time: a write there may be slow, and never waits for a step.
+      if (store === 'sqlite') assert.ok(most <= MOST_BETWEEN, `${most} rows were removed while a write waited`);
       assert.ok(writes >= MANY / ROWS_PER_STEP / 10, `${writes} writes`);
     });
 
