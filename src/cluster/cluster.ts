@@ -4,6 +4,7 @@ import type { Events } from '../monitoring/events.ts';
 import type { Settings } from '../settings.ts';
 import type { Database } from '../storage/database.ts';
 import { MetaStore } from '../storage/meta-store.ts';
+import { removeInSteps } from '../storage/steps.ts';
 import { type Carrier, NO_CARRIER } from './carrier.ts';
 import { Deliveries } from './deliveries.ts';
 import { FactStore } from './fact-store.ts';
@@ -35,7 +36,6 @@ export interface ClusterOptions {
 
 /** How long facts are kept that everybody has read. A session that was away for longer begins anew. */
 const KEPT_MS = 24 * 60 * 60_000;
-const REMOVED_TOGETHER = 256;
 
 /** Under this name the store keeps what tells it from other stores. */
 const STORE_ID = 'store id';
@@ -132,15 +132,15 @@ export class Cluster {
     return this.#topics.follow(follower);
   }
 
-  /** A chore: removes facts that every follower has read and that are older than a day, in steps. @returns how many */
-  async removeOldFacts(signal: AbortSignal, keptMs = KEPT_MS): Promise<number> {
-    const { writer } = this.#uses.db;
-    let count = 0;
-    for (let removed = REMOVED_TOGETHER; removed === REMOVED_TOGETHER && !signal.aborted; count += removed) {
-      const work = (tx: Parameters<FactStore['removeOld']>[0]) => this.#facts.removeOld(tx, keptMs, REMOVED_TOGETHER);
-      removed = await writer.write(work, NUMBERS_TURN, REMOVED_TOGETHER);
-    }
-    return count;
+  /**
+   * A chore: removes facts that every follower has read and that are older than a day, in steps.
+   * @returns how many
+   * @throws as {@link removeInSteps}
+   */
+  removeOldFacts(signal: AbortSignal, keptMs = KEPT_MS): Promise<number> {
+    return removeInSteps(this.#uses.db, { turn: NUMBERS_TURN, signal }, (tx, limit) =>
+      this.#facts.removeOld(tx, keptMs, limit),
+    );
   }
 
   /** Figures for the page of metrics. */

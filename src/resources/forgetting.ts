@@ -15,7 +15,7 @@ export interface Forgetter {
    * returns, and once more an hour later; so it is idempotent.
    * @throws the reason of the signal when that was given before the end
    */
-  resource?(id: ResourceId, signal: AbortSignal): Promise<void>;
+  resource?(id: ResourceId, signal: AbortSignal): Promise<unknown>;
 }
 
 /**
