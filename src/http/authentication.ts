@@ -1,12 +1,11 @@
-import type { Caller, EntraUserCaller, Nobody, OperatorCaller, ServiceCaller } from '../callers.ts';
+import type { Caller, EntraUserCaller, Nobody, OperatorCaller, ProvenUser, ServiceCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import { bearerToken, isBearer } from './credentials.ts';
 import type { Dialect } from './dialect.ts';
-import { hostName, type SignatureVerifier } from './hmac.ts';
+import { hostOf, type SignatureVerifier } from './hmac.ts';
 import { isLocal } from './peer.ts';
 import type { Access, Route } from './route.ts';
-import { type Match, pathOf } from './routes.ts';
-import type { ProvenUser } from './session.ts';
+import { type Match, queryOf } from './routes.ts';
 import type { WireRequest } from './wire.ts';
 
 /** Those who know callers by what they present. */
@@ -81,9 +80,9 @@ export class Authentication {
     dialect: Dialect,
   ): Promise<ProvenUser> {
     const { userOf, userOfTicket } = this.#uses;
-    const host = hostName(request.header('host')[0] ?? '');
+    const host = hostOf(request);
     if (ticket && request.header('authorization').length === 0) {
-      const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
+      const search = queryOf(request.target);
       const [value, ...more] = search.getAll(ticket.parameter);
       if (value !== undefined && more.length === 0) return userOfTicket(value, ticket.purpose, host);
     }
@@ -103,7 +102,7 @@ export class Authentication {
     // Every token of an issuer has dots in it. The operator's key is told apart so that a wrong one is called by its name.
     if (forOperators && !token.includes('.')) throw new ServiceError('Denied', { reason: 'operatorKey.wrong' });
     await requireFresh();
-    const host = hostName(request.header('host')[0] ?? '');
+    const host = hostOf(request);
     if (access.caller === 'entraUser') return principals.entraUserOf(token, access.purpose, host);
     if (access.caller === 'operator') return principals.operatorOf(token, readsOnly(route));
     return principals.serviceOf(token, host, readsOnly(route));

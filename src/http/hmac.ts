@@ -222,6 +222,9 @@ function readAuthorization(header: string): { names: readonly string[]; signatur
 /** A host without its port, which the first JavaScript clients send twice. */
 export const hostName = (host: string): string => host.replace(/(?::\d{1,5}){1,2}$/, '');
 
+/** The name that a request was sent to; empty where it names none. */
+export const hostOf = (request: Pick<WireRequest, 'header'>): string => hostName(request.header('host')[0] ?? '');
+
 /**
  * The closed list of what released SDKs sign: the request as it is (which covers the JavaScript clients that send and sign
  * a doubled port), the host without its port (Java), and the path without its leading slash (Python over plain http).

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Caller, IdentityId, ResourceId, UserCaller } from '../callers.ts';
+import type { Caller, IdentityId, ProvenUser, ResourceId, UserCaller } from '../callers.ts';
 import { requireCapability } from '../capabilities/capabilities.ts';
 import { type ErrorName, ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -12,7 +12,7 @@ import { Authentication, type CallerSources, NOBODY } from './authentication.ts'
 import { type BodyReader, bodyReader, requireNoEncoding } from './body.ts';
 import type { Api, Dialect } from './dialect.ts';
 import { isKnown } from './entity-tag.ts';
-import { hostName } from './hmac.ts';
+import { hostOf } from './hmac.ts';
 import type { Holds } from './holds.ts';
 import { nothingAt } from './not-offered.ts';
 import type { Quotas } from './quotas.ts';
@@ -20,8 +20,8 @@ import type { RequestGuard } from './request-guard.ts';
 import { RequestScope } from './request-scope.ts';
 import { ReturnQueue } from './return-queue.ts';
 import type { Reply, Route, SocketOptions } from './route.ts';
-import { type Match, pathOf, type RouteTable } from './routes.ts';
-import type { ProvenUser, Sessions } from './session.ts';
+import { type Match, pathOf, queryOf, type RouteTable } from './routes.ts';
+import type { Sessions } from './session.ts';
 import type { Sockets } from './sockets.ts';
 import { type ApiVersion, settleVersion } from './versions.ts';
 import type { RequestHandler, Takeover, WireReply, WireRequest } from './wire.ts';
@@ -224,7 +224,7 @@ export class Pipeline implements RequestHandler {
   /** A socket goes on with a newer token, which is asked for the same as the first one. */
   async #renew(jwt: string, { access }: Route, request: WireRequest, scope: RequestScope): Promise<UserCaller> {
     if (access.caller !== 'user') throw new Error('only the sockets of users have tokens');
-    const user = await this.#uses.userOf(jwt, hostName(request.header('host')[0] ?? ''));
+    const user = await this.#uses.userOf(jwt, hostOf(request));
     if (access.requires !== 'anyScope') requireCapability(user.caller.scopes, access.requires);
     await scope.renew(user);
     return user.caller;
@@ -259,7 +259,7 @@ export class Pipeline implements RequestHandler {
   #inputOf(request: WireRequest, match: Match, bytes: Buffer, trace: Trace, scope: RequestScope): Input {
     const { api, route, path } = match;
     const { caller, user } = trace;
-    const search = new URLSearchParams(request.target.slice(pathOf(request.target).length));
+    const search = queryOf(request.target);
     const version = this.#settleVersion(request, match, search, trace);
     const query = Object.fromEntries(
       Object.keys(route.query ?? {}).map((name) => [name, parameter(search, name, api.dialect)]),

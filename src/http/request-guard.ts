@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.ts';
 import { isLoopback } from '../lib/loopback.ts';
-import { hostName } from './hmac.ts';
+import { hostOf } from './hmac.ts';
 import { plainAddress } from './peer.ts';
 import type { Access, Reply, Route } from './route.ts';
 import type { WireRequest } from './wire.ts';
@@ -53,7 +53,7 @@ export class RequestGuard {
     const { local, allowedHosts } = this.#options;
     if (allowedHosts === undefined) return;
     // Only the name counts; the signature covers the value as it came.
-    const name = hostName(request.header('host')[0] ?? '').toLowerCase();
+    const name = hostOf(request).toLowerCase();
     const loopback = local && LOOPBACK_NAME.test(name);
     if (!loopback && !this.#hosts.has(name))
       throw new ServiceError('HostNotAllowed', { detail: 'see LINARITE_ALLOWED_HOSTS' });

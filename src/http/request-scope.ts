@@ -1,10 +1,10 @@
-import type { Caller } from '../callers.ts';
+import type { Caller, ProvenUser, SessionKind } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Lane, Place } from './admission.ts';
 import type { Holds } from './holds.ts';
 import type { ReturnQueue } from './return-queue.ts';
-import type { ProvenUser, Session, SessionKind, Sessions } from './session.ts';
+import type { Session, Sessions } from './session.ts';
 import type { WireEnd, WireRequest } from './wire.ts';
 
 interface Uses {

@@ -1,8 +1,15 @@
-import type { Caller, EntraUserCaller, Nobody, OperatorCaller, ServiceCaller, UserCaller } from '../callers.ts';
+import type {
+  Caller,
+  EntraUserCaller,
+  Nobody,
+  OperatorCaller,
+  ProvenUser,
+  ServiceCaller,
+  UserCaller,
+} from '../callers.ts';
 import type { Capability } from '../capabilities/tables.ts';
 import type { QuotaName } from './quotas.ts';
 import type { Schema, Shape } from './schema.ts';
-import type { ProvenUser } from './session.ts';
 import type { ApiVersion } from './versions.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';

@@ -69,5 +69,8 @@ export const pathOf = (target: string): string => {
   return end < 0 ? target : target.slice(0, end);
 };
 
+/** The query of a request target. */
+export const queryOf = (target: string): URLSearchParams => new URLSearchParams(target.slice(pathOf(target).length));
+
 /** `/identities/{id}/:issueAccessToken` as the router writes it: captures with a colon, literal colons doubled. */
 const routerPath = (path: string): string => path.replaceAll(':', '::').replace(/\{(\w+)\}/g, ':$1');

@@ -1,30 +1,5 @@
-import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId, UserCaller } from '../callers.ts';
+import type { ProvenUser, SessionKind } from '../callers.ts';
 import type { ServiceError } from '../errors.ts';
-
-/** What decides whether an access token still holds. Plain values, so that a ticket can carry them to another node. */
-export interface TokenFacts {
-  readonly resourceId: ResourceId;
-  readonly identityId: IdentityId;
-  /** The access key under which it was issued; undefined when none was involved. */
-  readonly keySlot: KeySlot | undefined;
-  /** The trust through which it was issued; undefined when none was involved. */
-  readonly trustId: TrustId | undefined;
-  readonly assignmentId: AssignmentId | undefined;
-  /** The key that signed it. */
-  readonly kid: string;
-  /** Position of the revocation log at which it was issued. */
-  readonly position: number;
-  readonly issuedAtSeconds: number;
-}
-
-/** A user, with what is to be known of the token that proved them. */
-export interface ProvenUser {
-  readonly caller: UserCaller;
-  readonly token: TokenFacts;
-}
-
-/** A socket, or a request whose answer waits for something to happen. */
-export type SessionKind = 'socket' | 'parked';
 
 /** Something that stays open longer than a request. It ends with the token of its user. */
 export interface Session {

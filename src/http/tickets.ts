@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { ProvenUser, TokenFacts } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
-import type { ProvenUser, TokenFacts } from './session.ts';
 
 interface Uses {
   /** Secrets that all nodes of a store have, the one that signs first. */

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId } from '../callers.ts';
+import type { AssignmentId, IdentityId, KeySlot, ResourceId, TokenFacts, TrustId } from '../callers.ts';
 import type { Reason } from '../errors.ts';
 
 /** Something that ends tokens. Each takes one number of the revocation log. */
@@ -32,26 +32,12 @@ export type RevocationKind = RevocationEvent['kind'];
 export type LoggedEvent = RevocationEvent & { readonly seq: number };
 
 /** What has to be known of a token to tell whether an event ended it. All of it comes from verified claims. */
-export interface RevocableToken {
-  readonly resourceId: ResourceId;
-  readonly identityId: IdentityId;
+export interface RevocableToken extends TokenFacts {
   /** {@link fingerprint} of the identity. */
   readonly fingerprint: Uint32Array;
-  /** The access key under which it was issued; undefined when none was involved. */
-  readonly keySlot: KeySlot | undefined;
-  /** The trust through which it was issued; undefined when none was involved. */
-  readonly trustId: TrustId | undefined;
-  readonly assignmentId: AssignmentId | undefined;
   /** {@link assignmentFingerprint}; undefined when none was involved. */
   readonly assignmentFingerprint: Uint32Array | undefined;
-  readonly kid: string;
-  /** Position of the log at which it was issued: claim `rv`. */
-  readonly position: number;
-  readonly issuedAtSeconds: number;
 }
-
-/** A token without what is computed from the rest. Plain values. */
-export type TokenFacts = Omit<RevocableToken, 'fingerprint' | 'assignmentFingerprint'>;
 
 /** An event that ended a token. */
 export interface Verdict {

@@ -1,5 +1,5 @@
-import type { AssignmentId, IdentityId, ResourceId, TrustId } from '../callers.ts';
-import type { RevocationEvent, TokenFacts } from '../revocation/event.ts';
+import type { AssignmentId, IdentityId, ResourceId, TokenFacts, TrustId } from '../callers.ts';
+import type { RevocationEvent } from '../revocation/event.ts';
 import { Groups } from './groups.ts';
 
 /** Something that is open for a token. */

@@ -1,10 +1,10 @@
-import type { UserCaller } from '../callers.ts';
+import type { ProvenUser, SessionKind, TokenFacts, UserCaller } from '../callers.ts';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { SteadyTime } from '../lib/steady-time.ts';
 import { TimeSlice } from '../lib/time-slice.ts';
 import type { Events } from '../monitoring/events.ts';
-import { type LoggedEvent, REASON_OF, type TokenFacts } from '../revocation/event.ts';
+import { type LoggedEvent, REASON_OF } from '../revocation/event.ts';
 import type { RevocationListener, Revocations } from '../revocation/revocations.ts';
 import type { AccessTokens } from '../tokens/access-tokens.ts';
 import { Deadlines } from './deadlines.ts';
@@ -17,15 +17,6 @@ interface Uses {
   clock: Clock;
   events: Pick<Events, 'sessionEnded' | 'notice'>;
 }
-
-/** A user, with what is to be known of the token that proved them. */
-interface ProvenUser {
-  readonly caller: UserCaller;
-  readonly token: TokenFacts;
-}
-
-/** A socket, or a request whose answer waits for something to happen. */
-export type SessionKind = 'socket' | 'parked';
 
 /** Called once, with the error that a request with the token would get now. It tells the client, and waits for nobody. */
 type End = (refusal: ServiceError) => void;

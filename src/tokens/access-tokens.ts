@@ -1,6 +1,14 @@
 import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type { AssignmentId, IdentityId, PresentedUser, ResourceId, ServiceCaller, UserCaller } from '../callers.ts';
+import type {
+  AssignmentId,
+  IdentityId,
+  PresentedUser,
+  ResourceId,
+  ServiceCaller,
+  TokenFacts,
+  UserCaller,
+} from '../callers.ts';
 import type { Scope } from '../capabilities/tables.ts';
 import { ServiceError } from '../errors.ts';
 import type { Identities } from '../identities/identities.ts';
@@ -12,7 +20,7 @@ import { RecentMap } from '../lib/recent-map.ts';
 import type { SteadyTime } from '../lib/steady-time.ts';
 import type { Events } from '../monitoring/events.ts';
 import type { Resources } from '../resources/resources.ts';
-import { type RevocableToken, revocable, type TokenFacts } from '../revocation/event.ts';
+import { type RevocableToken, revocable } from '../revocation/event.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Rows } from '../storage/sql.ts';

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { createSecretKey } from 'node:crypto';
 import { describe, test } from 'node:test';
-import type { Caller, IdentityId, ResourceId, ServiceCaller, TrustId, UserCaller } from '../../src/callers.ts';
+import type {
+  Caller,
+  IdentityId,
+  ResourceId,
+  ServiceCaller,
+  TokenFacts,
+  TrustId,
+  UserCaller,
+} from '../../src/callers.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { Admission } from '../../src/http/admission.ts';
 import type { Api } from '../../src/http/dialect.ts';
@@ -13,7 +21,7 @@ import type { Access, Reply, Route } from '../../src/http/route.ts';
 import { RouteTable } from '../../src/http/routes.ts';
 import { listOf, object, optional, text, truth } from '../../src/http/schema.ts';
 import { serviceDialect } from '../../src/http/service-dialect.ts';
-import { type TokenFacts, UNWATCHED } from '../../src/http/session.ts';
+import { UNWATCHED } from '../../src/http/session.ts';
 import type { RequestFacts } from '../../src/monitoring/events.ts';
 import { IDENTITY_VERSIONS, versions } from '../../src/planes/identity/versions.ts';
 import { oauthDialect } from '../../src/planes/sign-in/oauth-dialect.ts';

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SessionKind } from '../../src/callers.ts';
 import { SteadyTime } from '../../src/lib/steady-time.ts';
 import { REASON_OF, type RevocationKind } from '../../src/revocation/event.ts';
 import { RevocationStore } from '../../src/revocation/revocation-store.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
 import { SessionIndex } from '../../src/sessions/session-index.ts';
-import { type Session, type SessionKind, Sessions } from '../../src/sessions/sessions.ts';
+import { type Session, Sessions } from '../../src/sessions/sessions.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { sql } from '../../src/storage/sql.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { TokenFacts } from '../../src/http/session.ts';
+import type { TokenFacts } from '../../src/callers.ts';
 import { inPath } from '../harness/resources.ts';
 import { startTestServer } from '../harness/server.ts';
 

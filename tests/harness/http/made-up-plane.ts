@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import type { ProvenUser } from '../../../src/callers.ts';
 import { certificatesIn } from '../../../src/certificates/own-certificates.ts';
 import { type Reason, ServiceError } from '../../../src/errors.ts';
 import { fileRoutes, manifestOf } from '../../../src/http/files.ts';
@@ -15,7 +16,7 @@ import {
   route,
   type SocketOptions,
 } from '../../../src/http/route.ts';
-import { type ProvenUser, type Session, type Sessions, UNWATCHED } from '../../../src/http/session.ts';
+import { type Session, type Sessions, UNWATCHED } from '../../../src/http/session.ts';
 import type { Tickets } from '../../../src/http/tickets.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { TestLog, type TestServer } from '../server.ts';

@@ -1,4 +1,12 @@
-import type { AssignmentId, IdentityId, KeySlot, ResourceId, TrustId, UserCaller } from '../../../src/callers.ts';
+import type {
+  AssignmentId,
+  IdentityId,
+  KeySlot,
+  ResourceId,
+  TokenFacts,
+  TrustId,
+  UserCaller,
+} from '../../../src/callers.ts';
 import { ServiceError } from '../../../src/errors.ts';
 import {
   type LoggedEvent,
@@ -7,7 +15,6 @@ import {
   type RevocationEvent,
   type RevocationKind,
   revocable,
-  type TokenFacts,
 } from '../../../src/revocation/event.ts';
 import { RevocationState } from '../../../src/revocation/revocation-state.ts';
 import type { RevocationListener } from '../../../src/revocation/revocations.ts';
